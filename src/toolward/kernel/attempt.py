@@ -1,0 +1,27 @@
+"""What a door hands to the corridor: strictly parsed, authenticated, not yet admitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from toolward.model.call import Action, Era
+from toolward.model.principal import Principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """`params` are the JSON-RPC params as `rules.canonical.parse_strict` gave them, `_meta` included.
+
+    `server` is "" at the aggregated endpoint, where tool and prompt names are `server__name`, and the
+    upstream's name at its own endpoint, where names are the upstream's.
+    """
+
+    principal: Principal
+    session_id: str
+    action: Action
+    params: Mapping[str, Any]
+    server: str = ""
+    era: Era = Era.HANDSHAKE
+    door: str = "http"

@@ -1,0 +1,1 @@
+"""Nouns: frozen types without behaviour beyond their own consistency."""

@@ -1,0 +1,179 @@
+"""A call and what it becomes, stage by stage. Each stage has its own frozen type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from toolward.model.label import Label
+from toolward.model.lineage import Leaf
+from toolward.model.session import Session
+from toolward.model.tool import Path, ToolState, ToolVersion
+
+
+class Action(StrEnum):
+    """Everything an agent, or an upstream, can ask for. Each walks the whole corridor."""
+
+    CALL_TOOL = "tools/call"
+    LIST_TOOLS = "tools/list"
+    LIST_RESOURCES = "resources/list"
+    LIST_TEMPLATES = "resources/templates/list"
+    READ_RESOURCE = "resources/read"
+    SUBSCRIBE = "resources/subscribe"
+    UNSUBSCRIBE = "resources/unsubscribe"
+    LIST_PROMPTS = "prompts/list"
+    GET_PROMPT = "prompts/get"
+    COMPLETE = "completion/complete"
+    SET_LOG_LEVEL = "logging/setLevel"
+    SAMPLE = "sampling/createMessage"
+    ELICIT = "elicitation/create"
+    LIST_ROOTS = "roots/list"
+
+
+UPSTREAM_ACTIONS = frozenset({Action.SAMPLE, Action.ELICIT, Action.LIST_ROOTS})
+"""What a server may ask of the client, if its manifest accepts it."""
+LIST_ACTIONS = frozenset(
+    {Action.LIST_TOOLS, Action.LIST_RESOURCES, Action.LIST_TEMPLATES, Action.LIST_PROMPTS}
+)
+
+
+class Era(StrEnum):
+    """The two wire eras of MCP; an upstream is spoken to in the caller's era where it can."""
+
+    HANDSHAKE = "2025-11-25"
+    STATELESS = "2026-07-28"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """1 admit: authenticated, bounded, parsed once, frozen, hashed.
+
+    `arguments_json` is canonical JSON (RFC 8785): it is what is judged, and exactly what is forwarded.
+    For `tools/call` it is the arguments object; for other actions the relevant params
+    (`{"uri": …}`, `{"name": …, "arguments": …}`, …).
+    """
+
+    call_id: str  # UUIDv7
+    action: Action
+    session: Session
+    target: str  # tool or prompt name or resource URI as the caller wrote it; "" for lists
+    server: str  # "" at the aggregated endpoint, else the upstream whose endpoint was used
+    arguments_json: bytes
+    arguments: Mapping[str, Any]
+    args_digest: str  # keyed: hmac-sha256:<hex>
+    meta: Mapping[str, Any] = field(default_factory=dict)  # what may be forwarded of `_meta`
+    era: Era = Era.HANDSHAKE
+    door: str = "http"
+    received_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedCall:
+    """2 resolve: the exact tool version for this principal, channel and path; arguments fit its schema.
+
+    `version` is None for actions that name no tool (lists, resources, prompts, completion);
+    `server` then says which upstream, or "" when the gateway itself answers.
+    """
+
+    call: Call
+    server: str
+    name: str  # as the upstream calls it
+    version: ToolVersion | None
+    state: ToolState | None
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledCall:
+    """3 label: each argument leaf carries its lineage and label; `facts` are what policy may ask about."""
+
+    resolved: ResolvedCall
+    leaves: tuple[Leaf, ...]
+    arguments_label: Label
+    facts: Facts
+
+    @property
+    def call(self) -> Call:
+        """The call that was admitted."""
+        return self.resolved.call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Typed facts about a call, given to the policy engine as `context.call` and `context.session`."""
+
+    effect: str
+    writes: bool
+    egress: bool
+    approved: bool
+    path: Path
+    inside_roots: bool  # every path argument lies inside the declared roots (and there is one)
+    known_destination: bool  # every URL or address argument is the operator's, or was in the prompt
+    proven: bool  # every authority argument has trusted provenance
+    assumed: bool  # … or at least assumed provenance
+    confidential_argument: bool  # an argument holds a value seen in a confidential result
+    tainted: bool  # the session has seen something untrusted
+    read_confidential: bool  # the session has seen something confidential
+    critical: bool = False
+    calls: int = 0
+    objective: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """6 intend: the durable promise to act. `log_index` is -1 when merged with the outcome's record."""
+
+    call_id: str
+    log_index: int
+    merged: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """7 execute: the upstream answered. `result` is its JSON-RPC result."""
+
+    result: Mapping[str, Any]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The upstream answered with a JSON-RPC error, or was never reached: no effect is assumed."""
+
+    code: int
+    message: str
+    reason: str  # a ReasonCode value
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """A limit was broken after the request had been sent; the effect may have happened."""
+
+    reason: str  # a ReasonCode value
+    message: str
+
+
+RawOutcome = Returned | Failed | Stopped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """8 settle: what leaves, after its record is durable. Exactly one of `result` and `error` is set."""
+
+    call_id: str
+    result: Mapping[str, Any] | None = None
+    error: WireError | None = None
+    receipt: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireError:
+    """A JSON-RPC error with our reason in `data`."""
+
+    code: int
+    message: str
+    data: Any = None
+    http_status: int = 200

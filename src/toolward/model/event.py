@@ -1,0 +1,74 @@
+"""Audit records: what is written down. Integers, strings, booleans, lists and objects only; ASCII keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class EventKind(StrEnum):
+    """Every kind of record; `docs/audit-records.md` lists them all."""
+
+    GATEWAY_STARTED = "gateway.started"
+    GATEWAY_STOPPED = "gateway.stopped"
+    GATEWAY_REFUSED_START = "gateway.refused_start"
+    SESSION_OPENED = "session.opened"
+    CALL_INTENT = "call.intent"
+    CALL_OUTCOME = "call.outcome"
+    CALL_MERGED = "call.merged"  # intent and outcome in one: approved, read_only, non-egress
+    CALL_DENIED = "call.denied"
+    LISTED = "listed"
+    UPSTREAM_REQUEST = "upstream.request"  # sampling, elicitation, roots asked for by a server
+    SIGN_IN_FAILED = "sign_in.failed"
+    TOOL_PROPOSED = "tool.proposed"
+    TOOL_APPROVED = "tool.approved"
+    TOOL_QUARANTINED = "tool.quarantined"
+    TOOL_REVOKED = "tool.revoked"
+    TOOL_RESTORED = "tool.restored"
+    REVISION_ACTIVATED = "revision.activated"
+    CREDENTIAL_CREATED = "credential.created"
+    CREDENTIAL_REVOKED = "credential.revoked"
+    INCIDENT_OPENED = "incident.opened"
+    INCIDENT_CONTAINED = "incident.contained"
+    INCIDENT_RESTORED = "incident.restored"
+    EXPORTED = "audit.exported"
+    PAYLOAD_SHREDDED = "payload.shredded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One record before it has a place in the log. `payloads` are kept encrypted beside it, never in it.
+
+    The record in the log is `{"v", "event_id", "time", "kind", …body}`; `body` holds keyed digests of
+    what the payloads contain, so that erasing a payload leaves every proof intact.
+    """
+
+    event_id: str  # UUIDv7
+    time_ns: int
+    kind: EventKind
+    call_id: str = ""
+    session_id: str = ""
+    tool: str = ""  # server/name
+    body: Mapping[str, Any] = field(default_factory=dict)
+    payloads: Mapping[str, bytes] = field(default_factory=dict)  # name -> canonical JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """Proof that a record is in the log (C2SP tlog-proof content): hashes are base64."""
+
+    index: int
+    leaf_hash: str
+    proof: tuple[str, ...]
+    checkpoint: str  # a C2SP signed note
+
+    def as_json(self) -> dict[str, Any]:
+        """The form that travels in a reply's `_meta`."""
+        return {
+            "index": self.index,
+            "leafHash": self.leaf_hash,
+            "proof": list(self.proof),
+            "checkpoint": self.checkpoint,
+        }

@@ -1,0 +1,29 @@
+"""Something that went wrong, with the four times from which MTTR is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class IncidentKind(StrEnum):
+    """What kind of thing went wrong."""
+
+    INTEGRITY_FAILURE = "integrity_failure"
+    QUARANTINE = "quarantine"
+    REFUSED_START = "refused_start"
+    AUDIT_FAILURE = "audit_failure"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """Times are UTC nanoseconds; 0 means not yet. `subject` is a tool, a file or a log."""
+
+    incident_id: str
+    kind: IncidentKind
+    subject: str
+    text: str
+    onset_ns: int
+    detected_ns: int
+    contained_ns: int = 0
+    restored_ns: int = 0

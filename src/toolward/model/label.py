@@ -1,0 +1,55 @@
+"""Labels: who could have written a value, and who may read it. Two small lattices and their product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Integrity(IntEnum):
+    """Who could have written it; a join takes the least trustworthy (the greatest number)."""
+
+    TRUSTED = 0
+    """The user's own words, the operator, or a field that the operator vouches for."""
+    ASSUMED = 1
+    """The model wrote it before anything untrusted was read, and no prompt is known."""
+    UNTRUSTED = 2
+    """Anyone."""
+
+
+class Confidentiality(IntEnum):
+    """Who may read it; a join takes the most restricted."""
+
+    PUBLIC = 0
+    INTERNAL = 1
+    CONFIDENTIAL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One point of the lattice."""
+
+    integrity: Integrity
+    confidentiality: Confidentiality
+
+    def join(self, other: Label) -> Label:
+        """The least label that covers both; commutative, associative, idempotent."""
+        return Label(max(self.integrity, other.integrity), max(self.confidentiality, other.confidentiality))
+
+    def as_json(self) -> dict[str, str]:
+        """Lower-case names."""
+        return {
+            "integrity": self.integrity.name.lower(),
+            "confidentiality": self.confidentiality.name.lower(),
+        }
+
+    @staticmethod
+    def from_json(value: dict[str, str]) -> Label:
+        """The inverse of `as_json`; raises `KeyError` for an unknown name."""
+        return Label(Integrity[value["integrity"].upper()], Confidentiality[value["confidentiality"].upper()])
+
+
+CLEAN = Label(Integrity.TRUSTED, Confidentiality.PUBLIC)
+"""Where a session starts: the bottom of the lattice."""
+UNKNOWN = Label(Integrity.UNTRUSTED, Confidentiality.INTERNAL)
+"""What a result is when nothing was said about it."""

@@ -1,0 +1,42 @@
+"""Who asks: the user on whose behalf, and the agent that acts. Both must be allowed, both are recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class CredentialKind(StrEnum):
+    """How the caller proved who it is."""
+
+    API_KEY = "api_key"
+    PERSON = "person"
+    OS_USER = "os_user"
+    IN_PROCESS = "in_process"
+    UNSAFE_ANONYMOUS = "unsafe_anonymous"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """An authenticated caller; `credential` names the credential, never its value."""
+
+    user: str
+    agent: str
+    roles: tuple[str, ...] = ()
+    credential: str
+    kind: CredentialKind
+
+    @property
+    def is_person(self) -> bool:
+        """Whether a person's own credential was shown, which is what approving needs."""
+        return self.kind in (CredentialKind.PERSON, CredentialKind.OS_USER)
+
+    def as_json(self) -> dict[str, object]:
+        """As recorded."""
+        return {
+            "user": self.user,
+            "agent": self.agent,
+            "roles": list(self.roles),
+            "credential": self.credential,
+            "kind": self.kind.value,
+        }

@@ -1,0 +1,40 @@
+"""One upstream as the ward describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from toolward.model.tool import BindingKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerBinding:
+    """How a server is reached. Values of `env` and `headers` may hold `${secret:NAME}`, never a secret."""
+
+    server: str
+    kind: BindingKind
+    # stdio
+    command: tuple[str, ...] = ()  # program and arguments, when not installed from a package
+    package: str = ""  # "pypi:mcp-server-git==2026.10.19" or "npm:@scope/name@1.2.3"
+    constraints: tuple[str, ...] = ()  # further requirements of that environment, e.g. "mcp<2"
+    arguments: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str = ""
+    # http
+    url: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    # both
+    stateless: bool = False  # one process (or one legacy session) may serve every session
+    accepts: tuple[str, ...] = ()  # upstream-initiated requests: sampling, elicitation, roots
+    roots: tuple[str, ...] = ()  # declared directories inside which writes are expected
+    destinations: tuple[str, ...] = ()  # the operator's own hosts, addresses and accounts
+    start_timeout_ms: int = 60_000
+
+    def identity(self) -> str:
+        """What a version pins of the server: kind and package, command or URL; no environment, no secret."""
+        if self.kind is BindingKind.HTTP:
+            return f"http {self.url}"
+        if self.package:
+            return f"stdio {self.package} {' '.join(self.constraints)}".strip()
+        return f"stdio {' '.join(self.command)}" if self.command else self.kind.value

@@ -1,0 +1,137 @@
+"""Tools, their immutable versions, and what the operator says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from toolward.model.label import Label
+
+
+class Effect(StrEnum):
+    """What a tool does to the world; what nobody stated is `irreversible`."""
+
+    READ_ONLY = "read_only"
+    IDEMPOTENT_WRITE = "idempotent_write"
+    REVERSIBLE = "reversible"
+    COMPENSABLE = "compensable"
+    IRREVERSIBLE = "irreversible"
+
+
+class ArgumentRole(StrEnum):
+    """What an argument decides: who, where, which object, how much; or merely what is said."""
+
+    AUTHORITY = "authority"
+    CONTENT = "content"
+
+
+class ArgumentKind(StrEnum):
+    """What an argument's text denotes, so that it is compared and checked as such."""
+
+    VALUE = "value"
+    PATH = "path"  # a file system path: `inside_roots` is judged on it
+    URL = "url"  # a destination
+    ADDRESS = "address"  # a mail address, account or channel: a destination too
+
+
+class BindingKind(StrEnum):
+    """How a server is reached."""
+
+    STDIO = "stdio"
+    HTTP = "http"
+    PYTHON = "python"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Argument:
+    """What the operator says of one argument (`pointer` is its top-level property name)."""
+
+    role: ArgumentRole = ArgumentRole.AUTHORITY
+    kind: ArgumentKind = ArgumentKind.VALUE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The security part of a manifest: it is inside the version's digest."""
+
+    effect: Effect = Effect.IRREVERSIBLE
+    effect_source: str = "default"  # default | hint | catalogue | manifest: shown to the person who approves
+    egress: bool = True  # may carry data out of the operator's reach
+    arguments: Mapping[str, Argument] = field(default_factory=dict)
+    result: Label | None = None  # None: `internal`, untrusted
+    result_fields: Mapping[str, Label] = field(default_factory=dict)  # JSON pointer -> label
+    timeout_ms: int = 60_000
+    output_bytes_max: int = 4 * 1024 * 1024
+
+    def as_json(self) -> dict[str, Any]:
+        """Canonical content for the digest and the store."""
+        return {
+            "effect": self.effect.value,
+            "effect_source": self.effect_source,
+            "egress": self.egress,
+            "arguments": {
+                k: {"role": a.role.value, "kind": a.kind.value} for k, a in sorted(self.arguments.items())
+            },
+            "result": self.result.as_json() if self.result else None,
+            "result_fields": {k: v.as_json() for k, v in sorted(self.result_fields.items())},
+            "timeout_ms": self.timeout_ms,
+            "output_bytes_max": self.output_bytes_max,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """Who answers for a tool and why it is there: outside the digest, so that it can change freely."""
+
+    owner: str = ""
+    purpose: str = ""
+    review_by: str = ""  # ISO date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolVersion:
+    """One immutable, content-addressed version.
+
+    `definition` is the canonical JSON of the whole definition as the server sent it (name, description,
+    annotations, input and output schema, and whatever else stands there). `digest` is
+    SHA-256 over definition, binding and the security part of the manifest, written `sha256:<hex>`.
+    """
+
+    server: str
+    name: str  # as the server calls it
+    definition: bytes
+    definition_digest: str
+    binding: str  # canonical text of the binding: kind, package and version, or URL
+    manifest: Manifest
+    digest: str
+
+    @property
+    def key(self) -> str:
+        """`server/name`, how toolward refers to the tool."""
+        return f"{self.server}/{self.name}"
+
+
+class ToolState(StrEnum):
+    """Where a version stands."""
+
+    PROPOSED = "proposed"
+    APPROVED = "approved"
+    QUARANTINED = "quarantined"
+    REVOKED = "revoked"
+
+
+class Channel(StrEnum):
+    """Each maps a tool to the version it serves."""
+
+    SANDBOX = "sandbox"
+    STAGING = "staging"
+    PRODUCTION = "production"
+
+
+class Path(StrEnum):
+    """The two ways through the one corridor."""
+
+    SECURE = "secure"
+    OPEN = "open"

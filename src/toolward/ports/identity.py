@@ -1,0 +1,25 @@
+"""Who is it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from toolward.model.principal import Principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What the door saw. `os_uid` is the peer of a Unix socket or the owner of a stdio pipe."""
+
+    bearer: str = ""
+    os_uid: int | None = None
+    in_process: bool = False
+
+
+class Identity(Protocol):
+    """Turns credentials into a principal. MUST refuse the unknown and compare in constant time."""
+
+    def authenticate(self, credentials: Credentials) -> Principal:
+        """Raises `Rejected` with code `unauthenticated`."""
+        ...

@@ -1,0 +1,143 @@
+"""The durable state and the audit log of one ward: one port, because they commit together.
+
+`settle` must make an outcome and the session's new taint durable in one commit (DESIGN, "Taint across
+processes"), so a log and a store that commit apart could not serve the corridor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from toolward.model.event import Event, Receipt
+
+
+class Table(StrEnum):
+    """Kinds of state. Bodies are canonical JSON."""
+
+    TOOL_VERSION = "tool_version"  # key: version digest; written once
+    TOOL_PIN = "tool_pin"  # key: channel/server/name -> {digest, state, ...}
+    TOOL_NAME = "tool_name"  # key: server/name -> history
+    SESSION = "session"  # key: session_id
+    OPEN_INTENT = "open_intent"  # key: call_id; there while an intent has no outcome
+    INCIDENT = "incident"  # key: incident_id
+    REVISION = "revision"  # key: revision digest -> the files and pins themselves
+    CREDENTIAL = "credential"  # key: sha-256 of the token
+    SETTING = "setting"  # key: name
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write a row. `expect` is the version it must have now: None any, 0 must not exist."""
+
+    table: Table
+    key: str
+    body: bytes
+    expect: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a row if it is there."""
+
+    table: Table
+    key: str
+
+
+Change = Put | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One stored row; `version` starts at 1 and grows by one with every write."""
+
+    key: str
+    body: bytes
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One audit record as it stands in the log; `body` is exactly the bytes that were hashed."""
+
+    index: int
+    body: bytes
+    leaf_hash: bytes
+
+
+class Conflict(Exception):
+    """A `Put` with `expect` met another version; nothing of that commit was written."""
+
+
+class Store(Protocol):
+    """The ward's durable state.
+
+    MUST make `commit` atomic and durable (a power cut after it returns loses nothing) and MUST NOT
+    return before. MUST refuse every later commit once a write or an fsync failed (fail closed), with
+    `AuditUnavailable`, until the process is started again and recovery has run. MUST be used by one
+    process at a time.
+    """
+
+    async def commit(self, events: Sequence[Event], changes: Sequence[Change] = ()) -> tuple[Receipt, ...]:
+        """Append `events` in order and apply `changes`, all or nothing; one receipt for each event.
+
+        Concurrent commits are grouped. Raises `AuditUnavailable` (nothing written), `Conflict`,
+        `Overloaded` when the queue is full. Cancelling the caller does not undo a commit under way.
+        """
+        ...
+
+    def get(self, table: Table, key: str) -> Row | None:
+        """Read one row from the primary. Raises `StoreUnavailable`."""
+        ...
+
+    def scan(self, table: Table, prefix: str = "") -> Iterator[Row]:
+        """All rows whose key begins with `prefix`, in key order."""
+        ...
+
+    def records(self, start: int = 0, stop: int | None = None) -> Iterator[Record]:
+        """Audit records by index."""
+        ...
+
+    def find(  # noqa: PLR0913 -- each is one indexed field
+        self,
+        *,
+        kind: str = "",
+        call_id: str = "",
+        session_id: str = "",
+        tool: str = "",
+        since_ns: int = 0,
+        limit: int = 100,
+        newest_first: bool = True,
+    ) -> list[Record]:
+        """Audit records by their indexed fields; empty means any."""
+        ...
+
+    def payload(self, index: int, name: str) -> bytes | None:
+        """The decrypted payload of a record, or None if it has none or was shredded."""
+        ...
+
+    async def shred(self, index: int) -> None:
+        """Destroy the key of a record's payloads; the log and its proofs stay intact."""
+        ...
+
+    def checkpoint(self) -> str:
+        """The newest signed checkpoint (C2SP signed note)."""
+        ...
+
+    def size(self) -> int:
+        """Records in the log."""
+        ...
+
+    def healthy(self) -> str:
+        """'' when commits are possible, else why they are not."""
+        ...
+
+    def digest(self, data: bytes) -> str:
+        """`hmac-sha256:<hex>` of data under the ward's digest key, so that small values can't be guessed."""
+        ...
+
+    async def close(self) -> None:
+        """Finish commits under way and release the files."""
+        ...

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-# --- admit -------------------------------------------------------------------------------------------
-CALL_BYTES_MAX: Final = 4 * 1024 * 1024
-"""One request body; the MCP SDK's own server takes 4 MiB."""
-CALL_DEPTH_MAX: Final = 64
-"""Nesting of arguments; well below the policy engine's and every upstream parser's recursion limit."""
-CALL_NODES_MAX: Final = 50_000
-"""Values in one request; bounds what labelling and policy may cost."""
-INTEGER_MAX: Final = 2**63 - 1
-"""Cedar's Long, and what most upstream languages hold."""
-INTEGER_MIN: Final = -(2**63)
+from toolward.rules.canonical import BYTES_MAX as CALL_BYTES_MAX
+from toolward.rules.canonical import DEPTH_MAX as CALL_DEPTH_MAX
+from toolward.rules.canonical import NODES_MAX as CALL_NODES_MAX
+
+__all__ = ["CALL_BYTES_MAX", "CALL_DEPTH_MAX", "CALL_NODES_MAX"]
 
 # --- sessions ----------------------------------------------------------------------------------------
 SESSION_IDLE_S: Final = 30 * 60
@@ -34,9 +29,10 @@ UPSTREAM_CONNECTIONS_MAX: Final = 128
 """Pooled connections to one HTTP upstream."""
 RESTART_BACKOFF_MS: Final = (100, 500, 2_000, 10_000, 30_000)
 """Waits before a dead stdio server is started again; the last one repeats."""
+DEFINITION_AGE_WRITES_MAX_S: Final = 30
+"""How old the last comparison of definitions may be before a call that writes waits for a new one."""
 DEFINITION_AGE_MAX_S: Final = 300
-"""How old the last comparison of a server's definitions may be before a call waits for a new one,
-for every effect but `read_only` (which waits for nothing and is checked on the schedule)."""
+"""How often every server is compared on schedule: how long a change can go unseen by calls that only read."""
 
 # --- audit -------------------------------------------------------------------------------------------
 COMMIT_BATCH_MAX: Final = 512

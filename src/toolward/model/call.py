@@ -64,6 +64,7 @@ class Call:
     arguments: Mapping[str, Any]
     args_digest: str  # keyed: hmac-sha256:<hex>
     meta: Mapping[str, Any] = field(default_factory=dict)  # what may be forwarded of `_meta`
+    retry: Mapping[str, Any] = field(default_factory=dict)  # inputResponses, requestState of a 2026-era retry
     era: Era = Era.HANDSHAKE
     door: str = "http"
     received_ns: int = 0

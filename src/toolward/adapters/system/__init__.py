@@ -1,1 +1,1 @@
-"""."""
+"""The machine: clocks and chance."""

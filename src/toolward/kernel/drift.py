@@ -1,0 +1,121 @@
+"""How long a changed definition can go unseen, and what happens the moment it is seen.
+
+| what happened | when the comparison is made |
+|---|---|
+| the gateway started, or the server was restarted | before the first call of any effect |
+| the server announced a change | before the next call of any effect |
+| a call that writes or leaves the operator's reach | if the last comparison is older than 30 s |
+| a call that only reads | on a schedule, every 300 s |
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from toolward.config.limits import DEFINITION_AGE_MAX_S, DEFINITION_AGE_WRITES_MAX_S
+from toolward.errors import ToolFailed, ToolwardError
+from toolward.kernel.registry import Finding, ManifestOf, Registry
+from toolward.kernel.revision import ActiveRevision
+from toolward.model.tool import Effect
+from toolward.ports.clock import Clock
+from toolward.ports.upstream import ServerDescription, Upstreams
+
+_SECOND = 1_000_000_000
+
+
+@dataclass(slots=True)
+class _Watched:
+    """What is known of one server's last comparison."""
+
+    compared_ns: int | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    description: ServerDescription | None = None
+
+
+class DriftWatch:
+    """Compares what servers list with what is pinned."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        upstreams: Upstreams,
+        *,
+        clock: Clock,
+        manifest_of: ManifestOf,
+        revision: Callable[[], ActiveRevision],
+    ) -> None:
+        self._registry = registry
+        self._upstreams = upstreams
+        self._clock = clock
+        self._manifest_of = manifest_of
+        self._revision = revision
+        self._servers: dict[str, _Watched] = {}
+
+    async def ensure_fresh(self, key: str, server: str) -> None:
+        """Return once the pins of `server` were compared recently enough for this tool's effect.
+
+        Raises `ToolFailed` when that comparison is needed and the server can not be reached.
+        """
+        watched = self._watched(server)
+        if self._fresh_enough(key, server, watched):
+            return
+        await self.refresh(server, unless=lambda: self._fresh_enough(key, server, watched))
+
+    async def refresh(self, server: str, *, unless: Callable[[], bool] = lambda: False) -> list[Finding]:
+        """Compare now. Concurrent callers share one comparison: `unless` is asked again under the lock."""
+        watched = self._watched(server)
+        async with watched.lock:
+            if unless():
+                return []
+            binding = self._revision().binding(server)
+            if binding is None:
+                raise ToolFailed(f"no server `{server}` is configured", remedy="see toolward.yaml")
+            started = self._clock.monotonic_ns()
+            description = await self._upstreams.describe(server)
+            findings = await self._registry.observe(
+                description, binding=binding.identity(), manifest_of=self._manifest_of
+            )
+            watched.description = description
+            watched.compared_ns = started
+            return findings
+
+    def announce(self, server: str) -> None:
+        """The server said that its definitions changed: the next call waits for a comparison."""
+        self._watched(server).compared_ns = None
+
+    def description(self, server: str) -> ServerDescription | None:
+        """What the server said at the last comparison."""
+        return self._watched(server).description
+
+    async def schedule(self, report: Callable[[str, ToolwardError], None]) -> None:
+        """Compare every server again and again, for as long as the task lives."""
+        while True:
+            for server in self._upstreams.names():
+                try:
+                    await self.refresh(server, unless=lambda s=server: self._young(s))  # type: ignore[misc]
+                except ToolwardError as error:
+                    report(server, error)
+            await asyncio.sleep(DEFINITION_AGE_MAX_S / 2)
+
+    def _young(self, server: str) -> bool:
+        return self._age_s(self._watched(server)) < DEFINITION_AGE_MAX_S / 2
+
+    def _fresh_enough(self, key: str, server: str, watched: _Watched) -> bool:
+        if watched.compared_ns is None:
+            return False
+        served = self._registry.served(key)
+        manifest = served[1].manifest if served else None
+        if manifest is not None and manifest.effect is Effect.READ_ONLY and not manifest.egress:
+            return True
+        limit = self._revision().definition_age_max_s.get(server, DEFINITION_AGE_WRITES_MAX_S)
+        return self._age_s(watched) <= limit
+
+    def _age_s(self, watched: _Watched) -> float:
+        if watched.compared_ns is None:
+            return float("inf")
+        return (self._clock.monotonic_ns() - watched.compared_ns) / _SECOND
+
+    def _watched(self, server: str) -> _Watched:
+        return self._servers.setdefault(server, _Watched())

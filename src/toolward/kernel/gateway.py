@@ -1,0 +1,146 @@
+"""The one path. Every call, from every door, walks through `Gateway.perform` and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from toolward.config.limits import CALLS_IN_FLIGHT_MAX
+from toolward.errors import AuditUnavailable, Overloaded, Reason, ReasonCode, ToolwardError, UnknownTool
+from toolward.kernel.attempt import Attempt
+from toolward.kernel.drift import DriftWatch
+from toolward.kernel.notices import Notices
+from toolward.kernel.parts import Parts
+from toolward.kernel.refusal import Refuse
+from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.stages.authorize import authorize
+from toolward.kernel.stages.decide import decide
+from toolward.kernel.tasks import Background
+from toolward.model.call import Call, Intent, RawOutcome, Reply
+from toolward.model.permit import Permit
+from toolward.model.principal import Principal
+from toolward.model.session import Session, SessionOrigin
+from toolward.ports.upstream import Exchange, ServerDescription
+
+
+class Gateway:
+    """The corridor, whole.
+
+    1. admit      bytes were parsed once by the door; the call is frozen and hashed
+    2. resolve    the exact pinned version; arguments fit its schema
+    3. label      where each argument came from
+    4. decide     Allow, Deny or Ask
+    5. authorize  only an Allow becomes a permit
+    6. intend     the promise is durable before any effect
+    7. execute    with permit and intent, in the sandbox or upstream
+    8. settle     outcome and new taint durable in one commit, then the reply leaves
+
+    Whatever fails on the way is a refusal: recorded, coded, answered.
+    """
+
+    def __init__(
+        self, parts: Parts, *, revision: Callable[[], ActiveRevision], background: Background
+    ) -> None:
+        self._parts = parts
+        self._revision = revision
+        self._background = background
+        self._refuse = Refuse(parts.store, parts.auditor)
+        self._in_flight = 0
+        self.notices: Notices = parts.notices
+
+    async def perform(self, attempt: Attempt, exchange: Exchange) -> Reply:
+        """Walk the corridor. Never raises for a refusal: the reply carries its code, reason and remedy."""
+        revision = self._revision()
+        call: Call | None = None
+        self._in_flight += 1
+        try:
+            if self._in_flight > CALLS_IN_FLIGHT_MAX:
+                raise Overloaded(
+                    f"more than {CALLS_IN_FLIGHT_MAX} calls are in flight", remedy="try again later"
+                )
+            session = self._parts.sessions.find(attempt.session_id, attempt.principal)
+            call = self._parts.admit(attempt, session)  # 1
+            resolved = await self._parts.resolve(call, revision)  # 2
+            labelled = self._parts.label(resolved, revision)  # 3
+            decision = decide(labelled, revision)  # 4
+            permit = authorize(labelled, decision, ids=self._parts.ids)  # 5
+            return await self._detached(permit, exchange, revision)  # 6, 7, 8
+        except ToolwardError as refusal:
+            return await self._refuse(attempt, call, refusal, revision)
+        finally:
+            self._in_flight -= 1
+
+    async def _detached(self, permit: Permit, exchange: Exchange, revision: ActiveRevision) -> Reply:
+        """Steps 6 to 8 go on when the caller hangs up: a trace is not erased by closing a connection."""
+        intent = await self._parts.intend(permit, revision)  # 6
+        execution = self._background.start(
+            self._parts.execute(permit, intent, exchange, revision=revision)  # 7
+        )
+        settling = self._background.start(self._settle(permit, intent, execution, revision))  # 8
+        try:
+            return await asyncio.shield(settling)
+        except asyncio.CancelledError:
+            execution.cancel()
+            raise
+
+    async def _settle(
+        self,
+        permit: Permit,
+        intent: Intent,
+        execution: asyncio.Task[RawOutcome],
+        revision: ActiveRevision,
+    ) -> Reply:
+        outcome = self._parts.requests.review(permit, await execution)
+        return await self._parts.settle(permit, intent, outcome, revision=revision)
+
+    # --- sessions and what the doors ask about ----------------------------------------------------
+
+    async def open_session(self, principal: Principal, origin: SessionOrigin, **opening: Any) -> Session:
+        """A new session; `opening` may hold session_id, objective and prompt. See `Sessions.open`."""
+        return await self._parts.sessions.open(principal, origin, **opening)
+
+    async def idle_session(self, principal: Principal, client_instance: str) -> Session:
+        """The session of (credential, client instance), until it was idle for 30 minutes."""
+        return await self._parts.sessions.idle(principal, client_instance)
+
+    def session(self, session_id: str, principal: Principal) -> Session:
+        """Raises `Rejected` if there is none or it is somebody else's."""
+        return self._parts.sessions.find(session_id, principal)
+
+    async def close_session(self, session_id: str) -> None:
+        """End what runs for this session only; its record stays."""
+        self.notices.detach(session_id)
+        self._parts.sessions.forget(session_id)
+        await self._parts.upstreams.close_session(session_id)
+
+    async def describe(self, server: str) -> ServerDescription:
+        """What a server says of itself, or "" for all together. Raises `UnknownTool`, `ToolFailed`."""
+        revision = self._revision()
+        if not server:
+            return self._parts.drift_union(revision)
+        if revision.binding(server) is None:
+            raise UnknownTool(f"no server `{server[:100]}`", remedy="see the list of servers")
+        drift: DriftWatch = self._parts.drift
+        if drift.description(server) is None:
+            await drift.refresh(server, unless=lambda: drift.description(server) is not None)
+        found = drift.description(server)
+        if found is None:
+            raise UnknownTool(f"no server `{server[:100]}`", remedy="see the list of servers")
+        return found
+
+    async def record_sign_in_failure(self, reason: Reason, door: str) -> None:
+        """A sign-in that failed is written down; if that fails too, the caller is refused all the same."""
+        try:
+            await self._refuse.sign_in(reason, door)
+        except AuditUnavailable:
+            return
+
+    def health(self) -> Reason | None:
+        """None when calls can be served, else why not."""
+        text = self._parts.store.healthy()
+        if not text:
+            return None
+        return Reason(
+            code=ReasonCode.AUDIT_UNAVAILABLE, text=text, remedy="mend the disk and restart toolward"
+        )

@@ -1,0 +1,58 @@
+"""What the corridor is made of, assembled once by `bootstrap`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolward.kernel.audit import Auditor
+from toolward.kernel.drift import DriftWatch
+from toolward.kernel.incidents import Incidents
+from toolward.kernel.notices import Notices
+from toolward.kernel.registry import Registry
+from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.sessions import Sessions
+from toolward.kernel.stages.admit import Admit
+from toolward.kernel.stages.execute import Execute
+from toolward.kernel.stages.intend import Intend
+from toolward.kernel.stages.label import Label
+from toolward.kernel.stages.resolve import Resolve
+from toolward.kernel.stages.settle import Settle
+from toolward.kernel.upstream_requests import GovernRequests
+from toolward.model.call import Era
+from toolward.ports.ids import Ids
+from toolward.ports.store import Store
+from toolward.ports.upstream import ServerDescription, Upstreams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The stages that hold state, and what they share."""
+
+    store: Store
+    auditor: Auditor
+    ids: Ids
+    sessions: Sessions
+    registry: Registry
+    incidents: Incidents
+    drift: DriftWatch
+    upstreams: Upstreams
+    notices: Notices
+    admit: Admit
+    resolve: Resolve
+    label: Label
+    intend: Intend
+    execute: Execute
+    settle: Settle
+    requests: GovernRequests
+
+    def drift_union(self, revision: ActiveRevision) -> ServerDescription:
+        """The description of all servers together: every capability that one of them has."""
+        capabilities: dict[str, object] = {"tools": {"listChanged": True}}
+        for server in revision.bindings:
+            found = self.drift.description(server)
+            for name, value in (found.capabilities if found else {}).items():
+                if name in ("resources", "prompts", "completions"):
+                    capabilities.setdefault(name, value)
+        return ServerDescription(
+            server="", eras=(Era.HANDSHAKE, Era.STATELESS), info={}, capabilities=capabilities
+        )

@@ -1,0 +1,189 @@
+"""Sessions: opened by authenticated hosts, tainted by what they read, remembered across restarts."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+
+import orjson
+
+from toolward.config.limits import SESSION_IDLE_S, SESSIONS_MAX
+from toolward.errors import ReasonCode as Code
+from toolward.errors import Rejected
+from toolward.kernel.audit import Auditor
+from toolward.model.event import EventKind
+from toolward.model.label import Label
+from toolward.model.principal import CredentialKind, Principal
+from toolward.model.session import Savepoint, Session, SessionOrigin
+from toolward.ports.clock import Clock
+from toolward.ports.ids import Ids
+from toolward.ports.store import Put, Store, Table
+from toolward.rules.canonical import canonical
+from toolward.rules.flow import SessionMemory
+
+
+class Sessions:
+    """The sessions of one gateway. State that decides (taint) is in the store; the memory of values is not.
+
+    When a session comes back from the store after a restart its value memory is empty: its taint then
+    stands as the floor, which can only make decisions stricter.
+    """
+
+    def __init__(self, store: Store, auditor: Auditor, *, clock: Clock, ids: Ids) -> None:
+        self._store = store
+        self._auditor = auditor
+        self._clock = clock
+        self._ids = ids
+        self._live: OrderedDict[str, Session] = OrderedDict()
+        self._memories: dict[str, SessionMemory] = {}
+        self._idle: dict[tuple[str, str, str], tuple[str, int]] = {}
+
+    async def open(
+        self,
+        principal: Principal,
+        origin: SessionOrigin,
+        *,
+        session_id: str = "",
+        objective: str = "",
+        prompt: str = "",
+    ) -> Session:
+        """A new session, recorded before it is used. Raises `Rejected` if the identifier is taken."""
+        now = self._clock.now_ns()
+        session = Session(
+            session_id=session_id or self._ids.new(),
+            principal=principal,
+            origin=origin,
+            objective=objective,
+            prompt=prompt,
+            opened_ns=now,
+            last_used_ns=now,
+        )
+        if self._store.get(Table.SESSION, session.session_id) is not None:
+            raise Rejected(
+                "a session of that name is already there",
+                code=Code.UNKNOWN_SESSION,
+                remedy="open it under another name",
+            )
+        event = self._auditor.event(
+            EventKind.SESSION_OPENED,
+            session_id=session.session_id,
+            body={
+                "principal": principal.as_json(),
+                "origin": origin.value,
+                "objective_digest": self._auditor.digest(objective.encode()) if objective else "",
+                "prompt_known": bool(prompt),
+            },
+            payloads={"opening": canonical({"objective": objective, "prompt": prompt})},
+        )
+        await self._store.commit([event], [self.put(session)])
+        self._remember(session)
+        return session
+
+    async def idle(self, principal: Principal, client_instance: str) -> Session:
+        """The session of (credential, client instance), a new one after 30 idle minutes."""
+        key = (principal.credential, principal.user, client_instance)
+        now = self._clock.monotonic_ns()
+        found = self._idle.get(key)
+        if found is not None and now - found[1] <= SESSION_IDLE_S * 1_000_000_000:
+            self._idle[key] = (found[0], now)
+            return self.find(found[0], principal)
+        session = await self.open(principal, SessionOrigin.IDLE)
+        self._idle[key] = (session.session_id, now)
+        return session
+
+    def find(self, session_id: str, principal: Principal) -> Session:
+        """The session, if it is this principal's. Raises `Rejected` without telling the two cases apart."""
+        session = self._live.get(session_id)
+        if session is None:
+            row = self._store.get(Table.SESSION, session_id)
+            session = session_from_json(session_id, row.body) if row else None
+            if session is not None:
+                self._remember(session)
+        if session is None or session.principal != principal:
+            raise Rejected(
+                "no such session for this caller", code=Code.UNKNOWN_SESSION, remedy="open a new session"
+            )
+        return session
+
+    def memory(self, session_id: str) -> SessionMemory:
+        """What values the session has seen since the gateway started."""
+        memory = self._memories.get(session_id)
+        if memory is None:
+            memory = self._memories[session_id] = SessionMemory()
+        return memory
+
+    def current(self, session_id: str) -> Session | None:
+        """The live session, if there is one."""
+        return self._live.get(session_id)
+
+    def tainted(self, session: Session, label: Label) -> tuple[Session, bool]:
+        """The session after it saw something of that label, and whether its row must be written."""
+        taint = session.taint.join(label)
+        return replace(session, taint=taint, calls=session.calls + 1), taint != session.taint
+
+    def savepoint(self, session: Session, name: str) -> Session:
+        """The session with a named place in the log to come back to."""
+        mark = Savepoint(name=name, log_index=self._store.size())
+        return replace(session, savepoints=(*session.savepoints, mark))
+
+    def keep(self, session: Session) -> None:
+        """Make `session` the live one, after its commit."""
+        self._remember(session)
+
+    def forget(self, session_id: str) -> None:
+        """Drop the live copy; the row stays, for the audit and for rollback."""
+        self._live.pop(session_id, None)
+        self._memories.pop(session_id, None)
+
+    @staticmethod
+    def put(session: Session) -> Put:
+        """The write that makes the session durable."""
+        return Put(Table.SESSION, session.session_id, session_to_json(session))
+
+    def _remember(self, session: Session) -> None:
+        self._live[session.session_id] = session
+        self._live.move_to_end(session.session_id)
+        while len(self._live) > SESSIONS_MAX:
+            oldest, _ = self._live.popitem(last=False)
+            self._memories.pop(oldest, None)
+
+
+def session_to_json(session: Session) -> bytes:
+    """Canonical bytes for the store."""
+    return canonical(
+        {
+            "principal": session.principal.as_json(),
+            "origin": session.origin.value,
+            "objective": session.objective,
+            "prompt": session.prompt,
+            "taint": session.taint.as_json(),
+            "calls": session.calls,
+            "savepoints": [{"name": s.name, "log_index": s.log_index} for s in session.savepoints],
+            "opened_ns": str(session.opened_ns),
+            "last_used_ns": str(session.last_used_ns),
+        }
+    )
+
+
+def session_from_json(session_id: str, body: bytes) -> Session:
+    """The inverse of `session_to_json`."""
+    value = orjson.loads(body)
+    who = value["principal"]
+    return Session(
+        session_id=session_id,
+        principal=Principal(
+            user=who["user"],
+            agent=who["agent"],
+            roles=tuple(who["roles"]),
+            credential=who["credential"],
+            kind=CredentialKind(who["kind"]),
+        ),
+        origin=SessionOrigin(value["origin"]),
+        objective=value["objective"],
+        prompt=value["prompt"],
+        taint=Label.from_json(value["taint"]),
+        calls=value["calls"],
+        savepoints=tuple(Savepoint(name=s["name"], log_index=s["log_index"]) for s in value["savepoints"]),
+        opened_ns=int(value["opened_ns"]),
+        last_used_ns=int(value["last_used_ns"]),
+    )

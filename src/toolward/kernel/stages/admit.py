@@ -1,0 +1,81 @@
+"""1 admit: an authenticated, strictly parsed attempt becomes a frozen, hashed `Call`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolward.errors import Rejected
+from toolward.kernel.attempt import Attempt
+from toolward.kernel.audit import Auditor
+from toolward.model.call import LIST_ACTIONS, Action, Call
+from toolward.model.session import Session
+from toolward.ports.clock import Clock
+from toolward.ports.ids import Ids
+from toolward.rules.canonical import canonical, refuse_reserved
+
+SEPARATOR = "__"
+"""Between server and name at the aggregated endpoint; no server's name may hold it."""
+
+_TARGET_KEY: Mapping[Action, str] = {
+    Action.CALL_TOOL: "name",
+    Action.GET_PROMPT: "name",
+    Action.READ_RESOURCE: "uri",
+    Action.SUBSCRIBE: "uri",
+    Action.UNSUBSCRIBE: "uri",
+}
+_RETRY_KEYS = ("inputResponses", "requestState")
+"""What a 2026-era client sends along when it answers an `input_required` result; forwarded as it is."""
+
+
+class Admit:
+    """Stage 1."""
+
+    def __init__(self, auditor: Auditor, *, clock: Clock, ids: Ids) -> None:
+        self._auditor = auditor
+        self._clock = clock
+        self._ids = ids
+
+    def __call__(self, attempt: Attempt, session: Session) -> Call:
+        """Raises `Rejected` for params that are not of the action's shape or hold reserved keys."""
+        target, arguments = self._split(attempt)
+        refuse_reserved(arguments)
+        body = canonical(arguments)
+        meta = attempt.params.get("_meta", {})
+        if not isinstance(meta, Mapping):
+            raise Rejected("`_meta` is not an object", remedy="send an object or leave it out")
+        retry = {key: attempt.params[key] for key in _RETRY_KEYS if key in attempt.params}
+        return Call(
+            call_id=self._ids.new(),
+            action=attempt.action,
+            session=session,
+            target=target,
+            server=attempt.server,
+            arguments_json=body,
+            arguments=arguments,
+            args_digest=self._auditor.digest(body),
+            meta=meta,
+            retry=retry,
+            era=attempt.era,
+            door=attempt.door,
+            received_ns=self._clock.monotonic_ns(),
+        )
+
+    @staticmethod
+    def _split(attempt: Attempt) -> tuple[str, Mapping[str, Any]]:
+        """The target and what is judged and forwarded as arguments."""
+        params = attempt.params
+        key = _TARGET_KEY.get(attempt.action)
+        target = params.get(key, "") if key else ""
+        if key and (not isinstance(target, str) or not target):
+            raise Rejected(f"`{key}` is missing or not text", remedy=f"send `params.{key}`")
+        if attempt.action is Action.CALL_TOOL:
+            arguments = params.get("arguments")
+            if arguments is None:
+                arguments = {}
+            if not isinstance(arguments, Mapping):
+                raise Rejected("`arguments` is not an object", remedy="send `params.arguments` as an object")
+            return target, arguments
+        if attempt.action in LIST_ACTIONS:
+            return "", {k: v for k, v in params.items() if k == "cursor"}
+        return target, {k: v for k, v in params.items() if k != "_meta" and k not in _RETRY_KEYS}

@@ -1,0 +1,100 @@
+"""6 intend: a durable promise before any effect. No record, no action."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from toolward.kernel.audit import Auditor
+from toolward.kernel.revision import ActiveRevision
+from toolward.model.call import Intent
+from toolward.model.event import EventKind
+from toolward.model.permit import Permit
+from toolward.model.tool import Effect, ToolState
+from toolward.ports.store import Put, Store, Table
+from toolward.rules.canonical import canonical
+
+
+@dataclass(frozen=True, slots=True)
+class Intend:
+    """Stage 6."""
+
+    store: Store
+    auditor: Auditor
+
+    async def __call__(self, permit: Permit, revision: ActiveRevision) -> Intent:
+        """Raises `AuditUnavailable`: then nothing ran.
+
+        An approved, read-only tool without egress needs no record of its own before it runs: its one
+        merged record is durable before the reply (DESIGN, the corridor).
+        """
+        if is_merged(permit):
+            return Intent(call_id=permit.labelled.call.call_id, log_index=-1, merged=True)
+        call = permit.labelled.call
+        event = self.auditor.event(
+            EventKind.CALL_INTENT,
+            call_id=call.call_id,
+            session_id=call.session.session_id,
+            tool=tool_of(permit),
+            body=describe(permit, revision),
+            payloads={"arguments": call.arguments_json},
+        )
+        open_intent = Put(
+            Table.OPEN_INTENT,
+            call.call_id,
+            canonical({"session_id": call.session.session_id, "tool": tool_of(permit)}),
+        )
+        receipts = await self.store.commit([event], [open_intent])
+        return Intent(call_id=call.call_id, log_index=receipts[0].index, merged=False)
+
+
+def is_merged(permit: Permit) -> bool:
+    """Whether one record, written with the outcome, is enough for this call."""
+    resolved = permit.labelled.resolved
+    if resolved.version is None:
+        return True
+    manifest = resolved.version.manifest
+    return (
+        resolved.state is ToolState.APPROVED and manifest.effect is Effect.READ_ONLY and not manifest.egress
+    )
+
+
+def tool_of(permit: Permit) -> str:
+    """`server/name` for tools, the server for everything else."""
+    resolved = permit.labelled.resolved
+    return resolved.version.key if resolved.version else resolved.server
+
+
+def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
+    """What every record of a call says about who, what and why."""
+    call = permit.labelled.call
+    facts = permit.labelled.facts
+    body: dict[str, Any] = {
+        "principal": call.session.principal.as_json(),
+        "action": call.action.value,
+        "target": call.target,
+        "args_digest": permit.args_digest,
+        "version": permit.version_digest,
+        "effect": facts.effect,
+        "path": facts.path.value,
+        "channel": revision.channel.value,
+        "revision": revision.digest,
+        "decision": "allow",
+        "policies": list(permit.policies),
+        "policy_digest": permit.policy_digest,
+        "permit_id": permit.permit_id,
+        "isolation": isolation_of(permit, revision),
+        "era": call.era.value,
+        "door": call.door,
+    }
+    if permit.would:
+        body["would"] = permit.would
+    if revision.marks:
+        body["unsafe"] = list(revision.marks)
+    return body
+
+
+def isolation_of(permit: Permit, revision: ActiveRevision) -> str:
+    """The isolation reached: `remote` for HTTP upstreams, `none` until the sandbox exists."""
+    binding = revision.binding(permit.labelled.resolved.server)
+    return "remote" if binding is not None and binding.url else "none"

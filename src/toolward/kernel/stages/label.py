@@ -1,0 +1,26 @@
+"""3 label: where each argument came from, and the facts that follow."""
+
+from __future__ import annotations
+
+from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.sessions import Sessions
+from toolward.model.call import LabelledCall, ResolvedCall
+from toolward.rules.flow import label_call
+
+
+class Label:
+    """Stage 3. The rule is pure; this brings it the session as the store has it now."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def __call__(self, resolved: ResolvedCall, revision: ActiveRevision) -> LabelledCall:
+        """Never fails: what is not known is untrusted."""
+        session = self._sessions.current(resolved.call.session.session_id) or resolved.call.session
+        leaves, label, facts = label_call(
+            resolved,
+            session,
+            self._sessions.memory(session.session_id),
+            revision.binding(resolved.server),
+        )
+        return LabelledCall(resolved=resolved, leaves=leaves, arguments_label=label, facts=facts)

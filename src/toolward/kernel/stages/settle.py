@@ -1,0 +1,180 @@
+"""8 settle: check, label and redact what came back; outcome and taint durable in one commit; release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import orjson
+
+from toolward.errors import ReasonCode
+from toolward.kernel.audit import Auditor
+from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.sessions import Sessions
+from toolward.kernel.stages.intend import describe, tool_of
+from toolward.model.call import (
+    LIST_ACTIONS,
+    Action,
+    Failed,
+    Intent,
+    RawOutcome,
+    Reply,
+    Returned,
+    Stopped,
+    WireError,
+)
+from toolward.model.event import Event, EventKind
+from toolward.model.permit import Permit
+from toolward.ports.clock import Clock
+from toolward.ports.secrets import Secrets
+from toolward.ports.store import Change, Delete, Store, Table
+from toolward.rules.flow import remember_result
+from toolward.rules.redact import redact
+
+UPSTREAM_ERROR = -32000
+"""JSON-RPC code for what is the tool's fault and has no code of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """An outcome ready to be written down: what leaves, and what is said of it."""
+
+    status: str
+    reason: str
+    message: str
+    result: Mapping[str, Any] | None
+    error: WireError | None
+    body: bytes
+    redactions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle:
+    """Stage 8. Recovery calls `close`, the same code, for intents that a crash left open."""
+
+    store: Store
+    auditor: Auditor
+    sessions: Sessions
+    secrets: Secrets
+    clock: Clock
+
+    async def __call__(
+        self, permit: Permit, intent: Intent, outcome: RawOutcome, *, revision: ActiveRevision
+    ) -> Reply:
+        """The reply, once its record is durable. Raises `AuditUnavailable`: then no result leaves."""
+        call = permit.labelled.call
+        checked = self._check(outcome)
+        changes: list[Change] = []
+        body: dict[str, Any] = describe(permit, revision) if intent.merged else {}
+        if checked.result is not None and call.action not in LIST_ACTIONS:
+            body["taint"], change = self._taint(permit, checked.result)
+            changes += change
+        body |= self._facts(checked, duration_ns=self.clock.monotonic_ns() - call.received_ns)
+        payloads: dict[str, bytes] = {}
+        kind = EventKind.LISTED if call.action is Action.LIST_TOOLS else EventKind.CALL_OUTCOME
+        if intent.merged and kind is not EventKind.LISTED:
+            kind = EventKind.CALL_MERGED
+        if intent.merged:
+            payloads["arguments"] = call.arguments_json
+        if kind is not EventKind.LISTED:
+            payloads["result"] = checked.body
+        event = self.auditor.event(
+            kind,
+            call_id=call.call_id,
+            session_id=call.session.session_id,
+            tool=tool_of(permit),
+            body=body,
+            payloads=payloads,
+        )
+        receipt = await self.close(event, changes, open_intent=not intent.merged)
+        return Reply(call_id=call.call_id, result=checked.result, error=checked.error, receipt=receipt)
+
+    async def close(self, event: Event, changes: list[Change], *, open_intent: bool) -> Mapping[str, Any]:
+        """Write an outcome and close its intent in one commit; returns the receipt."""
+        if open_intent:
+            changes = [*changes, Delete(Table.OPEN_INTENT, event.call_id)]
+        receipts = await self.store.commit([event], changes)
+        return receipts[0].as_json()
+
+    def _check(self, outcome: RawOutcome) -> Checked:
+        """Redact, and turn the outcome into what may leave."""
+        known = self.secrets.known_values()
+        match outcome:
+            case Returned():
+                body, redactions = redact(orjson.dumps(outcome.result), known)
+                result = orjson.loads(body) if redactions else outcome.result
+                status = "tool_error" if outcome.result.get("isError") is True else "returned"
+                return Checked(
+                    status=status,
+                    reason="",
+                    message="",
+                    result=result,
+                    error=None,
+                    body=body,
+                    redactions=redactions,
+                )
+            case Failed():
+                data, redactions = redact(orjson.dumps(outcome.data), known)
+                text, more = redact(outcome.message.encode(), known)
+                error = WireError(code=outcome.code, message=text.decode(), data=orjson.loads(data))
+                return _refused("failed", outcome.reason, error, redactions + more)
+            case Stopped():
+                text, redactions = redact(outcome.message.encode(), known)
+                error = WireError(
+                    code=UPSTREAM_ERROR,
+                    message=text.decode(),
+                    data={
+                        "code": outcome.reason,
+                        "reason": text.decode(),
+                        "remedy": "it may have happened: look before you try again",
+                    },
+                )
+                return _refused("stopped", outcome.reason, error, redactions)
+            case _:
+                assert_never(outcome)
+
+    def _taint(self, permit: Permit, result: Mapping[str, Any]) -> tuple[dict[str, str], list[Change]]:
+        """Remember the result's values and raise the session's taint.
+
+        The live session is raised before the commit: a taint that comes too early only makes a
+        decision stricter, one that comes too late would let another call of the session slip through.
+        """
+        call = permit.labelled.call
+        version = permit.labelled.resolved.version
+        label = remember_result(
+            self.sessions.memory(call.session.session_id),
+            result,
+            call_id=call.call_id,
+            manifest=version.manifest if version else None,
+        )
+        session = self.sessions.current(call.session.session_id) or call.session
+        session, changed = self.sessions.tainted(session, label)
+        self.sessions.keep(session)
+        return session.taint.as_json(), [self.sessions.put(session)] if changed else []
+
+    def _facts(self, checked: Checked, *, duration_ns: int) -> dict[str, Any]:
+        facts: dict[str, Any] = {
+            "status": checked.status,
+            "result_digest": self.auditor.digest(checked.body),
+            "bytes": len(checked.body),
+            "duration_us": duration_ns // 1000,
+        }
+        if checked.reason:
+            facts["reason"] = checked.reason
+        if checked.redactions:
+            facts["redactions"] = checked.redactions
+        return facts
+
+
+def _refused(status: str, reason: str, error: WireError, redactions: int) -> Checked:
+    body = orjson.dumps({"code": error.code, "message": error.message, "data": error.data})
+    return Checked(
+        status=status,
+        reason=reason or ReasonCode.TOOL_FAILED.value,
+        message=error.message,
+        result=None,
+        error=error,
+        body=body,
+        redactions=redactions,
+    )

@@ -1,0 +1,303 @@
+"""Where each argument value was seen, which label it carries for that, and the facts policy may ask about.
+
+First cut: values are compared whole, after case and surrounding space are dropped, with leaf values and
+words of earlier results, the prompt, the objective and the operator's own value domain. The types are
+those that field-level provenance will fill. What is not known is never trusted: the session's taint is
+the floor.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from toolward.model.call import Call, Facts, ResolvedCall
+from toolward.model.label import CLEAN, UNKNOWN, Confidentiality, Integrity, Label
+from toolward.model.lineage import Leaf, Source, SourceKind
+from toolward.model.server import ServerBinding
+from toolward.model.session import Session
+from toolward.model.tool import Argument, ArgumentKind, ArgumentRole, Effect, Manifest, Path, ToolState
+
+VALUES_MAX = 20_000
+"""Distinct values remembered for one session; past this the session's taint alone counts."""
+CHARS_MIN = 3
+"""Shorter values are seen everywhere and prove nothing."""
+CHARS_MAX = 4_096
+"""Longer leaves are remembered by their beginning only."""
+_WORD = re.compile(r"[^\s\"'`<>(){}\[\],;|]+")
+
+
+@dataclass(slots=True)
+class SessionMemory:
+    """Values that this session's results held, with the worst label each was seen under."""
+
+    seen: dict[str, Source] = field(default_factory=dict)
+    overflowed: bool = False
+
+    def remember(self, value: str, source: Source) -> None:
+        """Note that `value` stood in `source`."""
+        key = normalise(value)
+        if len(key) < CHARS_MIN:
+            return
+        known = self.seen.get(key)
+        if known is None:
+            if len(self.seen) >= VALUES_MAX:
+                self.overflowed = True
+                return
+            self.seen[key] = source
+        elif known.label != (joined := known.label.join(source.label)):
+            self.seen[key] = Source(known.kind, known.reference, joined)
+
+
+def normalise(value: str) -> str:
+    """The form in which values are compared."""
+    return value[:CHARS_MAX].strip().casefold()
+
+
+def leaves_of(value: Any, pointer: str = "") -> Iterator[tuple[str, Any]]:
+    """Every scalar with its RFC 6901 pointer."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            escaped = str(key).replace("~", "~0").replace("/", "~1")
+            yield from leaves_of(item, f"{pointer}/{escaped}")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from leaves_of(item, f"{pointer}/{index}")
+    else:
+        yield pointer, value
+
+
+def remember_result(
+    memory: SessionMemory, result: Mapping[str, Any], *, call_id: str, manifest: Manifest | None
+) -> Label:
+    """Note every value of a result and return the label of the whole: the join of its parts."""
+    default = manifest.result if manifest is not None and manifest.result is not None else UNKNOWN
+    fields = manifest.result_fields if manifest is not None else {}
+    worst = default
+    for pointer, leaf in leaves_of(
+        {
+            key: result[key]
+            for key in ("content", "structuredContent", "contents", "messages")
+            if key in result
+        }
+    ):
+        if not isinstance(leaf, (str, int, float)) or isinstance(leaf, bool):
+            continue
+        label = _label_at(pointer, fields, default)
+        worst = worst.join(label)
+        text = str(leaf)
+        source = Source(SourceKind.RESULT, call_id, label)
+        memory.remember(text, source)
+        if isinstance(leaf, str) and any(space in text for space in " \n\t,\"'"):
+            for word in _WORD.findall(text[: CHARS_MAX * 16]):
+                memory.remember(word.strip(".:!?"), source)
+    return worst
+
+
+def _label_at(pointer: str, fields: Mapping[str, Label], default: Label) -> Label:
+    for prefix, label in fields.items():
+        if pointer == prefix or pointer.startswith(prefix + "/"):
+            return label
+    return default
+
+
+def label_call(
+    resolved: ResolvedCall, session: Session, memory: SessionMemory, binding: ServerBinding | None
+) -> tuple[tuple[Leaf, ...], Label, Facts]:
+    """Stage 3, pure: leaves with their sources, the join of their labels, and the facts."""
+    call = resolved.call
+    manifest = resolved.version.manifest if resolved.version else None
+    words = normalise_text(session.prompt, session.objective)
+    leaves: list[Leaf] = []
+    total = CLEAN
+    for pointer, value in leaves_of(call.arguments):
+        leaf = _label_leaf(pointer, value, words=words, session=session, memory=memory, binding=binding)
+        leaves.append(leaf)
+        total = total.join(leaf.label)
+    return tuple(leaves), total, _facts(resolved, session, tuple(leaves), manifest=manifest, binding=binding)
+
+
+def normalise_text(*texts: str) -> str:
+    """The user's own words, as values are compared with them."""
+    return "\n".join(text.casefold() for text in texts if text)
+
+
+def stands_in(value: str, words: str) -> bool:
+    """Whether `value` stands in `words` as a whole, not as a part of a longer word or number."""
+    start = words.find(value)
+    while start >= 0:
+        end = start + len(value)
+        before = words[start - 1] if start else " "
+        after = words[end] if end < len(words) else " "
+        if not (before.isalnum() and value[0].isalnum()) and not (after.isalnum() and value[-1].isalnum()):
+            return True
+        start = words.find(value, start + 1)
+    return False
+
+
+def _label_leaf(
+    pointer: str,
+    value: Any,
+    *,
+    words: str,
+    session: Session,
+    memory: SessionMemory,
+    binding: ServerBinding | None,
+) -> Leaf:
+    """Positive provenance first, then what it was read from, then what the model may have made up."""
+    if not isinstance(value, str):
+        text = "" if isinstance(value, bool) or value is None else str(value)
+    else:
+        text = value
+    key = normalise(text)
+    sources: list[Source] = []
+    if len(key) >= CHARS_MIN and words and stands_in(key, words):
+        sources.append(Source(SourceKind.PROMPT, "prompt", CLEAN))
+    if binding is not None and key and _in_domain(text, binding):
+        sources.append(Source(SourceKind.OPERATOR, binding.server, CLEAN))
+    seen = memory.seen.get(key)
+    if seen is not None:
+        sources.append(seen)
+    if not sources:
+        sources.append(Source(SourceKind.MODEL, "", _model_label(session)))
+    label = _combine(sources)
+    return Leaf(pointer, tuple(sources), label)
+
+
+def _model_label(session: Session) -> Label:
+    """What the agent wrote itself: assumed while nothing untrusted was read, untrusted afterwards.
+
+    It may repeat in other words what the session has read: the session's confidentiality is its floor.
+    """
+    if session.taint.integrity is Integrity.UNTRUSTED:
+        return session.taint
+    return Label(Integrity.ASSUMED, session.taint.confidentiality)
+
+
+def _combine(sources: list[Source]) -> Label:
+    """Integrity by the best witness (positive provenance), confidentiality by the most restricted source."""
+    integrity = min(source.label.integrity for source in sources)
+    readers = max(source.label.confidentiality for source in sources)
+    return Label(integrity, readers)
+
+
+def _in_domain(text: str, binding: ServerBinding) -> bool:
+    """Whether a value is the operator's own: a declared root or below it, a declared destination."""
+    return path_inside(text, binding.roots) or destination_known(text, binding.destinations)
+
+
+def path_inside(text: str, roots: tuple[str, ...]) -> bool:
+    """Whether an absolute path lies in one of `roots` once `..`, doubled slashes and percent escapes are gone.
+
+    Lexical only: links are the sandbox's business.
+    """
+    plain = unquote(text.removeprefix("file://"))
+    if not plain.startswith("/") or "\x00" in plain:
+        return False
+    path = posixpath.normpath("/" + plain.lstrip("/"))
+    return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)
+
+
+def destination_known(text: str, destinations: tuple[str, ...]) -> bool:
+    """Whether a URL's host, a mail address or an account is declared; `*.example.org` covers subdomains."""
+    value = normalise(text)
+    if not value:
+        return False
+    host = _host_of(value)
+    for known in destinations:
+        entry = known.casefold()
+        if entry in (value, host):
+            return True
+        if entry.startswith("*.") and host.endswith(entry[1:]):
+            return True
+        if "@" in value and "@" not in entry and value.rsplit("@", 1)[1] == entry:
+            return True
+    return False
+
+
+def _host_of(value: str) -> str:
+    if "://" not in value:
+        return value
+    try:
+        return urlsplit(value).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _facts(
+    resolved: ResolvedCall,
+    session: Session,
+    leaves: tuple[Leaf, ...],
+    *,
+    manifest: Manifest | None,
+    binding: ServerBinding | None,
+) -> Facts:
+    effect = manifest.effect if manifest else Effect.READ_ONLY
+    declared = manifest.arguments if manifest else {}
+    roots = binding.roots if binding else ()
+    destinations = binding.destinations if binding else ()
+    authority, paths, targets = _by_role(resolved.call, leaves, declared)
+    return Facts(
+        effect=effect.value,
+        writes=effect is not Effect.READ_ONLY,
+        egress=manifest.egress if manifest else False,
+        approved=resolved.state is ToolState.APPROVED or resolved.version is None,
+        path=resolved.path,
+        inside_roots=bool(paths) and all(path_inside(text, roots) for _, text in paths),
+        known_destination=all(
+            destination_known(text, destinations) or _witnessed(leaf) for leaf, text in targets
+        ),
+        proven=all(leaf.label.integrity is Integrity.TRUSTED for leaf in authority),
+        assumed=all(leaf.label.integrity <= Integrity.ASSUMED for leaf in authority),
+        confidential_argument=any(
+            source.label.confidentiality is Confidentiality.CONFIDENTIAL
+            for leaf in leaves
+            for source in leaf.sources
+            if source.kind is SourceKind.RESULT
+        ),
+        tainted=session.taint.integrity is Integrity.UNTRUSTED,
+        read_confidential=session.taint.confidentiality is Confidentiality.CONFIDENTIAL,
+        calls=session.calls,
+        objective=session.objective,
+    )
+
+
+def _by_role(
+    call: Call, leaves: tuple[Leaf, ...], declared: Mapping[str, Argument]
+) -> tuple[list[Leaf], list[tuple[Leaf, str]], list[tuple[Leaf, str]]]:
+    """Authority leaves, path leaves and destination leaves; an argument nobody described is authority."""
+    authority: list[Leaf] = []
+    paths: list[tuple[Leaf, str]] = []
+    targets: list[tuple[Leaf, str]] = []
+    values = dict(leaves_of(call.arguments))
+    for leaf in leaves:
+        name = leaf.pointer.split("/", 2)[1].replace("~1", "/").replace("~0", "~") if leaf.pointer else ""
+        argument = declared.get(name, _UNDESCRIBED)
+        text = str(values[leaf.pointer])
+        if argument.role is ArgumentRole.AUTHORITY:
+            authority.append(leaf)
+        if argument.kind is ArgumentKind.PATH:
+            paths.append((leaf, text))
+        elif argument.kind in (ArgumentKind.URL, ArgumentKind.ADDRESS):
+            targets.append((leaf, text))
+    return authority, paths, targets
+
+
+def _witnessed(leaf: Leaf) -> bool:
+    return any(source.kind in (SourceKind.PROMPT, SourceKind.OBJECTIVE) for source in leaf.sources)
+
+
+def path_of(state: ToolState | None, manifest: Manifest | None, *, critical: bool) -> Path:
+    """Secure if the step is critical or an approved tool does more than read; open otherwise."""
+    if critical or (
+        state is ToolState.APPROVED and manifest is not None and manifest.effect is not Effect.READ_ONLY
+    ):
+        return Path.SECURE
+    return Path.OPEN
+
+
+_UNDESCRIBED = Argument()

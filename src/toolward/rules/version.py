@@ -1,0 +1,101 @@
+"""Tool versions: content-addressed over definition, binding and the security part of the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from toolward.model.label import Label
+from toolward.model.tool import (
+    Argument,
+    ArgumentKind,
+    ArgumentRole,
+    Effect,
+    Manifest,
+    ToolVersion,
+)
+from toolward.rules.canonical import canonical
+
+
+def definition_digest(definition: Mapping[str, Any]) -> str:
+    """`sha256:<hex>` over the canonical JSON of a definition exactly as the server listed it."""
+    return "sha256:" + hashlib.sha256(canonical(definition)).hexdigest()
+
+
+def make_version(
+    server: str, definition: Mapping[str, Any], *, binding: str, manifest: Manifest
+) -> ToolVersion:
+    """The version for a definition. Raises `Rejected` if the definition is no canonical JSON."""
+    body = canonical(definition)
+    digest = hashlib.sha256(
+        canonical({"definition": body.decode(), "binding": binding, "manifest": manifest.as_json()})
+    ).hexdigest()
+    return ToolVersion(
+        server=server,
+        name=str(definition.get("name", "")),
+        definition=body,
+        definition_digest="sha256:" + hashlib.sha256(body).hexdigest(),
+        binding=binding,
+        manifest=manifest,
+        digest="sha256:" + digest,
+    )
+
+
+def version_to_json(version: ToolVersion) -> dict[str, Any]:
+    """As stored; `version_from_json` is the inverse."""
+    return {
+        "server": version.server,
+        "name": version.name,
+        "definition": version.definition.decode(),
+        "binding": version.binding,
+        "manifest": version.manifest.as_json(),
+    }
+
+
+def version_from_json(value: Mapping[str, Any]) -> ToolVersion:
+    """Rebuild a version; its digests are computed again, never believed."""
+    return make_version(
+        value["server"],
+        orjson.loads(value["definition"]),
+        binding=value["binding"],
+        manifest=manifest_from_json(value["manifest"]),
+    )
+
+
+def manifest_from_json(value: Mapping[str, Any]) -> Manifest:
+    """The inverse of `Manifest.as_json`. Raises `KeyError` or `ValueError` for anything unknown."""
+    result = value["result"]
+    base = Manifest(
+        effect=Effect(value["effect"]),
+        effect_source=value["effect_source"],
+        egress=value["egress"],
+        timeout_ms=value["timeout_ms"],
+        output_bytes_max=value["output_bytes_max"],
+    )
+    return replace(
+        base,
+        arguments={
+            name: Argument(role=ArgumentRole(item["role"]), kind=ArgumentKind(item["kind"]))
+            for name, item in value["arguments"].items()
+        },
+        result=Label.from_json(result) if result else None,
+        result_fields={name: Label.from_json(item) for name, item in value["result_fields"].items()},
+    )
+
+
+_ASPECTS = ("name", "title", "description", "annotations", "inputSchema", "outputSchema", "icons", "_meta")
+
+
+def drifted_aspects(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
+    """Which members of the definition differ, known ones first; empty if none."""
+    names = [name for name in _ASPECTS if name in old or name in new]
+    names += sorted((set(old) | set(new)) - set(names))
+    return tuple(
+        name
+        for name in names
+        if (name in old) != (name in new) or canonical(old.get(name)) != canonical(new.get(name))
+    )

@@ -1,0 +1,62 @@
+# The front door. `make demo` shows the main job, `make test` runs the tests, `make check` is the gate.
+# Everything lives in .venv and build/; nothing else on the machine is touched.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+WARD ?= build/ward
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check format bench conformance interop torture lock clean
+
+help: ## what can be asked for
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(READY) ## the virtual environment, from the lock file
+
+$(READY): requirements/dev.txt requirements/uv.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "toolward needs Python 3.11 or newer as $(PYTHON); set PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements/dev.txt requirements/uv.txt
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $@
+
+demo: setup ## the main job on real servers, in under three minutes
+	$(BIN)/python -m toolward.lab.demo
+
+up: setup ## a daemon on WARD (default build/ward)
+	$(BIN)/toolward up $(WARD)
+
+test: setup ## all tests; under 15 minutes on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: setup ## format, lint, types, import contracts
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## put the code into the one format
+	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests
+
+bench: setup ## CPU and throughput beside direct, fastmcp and mcp-policy-gateway; audit; policy
+	$(BIN)/python -m toolward.lab.bench
+
+conformance: setup ## the official MCP suite through the gateway, both eras
+	$(BIN)/python -m toolward.lab.conformance
+
+interop: setup ## ten real servers and three real clients
+	$(BIN)/python -m toolward.lab.interop
+
+torture: setup ## kill -9 and failing disks under load
+	$(BIN)/python -m toolward.lab.torture
+
+lock: setup ## the lock files again, from pyproject.toml
+	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements/core.txt
+	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --no-annotate pyproject.toml --group dev -o requirements/dev.txt
+
+clean: ## remove what was built
+	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

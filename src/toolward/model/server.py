@@ -17,6 +17,7 @@ class ServerBinding:
     # stdio
     command: tuple[str, ...] = ()  # program and arguments, when not installed from a package
     package: str = ""  # "pypi:mcp-server-git==2026.10.19" or "npm:@scope/name@1.2.3"
+    entry: str = ""  # the package's program, where it is not the obvious one
     constraints: tuple[str, ...] = ()  # further requirements of that environment, e.g. "mcp<2"
     arguments: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
@@ -30,6 +31,8 @@ class ServerBinding:
     roots: tuple[str, ...] = ()  # declared directories inside which writes are expected
     destinations: tuple[str, ...] = ()  # the operator's own hosts, addresses and accounts
     start_timeout_ms: int = 60_000
+    timeout_ms: int = 60_000  # one call, where its manifest says nothing
+    definitions_max_age_s: int = 300
 
     def identity(self) -> str:
         """What a version pins of the server: kind and package, command or URL; no environment, no secret."""

@@ -1,0 +1,147 @@
+"""What the shape alone can not say: rules that hold between the fields of a ward's files. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import urlsplit
+
+from toolward.config.convert import suggest
+from toolward.config.shape import ManifestFile, ServerConfig, WardConfig
+from toolward.config.yamltext import Node
+from toolward.errors import WardError
+
+PACKAGE: Final = re.compile(
+    r"pypi:[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,-]+\])?==[A-Za-z0-9][A-Za-z0-9.!+_-]*\Z"
+    r"|npm:(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*@[0-9][A-Za-z0-9.+-]*\Z"
+)
+"""A package pinned to one version of one registry."""
+SECRET_REFERENCE: Final = re.compile(r"\$\{secret:([A-Za-z0-9_.-]{1,128})\}")
+_OTHER_REFERENCE = re.compile(r"\$\{(?!secret:[A-Za-z0-9_.-]{1,128}\})[^}]*\}")
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+
+
+class Finder:
+    """Collects findings that point into one file."""
+
+    def __init__(self, root: Node, file: str) -> None:
+        """`root` gives the lines."""
+        self.root, self.file = root, file
+        self.found: list[WardError] = []
+
+    def say(self, path: tuple[str | int, ...], text: str, remedy: str) -> None:
+        """A finding at the node that `path` leads to."""
+        self.found.append(WardError(text, file=self.file, line=self.root.at(path).line, remedy=remedy))
+
+
+def check_config(config: WardConfig, root: Node, *, file: str) -> list[WardError]:
+    """All findings in `toolward.yaml` that are between fields."""
+    finder = Finder(root, file)
+    for name, server in config.servers.items():
+        _check_server(name, server, finder)
+    for agent, ceiling in config.agents.items():
+        for index, server_id in enumerate(ceiling.servers):
+            if server_id not in config.servers:
+                near = suggest(server_id, config.servers)
+                remedy = f"did you mean `{near}`?" if near else "declare it under `servers`"
+                finder.say(("agents", agent, "servers", index), f"no server `{server_id}`", remedy)
+        for index, tool in enumerate(ceiling.tools):
+            server_id, slash, _ = tool.partition("/")
+            if not slash or server_id not in config.servers:
+                finder.say(
+                    ("agents", agent, "tools", index),
+                    f"`{tool}` names no tool of a declared server",
+                    "write `server/tool`",
+                )
+    loopback = config.listen.host in _LOOPBACK or config.listen.host.startswith("127.")
+    if config.unsafe.anonymous and not loopback:
+        finder.say(
+            ("unsafe", "anonymous"),
+            f"anonymous callers are let in on `{config.listen.host}`, which others can reach",
+            "listen on 127.0.0.1, or create credentials and remove `anonymous`",
+        )
+    return finder.found
+
+
+def _check_server(name: str, server: ServerConfig, finder: Finder) -> None:
+    here: tuple[str | int, ...] = ("servers", name)
+    ways = [way for way in ("package", "command", "url") if getattr(server, way)]
+    if len(ways) != 1:
+        said = f"has {' and '.join(f'`{way}`' for way in ways)}" if ways else "says not how to reach it"
+        finder.say(here, f"server `{name}` {said}", "give exactly one of `package`, `command` and `url`")
+        return
+    if server.package and not PACKAGE.match(server.package):
+        finder.say(
+            (*here, "package"),
+            f"`{server.package}` is not a pinned package",
+            "write `pypi:NAME==VERSION` or `npm:NAME@VERSION`",
+        )
+    for key in ("entry", "constraints"):
+        if getattr(server, key) and not server.package:
+            finder.say((*here, key), f"`{key}` needs `package`", f"remove `{key}` or declare a package")
+    if server.url:
+        _check_remote(server, here, finder)
+    elif server.headers:
+        finder.say((*here, "headers"), "`headers` needs `url`", "use `env` for a local server")
+    _check_roots(server, here, finder)
+    for path, text in _texts(server, here):
+        odd = _OTHER_REFERENCE.search(text)
+        if odd:
+            finder.say(
+                path, f"`{odd.group()}` is not known here", "write `${secret:NAME}` or the value itself"
+            )
+
+
+def _check_roots(server: ServerConfig, here: tuple[str | int, ...], finder: Finder) -> None:
+    for index, root in enumerate(server.roots):
+        if not root.startswith(("/", "~", ".")):
+            finder.say(
+                (*here, "roots", index),
+                f"`{root}` is not a path",
+                "write an absolute path, or one that begins with `~` or `.`",
+            )
+
+
+def _check_remote(server: ServerConfig, here: tuple[str | int, ...], finder: Finder) -> None:
+    try:
+        parts = urlsplit(server.url)
+        host = parts.hostname or ""
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    if parts.scheme not in ("http", "https") or not host:
+        finder.say((*here, "url"), "the url has no host", "write `https://host/path`")
+    elif parts.scheme == "http" and host not in _LOOPBACK and not host.startswith("127."):
+        finder.say(
+            (*here, "url"), "an unencrypted url beyond this machine", "use `https`, or a tunnel to 127.0.0.1"
+        )
+    if parts.username or parts.password:
+        finder.say((*here, "url"), "the url holds a credential", "move it to `headers` as `${secret:NAME}`")
+    for key in ("arguments", "env", "cwd"):
+        if getattr(server, key):
+            finder.say((*here, key), f"`{key}` means nothing for a remote server", f"remove `{key}`")
+
+
+def _texts(server: ServerConfig, here: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    for index, argument in enumerate(server.arguments):
+        yield (*here, "arguments", index), argument
+    for section, values in (("env", server.env), ("headers", server.headers)):
+        for key, text in values.items():
+            yield (*here, section, key), text
+    yield (*here, "url"), server.url
+
+
+def check_manifest(
+    manifest: ManifestFile, config: WardConfig | None, root: Node, *, file: str
+) -> list[WardError]:
+    """All findings in `tools/<server>.yaml` that are between fields or with `toolward.yaml`."""
+    finder = Finder(root, file)
+    if file != f"tools/{manifest.server}.yaml":
+        finder.say(
+            ("server",), f"`{manifest.server}` stands in `{file}`", f"name it `tools/{manifest.server}.yaml`"
+        )
+    if config is not None and manifest.server not in config.servers:
+        near = suggest(manifest.server, config.servers)
+        remedy = f"did you mean `{near}`?" if near else "declare it in `toolward.yaml`, or remove this file"
+        finder.say(("server",), f"no server `{manifest.server}`", remedy)
+    return finder.found

@@ -1,0 +1,228 @@
+"""The shape of a ward's YAML files. Editors complete from the JSON Schemas generated out of these."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from toolward.config import limits
+from toolward.model.tool import ArgumentKind, ArgumentRole, Channel, Effect
+
+ServerId = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$", description="Server id.")]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.@+-]{1,128}$")]
+Milliseconds = Annotated[int, Meta(ge=1, le=24 * 60 * 60 * 1000)]
+ReviewDate = Annotated[str, Meta(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", description="ISO date.")]
+
+
+class Profile(StrEnum):
+    """How much the default policy asks."""
+
+    OBSERVE = "observe"
+    GUARDED = "guarded"
+    STRICT = "strict"
+
+
+class SecretProvider(StrEnum):
+    """Where secrets are kept."""
+
+    ENV = "env"
+    FILE = "file"
+    KEYRING = "keyring"
+
+
+class UpstreamAsk(StrEnum):
+    """What a server may ask of the client during a call."""
+
+    SAMPLING = "sampling"
+    ELICITATION = "elicitation"
+    ROOTS = "roots"
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A mapping that knows all its keys."""
+
+
+class Listen(Section, frozen=True):
+    """Where the HTTP door and the console listen."""
+
+    host: Annotated[
+        str, Meta(description="Address to bind; keep it on loopback unless a proxy is before it.")
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535)] = 7420
+
+
+class ServerConfig(Section, frozen=True):
+    """One upstream: exactly one of `package`, `command` and `url`."""
+
+    package: Annotated[
+        str,
+        Meta(
+            description="A pinned package, installed into an environment of its own.",
+            examples=["pypi:mcp-server-git==2026.10.19", "npm:@scope/name@1.2.3"],
+        ),
+    ] = ""
+    entry: Annotated[str, Meta(description="The package's program, where it is not the obvious one.")] = ""
+    constraints: Annotated[
+        tuple[str, ...], Meta(description="Further requirements of that environment, e.g. `mcp<2`.")
+    ] = ()
+    command: Annotated[str, Meta(description="A program to start; prefer `package`.")] = ""
+    url: Annotated[str, Meta(description="A remote server (streamable HTTP).")] = ""
+    arguments: tuple[str, ...] = ()
+    env: Annotated[dict[str, str], Meta(description="`${secret:NAME}` stands for a secret.")] = msgspec.field(
+        default_factory=dict
+    )
+    headers: Annotated[dict[str, str], Meta(description="`${secret:NAME}` stands for a secret.")] = (
+        msgspec.field(default_factory=dict)
+    )
+    cwd: str = ""
+    stateless: Annotated[bool, Meta(description="One process may serve every session.")] = False
+    accepts: Annotated[
+        tuple[UpstreamAsk, ...], Meta(description="What the server may ask of the client during a call.")
+    ] = ()
+    roots: Annotated[
+        tuple[str, ...], Meta(description="Directories inside which writes are expected; absolute paths.")
+    ] = ()
+    destinations: Annotated[
+        tuple[str, ...], Meta(description="The operator's own hosts, addresses and accounts.")
+    ] = ()
+    timeout_ms: Annotated[Milliseconds, Meta(description="One call, where its manifest says nothing.")] = (
+        limits.UPSTREAM_TIMEOUT_MS
+    )
+    start_timeout_ms: Annotated[Milliseconds, Meta(description="From start to the first answer.")] = (
+        limits.UPSTREAM_START_MS
+    )
+    definitions_max_age_s: Annotated[
+        int, Meta(ge=1, le=86_400, description="How old the last comparison of its definitions may be.")
+    ] = limits.DEFINITION_AGE_MAX_S
+
+
+class AgentConfig(Section, frozen=True):
+    """What an agent may do at most; policies can only narrow it. Empty lists mean no ceiling of that sort."""
+
+    description: str = ""
+    servers: Annotated[tuple[ServerId, ...], Meta(description="Only these servers.")] = ()
+    tools: Annotated[tuple[str, ...], Meta(description="Only these tools, as `server/tool`.")] = ()
+    effects: Annotated[tuple[Effect, ...], Meta(description="Only these effects.")] = ()
+
+
+class SecretsConfig(Section, frozen=True):
+    """Which provider answers `${secret:NAME}`."""
+
+    provider: SecretProvider = SecretProvider.FILE
+    file: Annotated[
+        str, Meta(description="For `file`: mode 0600, relative to the ward; never checked in.")
+    ] = ".toolward/secrets.json"
+
+
+class UnsafeConfig(Section, frozen=True):
+    """Danger is in the name: each of these marks every record."""
+
+    anonymous: Annotated[bool, Meta(description="Callers without a credential are let in.")] = False
+    allow_all: Annotated[bool, Meta(description="Every policy is ignored.")] = False
+
+
+class AuditConfig(Section, frozen=True):
+    """How long what is recorded is kept."""
+
+    retention_days: Annotated[
+        int, Meta(ge=183, description="Half a year is the least that the EU AI Act, Art. 19, accepts.")
+    ] = 400
+
+
+class WardConfig(Section, frozen=True):
+    """`toolward.yaml`: one deployment."""
+
+    version: Annotated[int, Meta(ge=1, le=1, description="Of this file's format.")]
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+    profile: Profile = Profile.GUARDED
+    channel: Channel = Channel.PRODUCTION
+    listen: Listen = Listen()
+    allowed_hosts: Annotated[
+        tuple[str, ...], Meta(description="`Host` values that the HTTP door takes, besides loopback.")
+    ] = ()
+    allowed_origins: Annotated[
+        tuple[str, ...], Meta(description="Browser origins that may call, besides the gateway's own.")
+    ] = ()
+    servers: dict[ServerId, ServerConfig] = msgspec.field(default_factory=dict)
+    agents: dict[Name, AgentConfig] = msgspec.field(default_factory=dict)
+    roles: Annotated[dict[Name, tuple[Name, ...]], Meta(description="Who has which role.")] = msgspec.field(
+        default_factory=dict
+    )
+    secrets: SecretsConfig = SecretsConfig()
+    audit: AuditConfig = AuditConfig()
+    unsafe: UnsafeConfig = UnsafeConfig()
+
+
+# --- tools/*.yaml ------------------------------------------------------------------------------------
+
+
+class IntegrityName(StrEnum):
+    """Who could have written a value."""
+
+    TRUSTED = "trusted"
+    UNTRUSTED = "untrusted"
+
+
+class ConfidentialityName(StrEnum):
+    """Who may read a value."""
+
+    PUBLIC = "public"
+    INTERNAL = "internal"
+    CONFIDENTIAL = "confidential"
+
+
+class EffectSource(StrEnum):
+    """Where an entry's effect was read; `init` writes it, a person's own entry needs none."""
+
+    MANIFEST = "manifest"
+    CATALOGUE = "catalogue"
+    HINT = "hint"
+    DEFAULT = "default"
+
+
+class LabelConfig(Section, frozen=True):
+    """A label."""
+
+    integrity: IntegrityName = IntegrityName.UNTRUSTED
+    confidentiality: ConfidentialityName = ConfidentialityName.INTERNAL
+
+
+class ArgumentConfig(Section, frozen=True):
+    """What one argument decides and denotes."""
+
+    role: ArgumentRole = ArgumentRole.AUTHORITY
+    kind: ArgumentKind = ArgumentKind.VALUE
+
+
+class ToolEntry(Section, frozen=True):
+    """What the operator says of one tool. What is left out is the worst case."""
+
+    effect: Effect
+    source: EffectSource = EffectSource.MANIFEST
+    egress: Annotated[bool, Meta(description="May carry data out of the operator's reach.")] = True
+    arguments: dict[str, ArgumentConfig] = msgspec.field(default_factory=dict)
+    result: LabelConfig | None = None
+    result_fields: Annotated[
+        dict[Annotated[str, Meta(pattern=r"^(/.*)?$")], LabelConfig],
+        Meta(description="JSON pointer into the result -> label."),
+    ] = msgspec.field(default_factory=dict)
+    timeout_ms: Milliseconds | None = None
+    output_bytes_max: Annotated[int, Meta(ge=1, le=256 * 1024 * 1024)] = limits.OUTPUT_BYTES_MAX
+    owner: str = ""
+    purpose: str = ""
+    review_by: ReviewDate = ""
+
+
+class ManifestFile(Section, frozen=True):
+    """`tools/<server>.yaml`: who answers for a server's tools, and what they do."""
+
+    server: ServerId
+    owner: str = ""
+    purpose: str = ""
+    review_by: ReviewDate = ""
+    tools: dict[Annotated[str, Meta(pattern=r"^[^/\s]{1,128}$")], ToolEntry] = msgspec.field(
+        default_factory=dict
+    )

@@ -1,0 +1,270 @@
+"""Reading a ward: its files as they are, and what they say.
+
+    load_ward(path)   -> Ward, or one `WardError` (the first finding; its text counts the rest)
+    check_ward(path)  -> every finding, in file and line order
+
+Only `toolward.yaml`, `tools/*.yaml`, `policies/*.cedar` and `objectives/*.yaml` are read. A link that
+leads out of the ward, or anything that is not a plain file, is refused.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar
+
+from toolward.config.checks import check_config, check_manifest
+from toolward.config.convert import to_struct
+from toolward.config.shape import LabelConfig, ManifestFile, ServerConfig, ToolEntry, WardConfig
+from toolward.config.yamltext import FILE_BYTES_MAX, Node, read_yaml
+from toolward.errors import WardError
+from toolward.model.label import Confidentiality, Integrity, Label
+from toolward.model.server import ServerBinding
+from toolward.model.tool import Argument, BindingKind, Manifest, Metadata
+
+CONFIG_FILE: Final = "toolward.yaml"
+STATE_DIRECTORY: Final = ".toolward"
+"""State, secrets and schema copies; never part of the revision, never checked in."""
+FILES_MAX: Final = 2_000
+"""Files of one ward; each server has one manifest."""
+S = TypeVar("S", WardConfig, ManifestFile)
+_FOLDERS: Final = (("tools", ".yaml"), ("policies", ".cedar"), ("objectives", ".yaml"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ward:
+    """One deployment as its files describe it."""
+
+    path: Path
+    config: WardConfig
+    bindings: tuple[ServerBinding, ...]
+    manifests: Mapping[str, tuple[Manifest, Metadata]]  # "server/tool"
+    owners: Mapping[str, Metadata]  # server -> what its manifest says of the whole server
+    policies: Mapping[str, str]  # relative path -> Cedar text
+    files: Mapping[str, bytes]  # relative path -> content; what the revision digest is over
+
+    @property
+    def state(self) -> Path:
+        """Where the ward's state lies."""
+        return self.path / STATE_DIRECTORY
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What has been read so far."""
+
+    path: Path
+    files: dict[str, bytes] = field(default_factory=dict)
+    findings: list[WardError] = field(default_factory=list)
+    config: WardConfig | None = None
+    tools: list[ManifestFile] = field(default_factory=list)
+
+    def say(self, text: str, *, file: str, remedy: str) -> None:
+        self.findings.append(WardError(text, file=file, remedy=remedy))
+
+
+def load_ward(path: Path | str) -> Ward:
+    """The ward at `path`. Raises `WardError` with the first finding; `check_ward` has all of them."""
+    reading = _read(Path(path))
+    if reading.findings or reading.config is None:
+        raise _first(reading)
+    config = reading.config
+    return Ward(
+        path=reading.path,
+        config=config,
+        bindings=tuple(binding(name, server, reading.path) for name, server in config.servers.items()),
+        manifests={
+            f"{file.server}/{tool}": (
+                to_manifest(entry, timeout_ms=config.servers[file.server].timeout_ms),
+                _metadata(entry, file),
+            )
+            for file in reading.tools
+            for tool, entry in file.tools.items()
+        },
+        owners={
+            f.server: Metadata(owner=f.owner, purpose=f.purpose, review_by=f.review_by) for f in reading.tools
+        },
+        policies={
+            name: data.decode("utf-8") for name, data in reading.files.items() if name.endswith(".cedar")
+        },
+        files=dict(sorted(reading.files.items())),
+    )
+
+
+def check_ward(path: Path | str) -> list[WardError]:
+    """Every finding in the ward's files; empty when `load_ward` would succeed."""
+    reading = _read(Path(path))
+    return sorted(reading.findings, key=lambda e: (e.file != CONFIG_FILE, e.file, e.line))
+
+
+def _first(reading: _Reading) -> WardError:
+    findings = sorted(reading.findings, key=lambda e: (e.file != CONFIG_FILE, e.file, e.line))
+    first = findings[0]
+    if len(findings) == 1:
+        return first
+    more = f"{len(findings) - 1} more; `toolward check` shows all"
+    return WardError(
+        first.reason.text,
+        file=first.file,
+        line=first.line,
+        remedy=f"{first.reason.remedy} ({more})" if first.reason.remedy else more,
+    )
+
+
+# --- reading -----------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> _Reading:
+    reading = _Reading(path.absolute())
+    if not path.is_dir():
+        reading.say(f"there is no ward at `{path}`", file=CONFIG_FILE, remedy="run `toolward init WARD`")
+        return reading
+    if not (path / CONFIG_FILE).exists():
+        reading.say(
+            f"`{path}` holds no {CONFIG_FILE}", file=CONFIG_FILE, remedy=f"run `toolward init {path}`"
+        )
+        return reading
+    _take(reading, CONFIG_FILE)
+    for folder, ending in _FOLDERS:
+        _take_folder(reading, folder, ending)
+    root, config = _parse(reading, CONFIG_FILE, WardConfig)
+    if root is not None and config is not None:
+        reading.findings += check_config(config, root, file=CONFIG_FILE)
+        reading.config = config
+    for name in [n for n in reading.files if n.startswith("tools/")]:
+        root, manifest = _parse(reading, name, ManifestFile)
+        if root is not None and manifest is not None:
+            reading.findings += check_manifest(manifest, reading.config, root, file=name)
+            reading.tools.append(manifest)
+    for name, data in reading.files.items():
+        if name.endswith(".cedar"):
+            _check_text(reading, name, data)
+    return reading
+
+
+def _parse(reading: _Reading, name: str, kind: type[S]) -> tuple[Node | None, S | None]:
+    """The file as nodes and as a `kind`; findings go where they belong."""
+    if name not in reading.files:
+        return None, None
+    root, found = read_yaml(reading.files[name], file=name)
+    reading.findings += found
+    if root is None and found:
+        return None, None
+    value, found = to_struct(root, kind, file=name)
+    reading.findings += found
+    return root, value
+
+
+def _take_folder(reading: _Reading, folder: str, ending: str) -> None:
+    where = reading.path / folder
+    if not where.exists() and not where.is_symlink():
+        return
+    if where.is_symlink() or not where.is_dir():
+        reading.say(
+            f"`{folder}` is not a directory of its own", file=folder, remedy="put the files themselves here"
+        )
+        return
+    for item in sorted(where.iterdir()):
+        name = f"{folder}/{item.name}"
+        if item.name.startswith("."):
+            continue
+        if item.suffix == ending:
+            _take(reading, name)
+        elif ending == ".yaml" and item.suffix in (".yml", ".json"):
+            reading.say(
+                f"`{name}` would not be read", file=name, remedy=f"name it `{item.with_suffix(ending).name}`"
+            )
+        if len(reading.files) > FILES_MAX:
+            reading.say(f"more than {FILES_MAX} files", file=folder, remedy="split the ward")
+            return
+
+
+def _take(reading: _Reading, name: str) -> None:
+    """Read one file, if it is a plain one of bounded size that really lies in the ward."""
+    item = reading.path / name
+    try:
+        if not item.resolve(strict=True).is_relative_to(reading.path.resolve()):
+            reading.say("a link that leads out of the ward", file=name, remedy="put the file itself here")
+            return
+        status = item.stat()
+        if not stat.S_ISREG(status.st_mode):
+            reading.say("not a plain file", file=name, remedy="put a plain file here")
+            return
+        with item.open("rb") as stream:
+            data = stream.read(FILE_BYTES_MAX + 1)
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError before Python 3.13
+        reason = error.strerror if isinstance(error, OSError) else "a loop of links"
+        reading.say(f"can not be read: {reason}", file=name, remedy="check the file and its mode")
+        return
+    if len(data) > FILE_BYTES_MAX:
+        reading.say(f"longer than {FILE_BYTES_MAX} bytes", file=name, remedy="split it")
+        return
+    reading.files[name] = data
+
+
+def _check_text(reading: _Reading, name: str, data: bytes) -> None:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        reading.findings.append(WardError("not utf-8", file=name, line=line, remedy="save it as utf-8"))
+
+
+# --- meaning -----------------------------------------------------------------------------------------
+
+
+def binding(name: str, server: ServerConfig, ward: Path) -> ServerBinding:
+    """How the server is reached; relative paths count from the ward."""
+    stdio = not server.url
+    return ServerBinding(
+        server=name,
+        kind=BindingKind.STDIO if stdio else BindingKind.HTTP,
+        command=(server.command, *server.arguments) if server.command else (),
+        package=server.package,
+        entry=server.entry,
+        constraints=server.constraints,
+        arguments=() if server.command else server.arguments,
+        env=dict(server.env),
+        cwd=_absolute(server.cwd, ward) if server.cwd else "",
+        url=server.url,
+        headers=dict(server.headers),
+        stateless=server.stateless,
+        accepts=tuple(item.value for item in server.accepts),
+        roots=tuple(_absolute(root, ward) for root in server.roots),
+        destinations=server.destinations,
+        start_timeout_ms=server.start_timeout_ms,
+        timeout_ms=server.timeout_ms,
+        definitions_max_age_s=server.definitions_max_age_s,
+    )
+
+
+def _absolute(text: str, ward: Path) -> str:
+    return str(ward.absolute() / Path(text).expanduser())
+
+
+def to_manifest(entry: ToolEntry, *, timeout_ms: int) -> Manifest:
+    """The security part of an entry."""
+    return Manifest(
+        effect=entry.effect,
+        effect_source=entry.source.value,
+        egress=entry.egress,
+        arguments={name: Argument(role=a.role, kind=a.kind) for name, a in entry.arguments.items()},
+        result=_label(entry.result) if entry.result else None,
+        result_fields={pointer: _label(item) for pointer, item in entry.result_fields.items()},
+        timeout_ms=entry.timeout_ms or timeout_ms,
+        output_bytes_max=entry.output_bytes_max,
+    )
+
+
+def _label(config: LabelConfig) -> Label:
+    return Label(Integrity[config.integrity.name], Confidentiality[config.confidentiality.name])
+
+
+def _metadata(entry: ToolEntry, file: ManifestFile) -> Metadata:
+    return Metadata(
+        owner=entry.owner or file.owner,
+        purpose=entry.purpose or file.purpose,
+        review_by=entry.review_by or file.review_by,
+    )

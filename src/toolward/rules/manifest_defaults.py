@@ -16,66 +16,24 @@ from toolward.model.tool import Argument, ArgumentKind, ArgumentRole, Effect, Ma
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _CONTENT: Final = frozenset(
-    [
-        "text",
-        "body",
-        "content",
-        "contents",
-        "message",
-        "description",
-        "comment",
-        "summary",
-        "title",
-        "subject",
-        "note",
-        "notes",
-        "markdown",
-        "html",
-        "thought",
-        "prompt",
-        "caption",
-        "observation",
-        "observations",
-        "insight",
-        "reason",
-        "explanation",
-        "data",
-    ]
+    {
+        *("text", "body", "content", "contents", "message", "description", "comment", "summary", "title"),
+        *("subject", "note", "notes", "markdown", "html", "thought", "prompt", "caption", "data"),
+        *("observation", "observations", "insight", "reason", "explanation"),
+    }
 )
-_URL: Final = frozenset(["url", "uri", "link", "href", "endpoint", "webhook", "host", "hostname", "domain"])
+_URL: Final = frozenset({"url", "uri", "link", "href", "endpoint", "webhook", "host", "hostname", "domain"})
 _ADDRESS: Final = frozenset(
-    [
-        "to",
-        "cc",
-        "bcc",
-        "recipient",
-        "recipients",
-        "email",
-        "emails",
-        "mail",
-        "address",
-        "account",
-        "iban",
-        "channel",
-        "phone",
-        "assignee",
-    ]
+    {
+        *("to", "cc", "bcc", "recipient", "recipients", "email", "emails", "mail", "address"),
+        *("account", "iban", "channel", "phone", "assignee"),
+    }
 )
 _PATH: Final = frozenset(
-    [
-        "path",
-        "paths",
-        "file",
-        "files",
-        "filename",
-        "filepath",
-        "directory",
-        "dir",
-        "folder",
-        "cwd",
-        "source",
-        "destination",
-    ]
+    {
+        *("path", "paths", "file", "files", "filename", "filepath", "directory", "dir", "folder", "cwd"),
+        *("source", "destination"),
+    }
 )
 _ASK_FORMATS: Final = {"uri": ArgumentKind.URL, "iri": ArgumentKind.URL, "email": ArgumentKind.ADDRESS}
 

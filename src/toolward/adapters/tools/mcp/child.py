@@ -1,0 +1,149 @@
+"""One child process: its own process group, lines in, lines out, the tail of its stderr."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+
+from typing_extensions import override
+
+from toolward.adapters.tools.mcp.bounds import KILL_GRACE_S, STDERR_BYTES_KEPT, STDIN_BYTES_MAX
+from toolward.adapters.tools.mcp.lines import Flooded, LineReader, Overlong
+
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
+_STDOUT = 1
+_STDERR = 2
+_DRAIN_S = 0.5
+"""How long output may still arrive after a child ended, and how long closing stdin alone may take."""
+
+
+def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """What every program needs, and what the ward gives this one; nothing else of ours."""
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    kept.setdefault("PATH", os.defpath)
+    return {**kept, **extra}
+
+
+class Child(asyncio.SubprocessProtocol):
+    """Calls `on_line` for every line of stdout, and `on_end` once when the child is gone or floods."""
+
+    def __init__(
+        self, on_line: Callable[[bytes | Overlong], None], on_end: Callable[[str, bool], None]
+    ) -> None:
+        self.lines = LineReader()
+        self._on_line = on_line
+        self._on_end: Callable[[str, bool], None] | None = on_end
+        self._stderr = bytearray()
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._stdin: asyncio.WriteTransport | None = None
+        self._exited = asyncio.Event()
+        self._closing = False
+
+    # --- asyncio.SubprocessProtocol
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not isinstance(transport, asyncio.SubprocessTransport):  # pragma: no cover - it is one
+            raise TypeError("a subprocess transport is needed")
+        self._transport = transport
+        stdin = transport.get_pipe_transport(0)
+        self._stdin = stdin if isinstance(stdin, asyncio.WriteTransport) else None
+
+    @override
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd == _STDERR:
+            self._stderr += data
+            del self._stderr[:-STDERR_BYTES_KEPT]
+        elif not self._closing:
+            try:
+                for line in self.lines.feed(data):
+                    self._on_line(line)
+            except Flooded:
+                self.kill()
+                self._end("the server wrote a line without end", killed=True)
+
+    @override
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd == _STDOUT:
+            self.kill()
+            self._end("the server closed its output", killed=False)
+
+    @override
+    def process_exited(self) -> None:
+        self._exited.set()
+        self._signal(signal.SIGKILL)  # whatever the child itself started
+        asyncio.get_running_loop().call_later(_DRAIN_S, self._end, "the server ended", False)  # noqa: FBT003 -- call_later passes by position
+
+    # --- used by the link
+
+    @property
+    def alive(self) -> bool:
+        """Whether a line written now can be read."""
+        stdin = self._stdin
+        return self._on_end is not None and stdin is not None and not stdin.is_closing()
+
+    @property
+    def congested(self) -> bool:
+        """Whether the child does not read what was written."""
+        return self._stdin is not None and self._stdin.get_write_buffer_size() > STDIN_BYTES_MAX
+
+    def write(self, line: bytes) -> None:
+        """Write one line; `line` holds no newline."""
+        if self._stdin is not None:
+            self._stdin.write(line + b"\n")
+
+    def stderr_tail(self) -> str:
+        """The last that the child wrote to stderr; may hold secrets."""
+        return bytes(self._stderr).decode("utf-8", "replace")
+
+    def kill(self) -> None:
+        """End the whole group at once."""
+        self._closing = True
+        self._signal(signal.SIGKILL)
+
+    async def close(self) -> None:
+        """Close stdin, then ask, then kill: the order that the specification gives."""
+        self._closing = True
+        self._on_end = None
+        if self._stdin is not None:
+            self._stdin.close()
+        if not await self._gone(_DRAIN_S):
+            self._signal(signal.SIGTERM)
+            if not await self._gone(KILL_GRACE_S):
+                self._signal(signal.SIGKILL)
+                await self._gone(KILL_GRACE_S)
+        if self._transport is not None:
+            self._transport.close()
+
+    async def _gone(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._exited.wait()
+        return self._exited.is_set()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._transport is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._transport.get_pid(), number)
+
+    def _end(self, why: str, killed: bool) -> None:  # noqa: FBT001 -- call_later passes by position
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end(why, killed)
+
+
+async def start_child(child: Child, argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None) -> None:
+    """Start it. Raises `OSError`."""
+    await asyncio.get_running_loop().subprocess_exec(
+        lambda: child,
+        *argv,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=dict(env),
+        cwd=cwd or None,
+        start_new_session=True,
+    )

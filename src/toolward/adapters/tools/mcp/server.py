@@ -1,0 +1,356 @@
+"""One configured server: the eras it speaks, and the links that are open to it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from toolward.adapters.tools.mcp.bounds import STABLE_S
+from toolward.adapters.tools.mcp.child import clean_environment
+from toolward.adapters.tools.mcp.endpoint import endpoint_of
+from toolward.adapters.tools.mcp.http_client import HttpPool
+from toolward.adapters.tools.mcp.link import Heard, Link
+from toolward.adapters.tools.mcp.packages import Packages
+from toolward.adapters.tools.mcp.stdio import StdioLink
+from toolward.adapters.tools.mcp.streamable_http import HttpLink
+from toolward.adapters.tools.mcp.wire import UNSUPPORTED_PROTOCOL, Ended, declared, failed
+from toolward.config.limits import RESTART_BACKOFF_MS, UPSTREAM_CONNECTIONS_MAX
+from toolward.errors import ReasonCode, WardError
+from toolward.model.call import Era, Failed, Stopped
+from toolward.model.server import ServerBinding
+from toolward.model.tool import BindingKind
+from toolward.ports.clock import Clock
+from toolward.ports.secrets import Secrets
+
+_SECRET: Final = re.compile(r"\$\{secret:([A-Za-z0-9_.-]+)\}")
+_FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_FIELD_VALUE: Final = re.compile(r"[\x20-\x7e\t]*")
+_PROBE_S: Final = 10.0
+"""How long a stdio server may ignore `server/discover` before it is taken to be of the older era."""
+
+Key = tuple[str, Era, str]
+"""Scope, era, and for links that several sessions share the capabilities declared in it."""
+
+
+@dataclass(slots=True)
+class _Deaths:
+    count: int = 0
+    last_ns: int = 0
+
+
+def with_secrets(text: str, secrets: Secrets) -> str:
+    """`text` with every `${secret:NAME}` replaced. Raises what `Secrets.get` raises."""
+    return _SECRET.sub(lambda found: secrets.get(found[1]), text)
+
+
+class Server:
+    """Opens links when they are needed, one for each scope and era, and opens dead ones again."""
+
+    def __init__(  # noqa: PLR0913 -- the ports it uses and the two ways to be heard
+        self,
+        binding: ServerBinding,
+        *,
+        secrets: Secrets,
+        clock: Clock,
+        packages: Packages,
+        heard: Heard,
+        restarted: Callable[[], None],
+        tls: Callable[[], ssl.SSLContext],
+    ) -> None:
+        self.binding = binding
+        self.counts: Counter[str] = Counter()
+        self.eras: tuple[Era, ...] = ()
+        self.lock_digest = ""
+        self._secrets = secrets
+        self._clock = clock
+        self._packages = packages
+        self._heard = heard
+        self._restarted = restarted
+        self._tls = tls
+        self._pool: HttpPool | None = None
+        self._main: Link | None = None
+        self._not_handshake = False
+        self._links: dict[Key, Link] = {}
+        self._locks: dict[Key, asyncio.Lock] = {}
+        self._first = asyncio.Lock()
+        self._deaths: dict[str, _Deaths] = {}
+        self._old_stderr = ""
+
+    async def prepare(self) -> tuple[str, ...]:
+        """Install its package if it has one and that was not done; what is then started.
+
+        Raises `ToolFailed`, `WardError`. Not bounded by `start_timeout_ms`: installing has its own limit.
+        """
+        if not self.binding.package:
+            return self.binding.command
+        installed = await self._packages.ensure(self.binding)
+        self.lock_digest = installed.lock_digest
+        return installed.argv
+
+    # --- links
+
+    async def main(self) -> Link:
+        """The link that definitions are read over. The first one finds out which eras are spoken.
+
+        Raises `Ended`, `ToolwardError`.
+        """
+        async with self._first:
+            link = self._main
+            if link is None or not link.alive:
+                await self._buried("", link)
+                link = await (self._meet_http() if self._is_http else self._meet_stdio())
+                self._main = link
+            link.listen()
+            return link
+
+    async def link(self, session_id: str, era: Era, capabilities: Mapping[str, Any]) -> Link:
+        """The link for one session in the caller's era if the server speaks it, else in its own.
+
+        Raises `Ended`, `ToolwardError`; nothing was sent for the caller then.
+        """
+        scope = "" if self.binding.stateless else session_id
+        spoken = era if era in self.eras else None
+        if spoken is not None:
+            found = self._links.get(self._key(scope, spoken, capabilities))
+            if found is not None and found.alive:
+                return found
+        if not self.eras:
+            _ = await self.main()
+        return await self._open(scope, await self._era_for(era), capabilities)
+
+    def _key(self, scope: str, era: Era, capabilities: Mapping[str, Any]) -> Key:
+        if scope or era is Era.STATELESS:
+            return (scope, era, "")
+        return (scope, era, repr(declared(capabilities, self.binding.accepts)))
+
+    async def _era_for(self, era: Era) -> Era:
+        if era in self.eras:
+            return era
+        if era is Era.HANDSHAKE and not self._is_http and not self._not_handshake:
+            return era  # not known yet: opening a process in this era tells
+        return self.eras[0]
+
+    async def _open(self, scope: str, era: Era, capabilities: Mapping[str, Any]) -> Link:
+        key = self._key(scope, era, capabilities)
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            link = self._links.get(key)
+            if link is not None and link.alive:
+                return link
+            await self._buried(scope, link)
+            try:
+                link = await self._fresh(scope, era, declared(capabilities, self.binding.accepts))
+            except Ended as ended:
+                if era in self.eras or not _is_refusal(ended):
+                    raise
+                self._not_handshake = True
+                link = None
+            if link is not None:
+                self._links[key] = link
+                if era not in self.eras:
+                    self.eras = (*self.eras, era)
+                return link
+        return await self._open(scope, self.eras[0], capabilities)
+
+    async def _fresh(self, scope: str, era: Era, capabilities: Mapping[str, Any]) -> Link:
+        if self._is_http:
+            http = self._http_link(scope, era, capabilities)
+            if era is Era.STATELESS and self._main is not None and self._main.era is era:
+                http.adopt(self._main)
+            else:
+                await _opened(http, http.open())
+            return http
+        stdio = await self._started(scope, era, capabilities)
+        await _opened(stdio, stdio.say_hello())
+        return stdio
+
+    async def _buried(self, scope: str, link: Link | None) -> None:
+        """Clean up after a dead link; a process that keeps dying is not started again at once."""
+        if link is not None:
+            await link.close()
+            if isinstance(link, StdioLink):
+                self._old_stderr = link.stderr_tail()
+                deaths = self._deaths.setdefault(scope, _Deaths())
+                deaths.count = 1 if link.ended_s - link.started_s > STABLE_S else deaths.count + 1
+                deaths.last_ns = self._clock.monotonic_ns()
+                self._restarted()
+        if (known := self._deaths.get(scope)) is not None:
+            wait_ms = RESTART_BACKOFF_MS[min(known.count, len(RESTART_BACKOFF_MS)) - 1]
+            passed_ms = (self._clock.monotonic_ns() - known.last_ns) / 1_000_000
+            await asyncio.sleep(max(0.0, wait_ms - passed_ms) / 1000)
+
+    # --- first contact
+
+    async def _meet_http(self) -> Link:
+        spoken: list[Era] = []
+        link: Link | None = None
+        why: Ended | None = None
+        for era in (Era.STATELESS, Era.HANDSHAKE):
+            tried = self._http_link("", era, {})
+            try:
+                async with asyncio.timeout(_PROBE_S if era is Era.STATELESS else None):
+                    await _opened(tried, tried.open())
+            except TimeoutError:
+                continue
+            except Ended as ended:
+                if _is_unreachable(ended):
+                    raise
+                why = ended
+                continue
+            spoken.append(era)
+            if link is None:
+                link = tried
+            else:
+                await tried.close()
+        if link is None:
+            raise why or failed("the server speaks no known era")
+        self.eras = tuple(spoken)
+        return link
+
+    async def _meet_stdio(self) -> Link:
+        if self.eras:
+            return await self._fresh("", self.eras[0], {})
+        link = await self._started("", Era.STATELESS, {})
+        try:
+            async with asyncio.timeout(_PROBE_S):
+                await link.say_hello()
+        except (Ended, TimeoutError) as no:
+            link = await self._older(link, no)
+        except BaseException:
+            await link.close()
+            raise
+        self.eras = (link.era,)
+        return link
+
+    async def _older(self, link: StdioLink, no: Ended | TimeoutError) -> StdioLink:
+        """Fall back to the handshake: in the same process if it refused politely, else in a new one."""
+        if link.alive and isinstance(no, Ended):
+            link.era = Era.HANDSHAKE
+            try:
+                await link.say_hello()
+            except Ended:
+                await link.close()
+            except BaseException:
+                await link.close()
+                raise
+            else:
+                return link
+        else:
+            await link.close()
+        self._old_stderr = link.stderr_tail()
+        second = await self._started("", Era.HANDSHAKE, {})
+        await _opened(second, second.say_hello())
+        return second
+
+    # --- how they are made
+
+    @property
+    def _is_http(self) -> bool:
+        return self.binding.kind is BindingKind.HTTP
+
+    def _http_link(self, scope: str, era: Era, capabilities: Mapping[str, Any]) -> HttpLink:
+        if self._pool is None:
+            endpoint = endpoint_of(self.binding.url)
+            tls = self._tls() if endpoint.secure else None
+            self._pool = HttpPool(endpoint, connections_max=UPSTREAM_CONNECTIONS_MAX, tls=tls)
+        return HttpLink(
+            pool=self._pool,
+            headers=self._header_lines(),
+            era=era,
+            scope=scope,
+            capabilities=capabilities,
+            heard=self._heard,
+            counts=self.counts,
+        )
+
+    def _header_lines(self) -> bytes:
+        lines = ""
+        for name, template in self.binding.headers.items():
+            value = with_secrets(template, self._secrets)
+            if not _FIELD_NAME.fullmatch(name) or not _FIELD_VALUE.fullmatch(value):
+                raise WardError(
+                    f"header `{name}` of server `{self.binding.server}` can't be sent",
+                    remedy="use printable ASCII in names and values, without line breaks",
+                )
+            lines += f"{name}: {value}\r\n"
+        return lines.encode("ascii")
+
+    async def _started(self, scope: str, era: Era, capabilities: Mapping[str, Any]) -> StdioLink:
+        argv = await self.prepare()
+        if not argv:
+            raise WardError(
+                f"server `{self.binding.server}` has neither a command nor a package",
+                remedy="give it `command` or `package`",
+            )
+        env = {name: with_secrets(value, self._secrets) for name, value in self.binding.env.items()}
+        link = StdioLink(
+            argv=(*argv, *self.binding.arguments),
+            env=clean_environment(env),
+            cwd=self.binding.cwd,
+            era=era,
+            scope=scope,
+            capabilities=capabilities,
+            heard=self._heard,
+            counts=self.counts,
+        )
+        await link.start()
+        return link
+
+    # --- the end
+
+    def stderr_tail(self) -> str:
+        """The last words of its processes, secrets taken out."""
+        links = [link for link in (self._main, *self._links.values()) if isinstance(link, StdioLink)]
+        text = "\n".join(filter(None, [self._old_stderr, *(link.stderr_tail() for link in links)]))
+        for value in self._secrets.known_values():
+            text = text.replace(value, "***") if value else text
+        return text
+
+    async def close_scope(self, session_id: str) -> None:
+        """Stop what runs for one session."""
+        if not session_id:
+            return
+        mine = [key for key in self._links if key[0] == session_id]
+        self._deaths.pop(session_id, None)
+        for key in mine:
+            self._locks.pop(key, None)
+        _ = await asyncio.gather(*(self._links.pop(key).close() for key in mine))
+
+    async def close(self) -> None:
+        """Stop everything."""
+        links = [*self._links.values(), *([self._main] if self._main is not None else [])]
+        self._links.clear()
+        self._main = None
+        _ = await asyncio.gather(*(link.close() for link in links))
+        if self._pool is not None:
+            await self._pool.close()
+
+
+async def _opened(link: Link, opening: Any) -> None:
+    """Await `opening`; whatever goes wrong, nothing is left behind."""
+    try:
+        await opening
+    except BaseException:
+        await link.close()
+        raise
+
+
+def _is_unreachable(ended: Ended) -> bool:
+    """Whether it was an outage, which says nothing of the era."""
+    outcome = ended.outcome
+    if isinstance(outcome, Stopped):
+        return outcome.reason == ReasonCode.UNKNOWN_OUTCOME.value
+    return outcome.message.startswith("no connection")
+
+
+def _is_refusal(ended: Ended) -> bool:
+    """Whether a server answered that it does not speak this era."""
+    outcome = ended.outcome
+    if not isinstance(outcome, Failed):
+        return True
+    return outcome.code == UNSUPPORTED_PROTOCOL or outcome.reason == ReasonCode.TOOL_FAILED.value

@@ -1,0 +1,299 @@
+"""The port `Upstreams` for MCP servers."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from typing_extensions import override
+
+from toolward.adapters.tools.mcp.bounds import PAGES_MAX, TOOLS_MAX
+from toolward.adapters.tools.mcp.caller import CallerSide
+from toolward.adapters.tools.mcp.link import Link, Request
+from toolward.adapters.tools.mcp.mirrored import NAMED_BY, mirrored_headers, mirrored_of
+from toolward.adapters.tools.mcp.packages import Packages
+from toolward.adapters.tools.mcp.server import Server
+from toolward.adapters.tools.mcp.wire import META_LOG_LEVEL, SERVER_ERROR, Ended, declared, envelope
+from toolward.config.limits import OUTPUT_BYTES_MAX, UPSTREAM_TIMEOUT_MS
+from toolward.errors import ReasonCode, ToolFailed, ToolwardError, UnknownTool
+from toolward.model.call import Action, Call, Era, Failed, Intent, RawOutcome, ResolvedCall, Returned, Stopped
+from toolward.model.permit import Permit
+from toolward.model.server import ServerBinding
+from toolward.ports.clock import Clock
+from toolward.ports.ids import Ids
+from toolward.ports.secrets import Secrets
+from toolward.ports.upstream import Exchange, ServerDescription, UpstreamHooks, Upstreams
+
+_VERSIONS_KEPT: Final = 10_000
+
+
+class McpUpstreams(Upstreams):
+    """All MCP servers of a ward. Makes nothing until a server is first needed."""
+
+    def __init__(  # noqa: PLR0913 -- one parameter for each port
+        self,
+        bindings: Sequence[ServerBinding],
+        *,
+        secrets: Secrets,
+        clock: Clock,
+        ids: Ids,
+        hooks: UpstreamHooks,
+        state_dir: Path,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._hooks = hooks
+        self._tls = tls
+        self._mirrored: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {}
+        packages = Packages(state_dir, ids=ids, on_progress=self._progress)
+        self._servers: dict[str, Server] = {
+            binding.server: Server(
+                binding,
+                secrets=secrets,
+                clock=clock,
+                packages=packages,
+                heard=self._heard_of(binding.server),
+                restarted=self._restarted_of(binding.server),
+                tls=self._trust,
+            )
+            for binding in bindings
+        }
+
+    # --- the port
+
+    @override
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._servers)
+
+    @override
+    async def describe(self, server: str) -> ServerDescription:
+        """As the port says. The limit is the binding's `start_timeout_ms`; an installation has its own."""
+        found = self._server(server)
+        try:
+            link, tools = await self._connected(found)
+        except (Ended, TimeoutError) as no:
+            why = str(no) if isinstance(no, Ended) else "it did not answer in time"
+            raise ToolFailed(
+                f"server `{server}` could not be described: {why}",
+                code=ReasonCode.TOOL_UNREACHABLE,
+                remedy="see that its command or URL works, and what it writes to stderr",
+                details=(("stderr", found.stderr_tail()[-2000:]),) if found.stderr_tail() else (),
+            ) from no
+        return ServerDescription(
+            server=server,
+            eras=found.eras,
+            info=link.hello.info,
+            capabilities=link.hello.capabilities,
+            instructions=link.hello.instructions,
+            tools=tools,
+        )
+
+    @override
+    async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
+        resolved = permit.labelled.resolved
+        call = resolved.call
+        server = self._servers.get(resolved.server)
+        if server is None:
+            return _failure(f"no server `{resolved.server}` is configured", ReasonCode.TOOL_UNREACHABLE)
+        capabilities = exchange.capabilities
+        try:
+            if server.binding.package and not server.lock_digest:
+                _ = await server.prepare()
+            async with asyncio.timeout(server.binding.start_timeout_ms / 1000):
+                link = await server.link(call.session.session_id, exchange.era, capabilities)
+        except Ended as ended:
+            return _nothing_done(ended.outcome)
+        except TimeoutError:
+            return _failure(f"server `{resolved.server}` did not start in time", ReasonCode.TOOL_UNREACHABLE)
+        except ToolwardError as wrong:
+            return _failure(wrong.reason.sentence(), wrong.reason.code)
+        if (done := await _for_the_link(link, call)) is not None:
+            return done
+        request = self._request(link, permit, exchange, declared(capabilities, server.binding.accepts))
+        return await _answered(link, request, resolved)
+
+    @override
+    async def close_session(self, session_id: str) -> None:
+        _ = await asyncio.gather(*(server.close_scope(session_id) for server in self._servers.values()))
+
+    @override
+    async def close(self) -> None:
+        _ = await asyncio.gather(*(server.close() for server in self._servers.values()))
+
+    # --- beyond the port
+
+    def counts(self, server: str) -> Mapping[str, int]:
+        """What was dropped, refused or stopped so far, by cause. Raises `UnknownTool`."""
+        return dict(self._server(server).counts)
+
+    def stderr_tail(self, server: str) -> str:
+        """The last that the server's processes wrote to stderr, secrets redacted. Raises `UnknownTool`."""
+        return self._server(server).stderr_tail()
+
+    def lock_digest(self, server: str) -> str:
+        """Digest of what was resolved for its package; "" before it was installed or when it has none."""
+        return self._server(server).lock_digest
+
+    # --- parts
+
+    def _server(self, name: str) -> Server:
+        found = self._servers.get(name)
+        if found is None:
+            raise UnknownTool(f"no server `{name}` is configured", remedy="name one of the ward's servers")
+        return found
+
+    async def _connected(self, server: Server) -> tuple[Link, list[Mapping[str, Any]]]:
+        await server.prepare()
+        async with asyncio.timeout(server.binding.start_timeout_ms / 1000):
+            link = await server.main()
+            return link, await _all_tools(link) if "tools" in link.hello.capabilities else []
+
+    def _request(
+        self, link: Link, permit: Permit, exchange: Exchange, capabilities: Mapping[str, Any]
+    ) -> Request:
+        resolved = permit.labelled.resolved
+        call, version = resolved.call, resolved.version
+        method = call.action.value
+        request_id = link.next_id()
+        meta = envelope(link.era, call.meta, capabilities)
+        if "progressToken" in meta:
+            meta["progressToken"] = request_id
+        if link.log_level and link.era is Era.STATELESS:
+            meta.setdefault(META_LOG_LEVEL, link.log_level)
+        request = Request(
+            request_id=request_id,
+            method=method,
+            params=_params(resolved, meta),
+            output_max=version.manifest.output_bytes_max if version is not None else OUTPUT_BYTES_MAX,
+            side=CallerSide(permit, exchange, self._hooks),
+        )
+        if link.era is Era.STATELESS and method in NAMED_BY:
+            request.name = str(call.arguments.get("uri", "")) if NAMED_BY[method] == "uri" else resolved.name
+            if version is not None:
+                request.mirrored = mirrored_headers(
+                    self._mirrored_of(version.digest, version.definition), call.arguments
+                )
+        return request
+
+    def _mirrored_of(self, digest: str, definition: bytes) -> tuple[tuple[tuple[str, ...], str], ...]:
+        found = self._mirrored.get(digest)
+        if found is None:
+            if len(self._mirrored) >= _VERSIONS_KEPT:
+                self._mirrored.clear()
+            found = self._mirrored[digest] = mirrored_of(definition)
+        return found
+
+    def _trust(self) -> ssl.SSLContext:
+        """One context for all servers: making one costs 20 ms."""
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        return self._tls
+
+    def _progress(self, line: str) -> None:
+        if self._hooks.on_progress is not None:
+            self._hooks.on_progress(line)
+
+    def _restarted_of(self, server: str) -> Any:
+        def restarted() -> None:
+            if self._hooks.events is not None:
+                self._hooks.events.definitions_changed(server)
+
+        return restarted
+
+    def _heard_of(self, server: str) -> Any:
+        def heard(scope: str, method: str, params: Mapping[str, Any]) -> None:
+            if self._hooks.events is None:
+                return
+            if method == "notifications/tools/list_changed":
+                self._hooks.events.definitions_changed(server)
+            else:
+                self._hooks.events.notification(server, scope, method, params)
+
+        return heard
+
+
+async def _answered(link: Link, request: Request, resolved: ResolvedCall) -> RawOutcome:
+    """Send it and wait, no longer than the manifest says."""
+    version = resolved.version
+    timeout_ms = version.manifest.timeout_ms if version is not None else UPSTREAM_TIMEOUT_MS
+    try:
+        async with asyncio.timeout(timeout_ms / 1000):
+            return await link.converse(request)
+    except Ended as ended:
+        return ended.outcome
+    except TimeoutError:
+        text = f"no answer within {timeout_ms} ms"
+        if not request.written:
+            return _failure(text, ReasonCode.TIMED_OUT)
+        return Stopped(reason=ReasonCode.TIMED_OUT.value, message=text)
+
+
+def _failure(text: str, code: ReasonCode) -> Failed:
+    return Failed(code=SERVER_ERROR, message=text, reason=code.value)
+
+
+def _nothing_done(outcome: Failed | Stopped) -> Failed:
+    """A link that could not be opened: whatever stopped it, the caller's request was never sent."""
+    if isinstance(outcome, Failed) and outcome.reason != ReasonCode.TOOL_FAILED.value:
+        return outcome
+    return _failure(f"the server could not be opened: {outcome.message}", ReasonCode.TOOL_UNREACHABLE)
+
+
+async def _for_the_link(link: Link, call: Call) -> Returned | None:
+    """Actions of the handshake era that the stateless era has no request for."""
+    if link.era is Era.HANDSHAKE:
+        return None
+    match call.action:
+        case Action.SUBSCRIBE | Action.UNSUBSCRIBE:
+            await link.subscribe(str(call.arguments.get("uri", "")), wanted=call.action is Action.SUBSCRIBE)
+        case Action.SET_LOG_LEVEL:
+            link.log_level = str(call.arguments.get("level", ""))
+        case _:
+            return None
+    return Returned(result={}, size_bytes=2)
+
+
+def _params(resolved: ResolvedCall, meta: Mapping[str, Any]) -> bytes:
+    """The params of the request: what was judged, under the name that the upstream knows."""
+    call = resolved.call
+    params: dict[str, Any]
+    if call.action is Action.CALL_TOOL:
+        params = {"name": resolved.name, "arguments": orjson.Fragment(call.arguments_json)}
+    elif not meta and call.action not in (Action.GET_PROMPT, Action.COMPLETE):
+        return call.arguments_json or b"{}"
+    else:
+        params = dict(call.arguments)
+        if call.action is Action.GET_PROMPT and resolved.name:
+            params["name"] = resolved.name
+        elif call.action is Action.COMPLETE and resolved.name:
+            reference = params.get("ref")
+            if isinstance(reference, Mapping) and reference.get("type") == "ref/prompt":
+                params["ref"] = {**reference, "name": resolved.name}
+    if meta:
+        params["_meta"] = meta
+    return orjson.dumps(params)
+
+
+async def _all_tools(link: Link) -> list[Mapping[str, Any]]:
+    """Every page of `tools/list`, definitions as they were sent. Raises `Ended`, `ToolFailed`."""
+    tools: list[Mapping[str, Any]] = []
+    cursor: str | None = None
+    seen: set[str] = set()
+    for _ in range(PAGES_MAX):
+        result = await link.ask("tools/list", {} if cursor is None else {"cursor": cursor})
+        page = result.get("tools")
+        if not isinstance(page, list) or not all(
+            isinstance(tool, dict) and isinstance(tool.get("name"), str) for tool in page
+        ):
+            raise ToolFailed("the server's list of tools is malformed", code=ReasonCode.BAD_OUTPUT)
+        tools.extend(page)
+        cursor = result.get("nextCursor")
+        if len(tools) > TOOLS_MAX or not isinstance(cursor, str) or not cursor or cursor in seen:
+            break
+        seen.add(cursor)
+    if len(tools) > TOOLS_MAX:
+        raise ToolFailed(f"the server lists more than {TOOLS_MAX} tools", code=ReasonCode.OUTPUT_TOO_LARGE)
+    return tools

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from toolward.config.limits import DEFINITION_AGE_MAX_S, DEFINITION_AGE_WRITES_MAX_S
@@ -21,6 +21,7 @@ from toolward.kernel.revision import ActiveRevision
 from toolward.model.tool import Effect
 from toolward.ports.clock import Clock
 from toolward.ports.upstream import ServerDescription, Upstreams
+from toolward.rules.lifecycle import Change
 
 _SECOND = 1_000_000_000
 
@@ -45,12 +46,14 @@ class DriftWatch:
         clock: Clock,
         manifest_of: ManifestOf,
         revision: Callable[[], ActiveRevision],
+        on_change: Callable[[], Awaitable[None]],
     ) -> None:
         self._registry = registry
         self._upstreams = upstreams
         self._clock = clock
         self._manifest_of = manifest_of
         self._revision = revision
+        self._on_change = on_change
         self._servers: dict[str, _Watched] = {}
 
     async def ensure_fresh(self, key: str, server: str) -> None:
@@ -79,6 +82,8 @@ class DriftWatch:
             )
             watched.description = description
             watched.compared_ns = started
+            if any(finding.change is not Change.SAME for finding in findings):
+                await self._on_change()
             return findings
 
     def announce(self, server: str) -> None:

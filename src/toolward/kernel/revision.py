@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from toolward.model.revision import Revision
 from toolward.model.server import ServerBinding
 from toolward.model.tool import Channel
-from toolward.rules.policy import PolicyBook
+from toolward.rules.canonical import canonical
+from toolward.rules.policy.profile import Book
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +20,7 @@ class ActiveRevision:
     digest: str
     profile: str
     channel: Channel
-    book: PolicyBook
+    book: Book
     bindings: Mapping[str, ServerBinding]
     definition_age_max_s: Mapping[str, float] = field(default_factory=dict)  # server -> seconds
     marks: tuple[str, ...] = ()  # `unsafe` settings in force; they stand in every record
@@ -25,3 +28,22 @@ class ActiveRevision:
     def binding(self, server: str) -> ServerBinding | None:
         """The binding of a configured server."""
         return self.bindings.get(server)
+
+
+def revision_to_json(revision: Revision, pins: Mapping[str, tuple[str, str]], *, activated_ns: int) -> bytes:
+    """As stored: the files whole, and each pin's digest and state, so that it can be returned to."""
+    return canonical(
+        {
+            "files": {name: body.decode("utf-8") for name, body in revision.files.items()},
+            "pins": {key: {"digest": digest, "state": state} for key, (digest, state) in pins.items()},
+            "activated_ns": str(activated_ns),
+        }
+    )
+
+
+def revision_from_json(value: Mapping[str, Any]) -> Revision:
+    """Files and pins of a stored revision."""
+    return Revision(
+        files={name: body.encode() for name, body in value["files"].items()},
+        pins={key: f"{pin['digest']} {pin['state']}" for key, pin in value["pins"].items()},
+    )

@@ -29,7 +29,7 @@ class Principal:
     @property
     def is_person(self) -> bool:
         """Whether a person's own credential was shown, which is what approving needs."""
-        return self.kind in (CredentialKind.PERSON, CredentialKind.OS_USER)
+        return self.kind is CredentialKind.PERSON
 
     def as_json(self) -> dict[str, object]:
         """As recorded."""

@@ -19,8 +19,10 @@ LOCAL_AGENT = "local"
 
 
 def credential_key(token: str) -> str:
-    """Under which key a token's row stands: its SHA-256. Tokens hold 256 bits of chance, so no salt is needed
-    and a look-up by digest reveals nothing through its timing.
+    """Under which key a token's row stands: its SHA-256.
+
+    Tokens hold 256 bits of chance, so no salt is needed, and a look-up by digest reveals nothing
+    through its timing.
     """
     return hashlib.sha256(token.encode()).hexdigest()
 
@@ -45,7 +47,7 @@ class KeyIdentity:
         if credentials.bearer:
             return self._by_key(credentials.bearer)
         if credentials.os_uid is not None:
-            return self._by_uid(credentials.os_uid, CredentialKind.OS_USER)
+            return self._by_uid(credentials.os_uid)
         if credentials.in_process:
             raise Rejected("an in-process caller names its principal itself", code=ReasonCode.UNAUTHENTICATED)
         if self._unsafe_anonymous:
@@ -71,12 +73,12 @@ class KeyIdentity:
             value["user"], value["agent"], name=value["name"], kind=CredentialKind(value["kind"])
         )
 
-    def _by_uid(self, uid: int, kind: CredentialKind) -> Principal:
+    def _by_uid(self, uid: int) -> Principal:
         try:
             user = pwd.getpwuid(uid).pw_name
         except KeyError:
             user = f"uid-{uid}"
-        return self._principal(user, LOCAL_AGENT, name=f"os:{user}", kind=kind)
+        return self._principal(user, LOCAL_AGENT, name=f"os:{user}", kind=CredentialKind.OS_USER)
 
     def _principal(self, user: str, agent: str, *, name: str, kind: CredentialKind) -> Principal:
         roles = tuple(sorted(role for role, users in self._roles.items() if user in users))

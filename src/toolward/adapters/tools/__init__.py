@@ -1,1 +1,1 @@
-"""."""
+"""Where tools are: MCP servers, functions of this process."""

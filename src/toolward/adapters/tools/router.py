@@ -1,0 +1,48 @@
+"""Several kinds of upstream behind the one port."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from toolward.errors import InvariantBroken, ToolFailed
+from toolward.model.call import Intent, RawOutcome
+from toolward.model.permit import Permit
+from toolward.ports.upstream import Exchange, ServerDescription, Upstreams
+
+
+class RoutedUpstreams:
+    """`ports.upstream.Upstreams` that sends each server's calls to the adapter that holds it."""
+
+    def __init__(self, parts: Sequence[Upstreams]) -> None:
+        self._parts = tuple(parts)
+
+    def names(self) -> tuple[str, ...]:
+        """All servers, adapter by adapter."""
+        return tuple(name for part in self._parts for name in part.names())
+
+    async def describe(self, server: str) -> ServerDescription:
+        """Raises `ToolFailed` for a server that no adapter holds."""
+        part = self._holder(server)
+        if part is None:
+            raise ToolFailed(f"no server `{server}` is configured", remedy="see toolward.yaml")
+        return await part.describe(server)
+
+    async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
+        """Execution by the adapter that holds the resolved server."""
+        part = self._holder(permit.labelled.resolved.server)
+        if part is None:
+            raise InvariantBroken("a permit for a server that nobody holds")
+        return await part.execute(permit, intent, exchange)
+
+    async def close_session(self, session_id: str) -> None:
+        """Close it everywhere."""
+        for part in self._parts:
+            await part.close_session(session_id)
+
+    async def close(self) -> None:
+        """Close everything."""
+        for part in self._parts:
+            await part.close()
+
+    def _holder(self, server: str) -> Upstreams | None:
+        return next((part for part in self._parts if server in part.names()), None)

@@ -1,0 +1,43 @@
+"""What people do with a ward: one verb, one function, the same for the CLI, the daemon and the console.
+
+Each verb takes JSON-able parameters and the principal who asks, and returns JSON-able data. The command
+line calls it in process or over the daemon's socket; it never has a second implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolward.errors import ReasonCode, Rejected
+from toolward.governance.desk import audit, calls, keys, revisions, status, tools
+from toolward.governance.desk.context import Desk, Verb
+from toolward.model.principal import Principal
+
+VERBS: Mapping[str, Verb] = {
+    **status.VERBS,
+    **tools.VERBS,
+    **calls.VERBS,
+    **audit.VERBS,
+    **revisions.VERBS,
+    **keys.VERBS,
+}
+
+
+async def invoke(desk: Desk, verb: str, parameters: Mapping[str, Any], by: Principal) -> Any:
+    """Run a verb. Raises `Rejected` for an unknown verb or one that needs a person's credential."""
+    found = VERBS.get(verb)
+    if found is None:
+        raise Rejected(
+            f"no verb `{verb[:100]}`", code=ReasonCode.UNKNOWN_METHOD, remedy="see `toolward --help`"
+        )
+    if found.needs_person and not by.is_person:
+        raise Rejected(
+            f"`{verb}` needs a person's credential",
+            code=ReasonCode.UNAUTHENTICATED,
+            remedy="`toolward init` made one for you; TOOLWARD_PERSON or --person-key names another",
+        )
+    return await found.run(desk, parameters, by)
+
+
+__all__ = ["VERBS", "Desk", "Verb", "invoke"]

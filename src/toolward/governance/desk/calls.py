@@ -1,0 +1,138 @@
+"""Trying a call, and asking why one would be allowed or denied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+import orjson
+
+from toolward.errors import CallerError, Denied
+from toolward.governance.desk.context import Desk, Verb, text
+from toolward.kernel.attempt import Attempt
+from toolward.kernel.quiet import QuietExchange
+from toolward.model.call import Action, Era
+from toolward.model.decision import Allow, Ask, Deny
+from toolward.model.label import Confidentiality, Integrity, Label
+from toolward.model.principal import CredentialKind, Principal
+from toolward.model.session import Session, SessionOrigin
+from toolward.rules.policy.engine import Explanation
+
+
+async def call(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
+    """One call through the whole corridor: `tool` (server/name), `arguments`, `prompt`, `session`."""
+    server, _, name = text(parameters, "tool").partition("/")
+    session_id = text(parameters, "session", "")
+    if not session_id:
+        opened = await desk.gateway.open_session(
+            by, SessionOrigin.HANDLE, prompt=text(parameters, "prompt", "")
+        )
+        session_id = opened.session_id
+    attempt = Attempt(
+        principal=by,
+        session_id=session_id,
+        action=Action.CALL_TOOL,
+        params={"name": name, "arguments": parameters.get("arguments") or {}},
+        server=server,
+        era=Era.STATELESS,
+        door="cli",
+    )
+    reply = await desk.gateway.perform(attempt, QuietExchange())
+    out: dict[str, Any] = {"call_id": reply.call_id, "session": session_id, "receipt": reply.receipt}
+    if reply.error is not None:
+        out["error"] = {"code": reply.error.code, "message": reply.error.message, "data": reply.error.data}
+    else:
+        out["result"] = reply.result
+    return out
+
+
+async def explain(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
+    """Why a call would be allowed, asked or denied, without making it.
+
+    Parameters: `tool`, `arguments`, and optionally `user`, `agent`, `roles`, `prompt`, `tainted`, `session`
+    (an existing session's taint and prompt are then used).
+    """
+    server, _, name = text(parameters, "tool").partition("/")
+    principal = Principal(
+        user=text(parameters, "user", by.user),
+        agent=text(parameters, "agent", by.agent),
+        roles=tuple(parameters.get("roles") or by.roles),
+        credential="explain",
+        kind=CredentialKind.IN_PROCESS,
+    )
+    session = _session(desk, parameters, principal)
+    revision = desk.revision()
+    attempt = Attempt(
+        principal=principal,
+        session_id=session.session_id,
+        action=Action.CALL_TOOL,
+        params={"name": name, "arguments": parameters.get("arguments") or {}},
+        server=server,
+        door="explain",
+    )
+    try:
+        admitted = desk.parts.admit(attempt, session)
+        resolved = await desk.parts.resolve(admitted, revision)
+    except (CallerError, Denied) as refusal:
+        return {"decision": "deny", "stage": "resolve", "reason": refusal.reason.as_json(), "policies": []}
+    labelled = desk.parts.label(resolved, revision)
+    return {
+        **_explained(revision.book.explain(labelled)),
+        "arguments": [
+            {
+                "pointer": leaf.pointer,
+                "label": leaf.label.as_json(),
+                "sources": [f"{source.kind.value} {source.reference}".strip() for source in leaf.sources],
+            }
+            for leaf in labelled.leaves
+        ],
+    }
+
+
+def _explained(explanation: Explanation) -> dict[str, Any]:
+    """The decision in words, and the policies that made it with their place in the ward's files."""
+    decision = explanation.decision
+    out: dict[str, Any] = {"decision": type(decision).__name__.lower(), "errors": list(explanation.errors)}
+    match decision:
+        case Allow():
+            out["would"] = decision.would.as_json() if decision.would else None
+        case Deny():
+            out["reason"] = decision.reason.as_json()
+        case Ask():
+            out["reason"] = decision.reason.as_json()
+            out["approval"] = {
+                "roles": list(decision.need.roles),
+                "quorum": decision.need.quorum,
+                "four_eyes": decision.need.four_eyes,
+                "expires_s": decision.need.expires_s,
+            }
+        case _:
+            assert_never(decision)
+    out["policies"] = [
+        {"id": policy.policy_id, "file": policy.file, "line": policy.line, "text": policy.text}
+        for policy in explanation.determining
+    ]
+    out["considered"] = len(explanation.considered)
+    out["context"] = orjson.loads(explanation.context) if explanation.context else None
+    return out
+
+
+def _session(desk: Desk, parameters: Mapping[str, Any], principal: Principal) -> Session:
+    known = desk.parts.sessions.current(text(parameters, "session", ""))
+    if known is not None:
+        return known
+    now = desk.clock.now_ns()
+    integrity = Integrity.UNTRUSTED if parameters.get("tainted") else Integrity.TRUSTED
+    taint = Label(integrity, Confidentiality.PUBLIC)
+    return Session(
+        session_id="explain",
+        principal=principal,
+        origin=SessionOrigin.HANDLE,
+        prompt=text(parameters, "prompt", ""),
+        taint=taint,
+        opened_ns=now,
+        last_used_ns=now,
+    )
+
+
+VERBS = {"call": Verb(call), "explain": Verb(explain, needs_person=False)}

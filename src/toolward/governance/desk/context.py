@@ -1,0 +1,46 @@
+"""What a verb has at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from toolward.errors import Rejected
+from toolward.kernel.gateway import Gateway
+from toolward.kernel.parts import Parts
+from toolward.kernel.revision import ActiveRevision
+from toolward.model.principal import Principal
+from toolward.ports.clock import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """The open ward as governance sees it; `bootstrap` fills it."""
+
+    parts: Parts
+    gateway: Gateway
+    clock: Clock
+    revision: Callable[[], ActiveRevision]
+    reload: Callable[[], Awaitable[None]]
+    write_files: Callable[[Mapping[str, bytes]], None]
+    name: str
+
+
+Run = Callable[[Desk, Mapping[str, Any], Principal], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One thing that can be done. Everything that changes something needs a person."""
+
+    run: Run
+    needs_person: bool = True
+
+
+def text(parameters: Mapping[str, Any], name: str, default: str | None = None) -> str:
+    """A text parameter. Raises `Rejected` when it is missing without a default, or no text."""
+    value = parameters.get(name, default)
+    if not isinstance(value, str):
+        raise Rejected(f"the parameter `{name}` is missing or no text")
+    return value

@@ -1,0 +1,64 @@
+"""Credentials: keys that name an agent and its user, and people's own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from toolward.errors import Rejected
+from toolward.governance.desk.context import Desk, Verb, text
+from toolward.model.event import EventKind
+from toolward.model.principal import CredentialKind, Principal
+from toolward.ports.store import Delete, Put, Table
+from toolward.rules.canonical import canonical
+
+
+async def create(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
+    """A new key, shown once. Parameters: `agent`, `user`, `kind` (api_key or person)."""
+    kind = CredentialKind(text(parameters, "kind", CredentialKind.API_KEY.value))
+    if kind not in (CredentialKind.API_KEY, CredentialKind.PERSON):
+        raise Rejected("a key is of kind api_key or person")
+    token = f"tw_{desk.parts.ids.token()}"
+    user = text(parameters, "user", by.user)
+    agent = text(parameters, "agent", "cli" if kind is CredentialKind.PERSON else "")
+    if not agent:
+        raise Rejected(
+            "a key needs the name of the agent that will use it", remedy="toolward keys create AGENT"
+        )
+    key = hashlib.sha256(token.encode()).hexdigest()
+    name = f"{kind.value}:{agent}:{key[:8]}"
+    body = canonical({"name": name, "user": user, "agent": agent, "kind": kind.value})
+    event = desk.parts.auditor.event(
+        EventKind.CREDENTIAL_CREATED, body={"by": by.as_json(), "name": name, "user": user, "agent": agent}
+    )
+    await desk.parts.store.commit([event], [Put(Table.CREDENTIAL, key, body, expect=0)])
+    return {"name": name, "user": user, "agent": agent, "kind": kind.value, "token": token}
+
+
+async def list_keys(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> list[dict[str, Any]]:
+    """Every credential; never a token."""
+    del parameters, by
+    return [orjson.loads(row.body) for row in desk.parts.store.scan(Table.CREDENTIAL)]
+
+
+async def revoke(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
+    """Revoke by `name`."""
+    name = text(parameters, "name")
+    for row in list(desk.parts.store.scan(Table.CREDENTIAL)):
+        if orjson.loads(row.body)["name"] == name:
+            event = desk.parts.auditor.event(
+                EventKind.CREDENTIAL_REVOKED, body={"by": by.as_json(), "name": name}
+            )
+            await desk.parts.store.commit([event], [Delete(Table.CREDENTIAL, row.key)])
+            return {"revoked": name}
+    raise Rejected(f"no key `{name[:100]}`", remedy="see `toolward keys list`")
+
+
+VERBS = {
+    "keys.create": Verb(create),
+    "keys.list": Verb(list_keys),
+    "keys.revoke": Verb(revoke),
+}

@@ -1,0 +1,121 @@
+"""The registry as people see it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from toolward.errors import Rejected
+from toolward.governance.desk.context import Desk, Verb, text
+from toolward.model.principal import Principal
+from toolward.model.tool import ToolVersion
+from toolward.rules.lifecycle import Pin
+from toolward.rules.version import drifted_aspects
+
+
+async def list_tools(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> list[dict[str, Any]]:
+    """Every pin with its effect and where that was read. Parameters: `server`, `state` (both optional)."""
+    del by
+    server, state = text(parameters, "server", ""), text(parameters, "state", "")
+    rows = []
+    for pin in desk.parts.registry.pins():
+        if (server and pin.server != server) or (state and pin.state.value != state):
+            continue
+        rows.append(_row(pin, desk.parts.registry.version(pin.digest)))
+    return rows
+
+
+async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
+    """One tool: the pinned definition and its manifest, the candidate if there is one."""
+    del by
+    pinned, candidate = desk.parts.registry.diff(text(parameters, "tool"))
+    pin = desk.parts.registry.pin(pinned.key)
+    return {
+        **_row(pin, pinned),  # type: ignore[arg-type]  # diff raised if there is no pin
+        "definition": orjson.loads(pinned.definition),
+        "binding": pinned.binding,
+        "manifest": pinned.manifest.as_json(),
+        "candidate_definition": orjson.loads(candidate.definition) if candidate else None,
+    }
+
+
+async def diff(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
+    """What changed between the pinned version and the candidate, line by line."""
+    del by
+    key = text(parameters, "tool")
+    pinned, candidate = desk.parts.registry.diff(key)
+    if candidate is None:
+        return {"tool": key, "aspects": [], "lines": []}
+    aspects = drifted_aspects(orjson.loads(pinned.definition), orjson.loads(candidate.definition))
+    if pinned.binding != candidate.binding:
+        aspects = (*aspects, "binding")
+    if pinned.manifest != candidate.manifest:
+        aspects = (*aspects, "manifest")
+    lines = difflib.unified_diff(_readable(pinned), _readable(candidate), "pinned", "now", lineterm="", n=2)
+    return {
+        "tool": key,
+        "pinned": pinned.digest,
+        "candidate": candidate.digest,
+        "aspects": list(aspects),
+        "lines": list(lines),
+    }
+
+
+async def approve(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> list[dict[str, Any]]:
+    """Approve versions. Parameters: `tools`, a list of {tool, digest}: the digest that was looked at."""
+    wanted = parameters.get("tools")
+    if not isinstance(wanted, list) or not wanted:
+        raise Rejected("name the tools to approve", remedy="toolward tools approve SERVER/TOOL")
+    approved = []
+    for each in wanted:
+        pin = await desk.parts.registry.approve(
+            text(each, "tool"), digest=text(each, "digest", ""), by=by, source=text(parameters, "note", "")
+        )
+        approved.append(_row(pin, desk.parts.registry.version(pin.digest)))
+    await desk.reload()
+    return approved
+
+
+async def revoke(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
+    """Stop serving a tool. Parameters: `tool`, `why`."""
+    pin = await desk.parts.registry.revoke(text(parameters, "tool"), by=by, why=text(parameters, "why", ""))
+    await desk.reload()
+    return _row(pin, desk.parts.registry.version(pin.digest))
+
+
+def _row(pin: Pin, version: ToolVersion | None) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "tool": pin.key,
+        "server": pin.server,
+        "name": pin.name,
+        "state": pin.state.value,
+        "digest": pin.digest,
+        "candidate": pin.candidate,
+        "approved_by": pin.approved_by,
+    }
+    if version is not None:
+        row["effect"] = version.manifest.effect.value
+        row["effect_source"] = version.manifest.effect_source
+        row["egress"] = version.manifest.egress
+    return row
+
+
+def _readable(version: ToolVersion) -> list[str]:
+    content = {
+        "definition": orjson.loads(version.definition),
+        "binding": version.binding,
+        "manifest": version.manifest.as_json(),
+    }
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode().splitlines()
+
+
+VERBS = {
+    "tools.list": Verb(list_tools, needs_person=False),
+    "tools.show": Verb(show, needs_person=False),
+    "tools.diff": Verb(diff, needs_person=False),
+    "tools.approve": Verb(approve),
+    "tools.revoke": Verb(revoke),
+}

@@ -117,6 +117,7 @@ class Facts:
     confidential_argument: bool  # an argument holds a value seen in a confidential result
     tainted: bool  # the session has seen something untrusted
     read_confidential: bool  # the session has seen something confidential
+    outside_roots: bool = True  # some path argument lies outside them; True where nobody looked
     critical: bool = False
     calls: int = 0
     objective: str = ""

@@ -248,6 +248,7 @@ def _facts(
         approved=resolved.state is ToolState.APPROVED or resolved.version is None,
         path=resolved.path,
         inside_roots=bool(paths) and all(path_inside(text, roots) for _, text in paths),
+        outside_roots=not all(path_inside(text, roots) for _, text in paths),
         known_destination=all(
             destination_known(text, destinations) or _witnessed(leaf) for leaf, text in targets
         ),

@@ -1,0 +1,119 @@
+"""Decisions put into words: reasons, remedies and the digest of what determined them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from toolward.errors import Reason, ReasonCode
+from toolward.model.decision import ApprovalNeed, Ask, Deny
+from toolward.rules.policy.hints import hint
+from toolward.rules.policy.policy_text import AskRule, Policy
+
+
+def combined(digests: Sequence[bytes], *texts: str) -> str:
+    """Hex SHA-256 of policies in any order, and of further texts in this order."""
+    whole = hashlib.sha256(b"".join(sorted(digests)))
+    for text in texts:
+        whole.update(hashlib.sha256(text.encode()).digest())
+    return whole.hexdigest()
+
+
+def policy_digest(determining: Sequence[Policy]) -> str:
+    """`sha256:<hex>` of ids and texts of the policies that determined a decision; "" when none did."""
+    return f"sha256:{combined([p.digest for p in determining])}" if determining else ""
+
+
+def not_in_book() -> Deny:
+    """The tool version was registered after the policies were compiled."""
+    return Deny(
+        reason=Reason(
+            code=ReasonCode.RULE_ERROR,
+            text="the policies do not know this tool version yet",
+            remedy="have the operator reload the ward",
+        )
+    )
+
+
+def failed(considered: Sequence[Policy], errors: Sequence[str]) -> Deny:
+    """A policy could not be evaluated. The engine's own words may hold arguments, so only ids are told."""
+    ids = tuple(p.policy_id for p in considered if any(f"`{p.policy_id}`" in e for e in errors))
+    which = f"policy `{ids[0]}`" if ids else "the policies"
+    determining = [p for p in considered if p.policy_id in ids]
+    return Deny(
+        reason=Reason(
+            code=ReasonCode.RULE_ERROR,
+            text=f"{which} could not be evaluated for this call",
+            remedy="have the operator run `toolward explain` on it",
+        ),
+        policies=ids,
+        policy_digest=policy_digest(determining),
+    )
+
+
+def not_permitted() -> Deny:
+    """No permit applies."""
+    return Deny(
+        reason=Reason(
+            code=ReasonCode.DENIED,
+            text="no policy permits this call",
+            remedy="use a tool that is listed for you, or ask the operator for a permit",
+        )
+    )
+
+
+def forbidden(determining: Sequence[Policy]) -> Deny:
+    """At least one plain forbid applies; those are the ones named."""
+    plain = tuple(p for p in determining if p.ask is None)
+    first = plain[0]
+    return Deny(
+        reason=Reason(
+            code=ReasonCode.DENIED,
+            text=_text(first),
+            remedy=_remedy(first, "ask the operator whether the rule fits"),
+            details=(("policy", first.policy_id),),
+        ),
+        policies=tuple(p.policy_id for p in plain),
+        policy_digest=policy_digest(plain),
+    )
+
+
+def asked(determining: Sequence[Policy]) -> Ask:
+    """Only askable forbids stand against the call. The strictest of their demands is what is needed."""
+    rules = [p.ask for p in determining if p.ask is not None]
+    first = determining[0]
+    need = approval_need(tuple(p.policy_id for p in determining), rules)
+    return Ask(
+        need=need,
+        reason=Reason(
+            code=ReasonCode.APPROVAL_REQUIRED,
+            text=_text(first),
+            remedy=_remedy(first, f"have {' or '.join(need.roles)} approve it"),
+            details=(("policy", first.policy_id), ("roles", ", ".join(need.roles))),
+        ),
+        policies=need.policies,
+        policy_digest=policy_digest(determining),
+    )
+
+
+def approval_need(policies: tuple[str, ...], rules: Sequence[AskRule]) -> ApprovalNeed:
+    """Join what several forbids demand: only roles that may lift each of them, if there are such."""
+    common = [r for r in rules[0].roles if all(r in rule.roles for rule in rules)]
+    every = [r for rule in rules for r in rule.roles]
+    return ApprovalNeed(
+        policies=policies,
+        roles=tuple(common) or tuple(dict.fromkeys(every)),
+        quorum=max(rule.quorum for rule in rules),
+        four_eyes=any(rule.four_eyes for rule in rules),
+        expires_s=min(rule.expires_s for rule in rules),
+    )
+
+
+def _text(policy: Policy) -> str:
+    return policy.annotations.get("reason") or f"forbidden by policy `{policy.policy_id}`"
+
+
+def _remedy(policy: Policy, otherwise: str) -> str:
+    if "remedy" in policy.annotations:
+        return policy.annotations["remedy"]
+    return hint(policy.tree) or otherwise

@@ -1,1 +1,1 @@
-"""."""
+"""The MCP door: streamable HTTP for both wire eras, and the stdio bridge that leads to it."""

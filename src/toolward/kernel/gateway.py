@@ -14,6 +14,7 @@ from toolward.kernel.notices import Notices
 from toolward.kernel.parts import Parts
 from toolward.kernel.refusal import Refuse
 from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.stages.admit import SEPARATOR
 from toolward.kernel.stages.authorize import authorize
 from toolward.kernel.stages.decide import decide
 from toolward.kernel.tasks import Background
@@ -21,6 +22,7 @@ from toolward.model.call import Call, Intent, RawOutcome, Reply
 from toolward.model.permit import Permit
 from toolward.model.principal import Principal
 from toolward.model.session import Session, SessionOrigin
+from toolward.model.tool import ToolVersion
 from toolward.ports.upstream import Exchange, ServerDescription
 
 
@@ -128,6 +130,13 @@ class Gateway:
         if found is None:
             raise UnknownTool(f"no server `{server[:100]}`", remedy="see the list of servers")
         return found
+
+    def tool_version(self, server: str, name: str) -> ToolVersion | None:
+        """The served version of a tool as it is named at that endpoint, or None."""
+        if not server:
+            server, _, name = name.partition(SEPARATOR)
+        served = self._parts.registry.served(f"{server}/{name}")
+        return served[1] if served else None
 
     async def record_sign_in_failure(self, reason: Reason, door: str) -> None:
         """A sign-in that failed is written down; if that fails too, the caller is refused all the same."""

@@ -1,0 +1,203 @@
+"""The Python face: the same corridor, in process. Async first, with a small sync face over it.
+
+async with toolward.open("ward") as ward:
+async with ward.session(user="ana", agent="reporter", prompt="what changed today?") as session:
+for tool in await session.list_tools():
+print(tool["name"])
+result = await session.call("git/git_log", repo_path="/srv/repo")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from toolward.errors import Denied, Pending, Reason, ReasonCode, ToolFailed, ToolwardError, UnknownTool
+from toolward.kernel.attempt import Attempt
+from toolward.kernel.gateway import Gateway
+from toolward.kernel.quiet import QuietExchange
+from toolward.model.call import Action, Era, Reply
+from toolward.model.principal import CredentialKind, Principal
+from toolward.model.session import SessionOrigin
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a tool gave back. `receipt` proves that the call stands in the audit log."""
+
+    call_id: str
+    content: list[Mapping[str, Any]]
+    structured: Any
+    is_error: bool
+    receipt: Mapping[str, Any]
+
+    @property
+    def text(self) -> str:
+        """All text parts, joined by line ends."""
+        return "\n".join(str(part["text"]) for part in self.content if part.get("type") == "text")
+
+
+class WardSession:
+    """One run of an agent. Everything that is called through it shares taint and budget."""
+
+    def __init__(self, gateway: Gateway, principal: Principal, session_id: str) -> None:
+        self._gateway = gateway
+        self._principal = principal
+        self.session_id = session_id
+
+    async def list_tools(self) -> list[Mapping[str, Any]]:
+        """The definitions that this principal may see; `name` is `server__name`."""
+        reply = await self._perform(Action.LIST_TOOLS, {}, server="")
+        return list(_result(reply).get("tools", []))
+
+    async def call(self, tool: str, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> Result:
+        """Call `server/name`. Raises `Denied`, `Pending`, `UnknownTool` or `ToolFailed` with the reason."""
+        server, _, name = tool.partition("/")
+        reply = await self._perform(
+            Action.CALL_TOOL, {"name": name, "arguments": {**(arguments or {}), **named}}, server=server
+        )
+        result = _result(reply)
+        return Result(
+            call_id=reply.call_id,
+            content=list(result.get("content", [])),
+            structured=result.get("structuredContent"),
+            is_error=result.get("isError") is True,
+            receipt=reply.receipt or {},
+        )
+
+    async def _perform(self, action: Action, params: Mapping[str, Any], *, server: str) -> Reply:
+        attempt = Attempt(
+            principal=self._principal,
+            session_id=self.session_id,
+            action=action,
+            params=params,
+            server=server,
+            era=Era.STATELESS,
+            door="python",
+        )
+        return await self._gateway.perform(attempt, QuietExchange())
+
+
+class OpenWard:
+    """A ward that this process has open."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    @asynccontextmanager
+    async def session(
+        self, *, user: str, agent: str, objective: str = "", prompt: str = "", roles: tuple[str, ...] = ()
+    ) -> AsyncIterator[WardSession]:
+        """A session for `user`, on whose behalf `agent` acts. `prompt` is what the user really said."""
+        principal = Principal(
+            user=user, agent=agent, roles=roles, credential="in-process", kind=CredentialKind.IN_PROCESS
+        )
+        opened = await self._gateway.open_session(
+            principal, SessionOrigin.HANDLE, objective=objective, prompt=prompt
+        )
+        try:
+            yield WardSession(self._gateway, principal, opened.session_id)
+        finally:
+            await self._gateway.close_session(opened.session_id)
+
+
+_BY_CODE: Mapping[str, type[ToolwardError]] = {
+    ReasonCode.UNKNOWN_TOOL.value: UnknownTool,
+    ReasonCode.APPROVAL_REQUIRED.value: Pending,
+    ReasonCode.TOOL_FAILED.value: ToolFailed,
+    ReasonCode.TOOL_UNREACHABLE.value: ToolFailed,
+}
+
+
+def _result(reply: Reply) -> Mapping[str, Any]:
+    if reply.result is not None:
+        return reply.result
+    error = reply.error
+    if error is None:
+        raise ToolFailed("the gateway answered with nothing")
+    data = error.data if isinstance(error.data, Mapping) and "code" in error.data else {}
+    code = str(data.get("code", ReasonCode.TOOL_FAILED.value))
+    known = code in ReasonCode.__members__.values()
+    reason = Reason(
+        code=ReasonCode(code) if known else ReasonCode.TOOL_FAILED,
+        text=str(data.get("reason", error.message)),
+        remedy=str(data.get("remedy", "")),
+        details=tuple((str(k), str(v)) for k, v in dict(data.get("details", {})).items()),
+    )
+    kind = _BY_CODE.get(reason.code.value, Denied)
+    raise kind(reason.text, code=reason.code, remedy=reason.remedy, details=reason.details)
+
+
+# --- the sync face ---------------------------------------------------------------------------------------
+
+
+class SyncSession:
+    """`WardSession` for code without an event loop."""
+
+    def __init__(self, session: WardSession, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self._session = session
+        self._run = run
+
+    def list_tools(self) -> list[Mapping[str, Any]]:
+        """See `WardSession.list_tools`."""
+        found: list[Mapping[str, Any]] = self._run(self._session.list_tools())
+        return found
+
+    def call(self, tool: str, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> Result:
+        """See `WardSession.call`."""
+        result: Result = self._run(self._session.call(tool, arguments, **named))
+        return result
+
+
+class SyncWard:
+    """`OpenWard` for code without an event loop: one loop runs in a thread of its own."""
+
+    def __init__(self, ward: OpenWard, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self._ward = ward
+        self._run = run
+
+    @contextmanager
+    def session(self, **opening: Any) -> Iterator[SyncSession]:
+        """See `OpenWard.session`."""
+        context = self._ward.session(**opening)
+        session: WardSession = self._run(_enter(context))
+        try:
+            yield SyncSession(session, self._run)
+        finally:
+            self._run(_leave(context))
+
+
+@contextmanager
+def run_in_thread(opening: AbstractAsyncContextManager[OpenWard]) -> Iterator[SyncWard]:
+    """Open a ward on an event loop in a thread and close both at the end."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="toolward", daemon=True)
+    thread.start()
+
+    def run(work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, loop).result()
+
+    try:
+        ward = run(_enter(opening))
+        try:
+            yield SyncWard(ward, run)
+        finally:
+            run(_leave(opening))
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _enter(context: AbstractAsyncContextManager[T]) -> T:
+    return await context.__aenter__()
+
+
+async def _leave(context: AbstractAsyncContextManager[Any]) -> None:
+    await context.__aexit__(None, None, None)

@@ -1,0 +1,61 @@
+"""The only wiring: plain constructor calls, from a ward's files to an open gateway."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from toolward.adapters.stores.sqlite import SqliteStore
+from toolward.adapters.system.clock import SystemClock
+from toolward.adapters.system.ids import SystemIds
+from toolward.adapters.tools.mcp.upstreams import McpUpstreams
+from toolward.adapters.tools.python_functions import PythonFunctions
+from toolward.adapters.tools.router import RoutedUpstreams
+from toolward.bootstrap.assembly import Builder, House, Machine, close_house, make_secrets
+from toolward.config.ward import load_ward
+from toolward.ports.clock import Clock
+from toolward.ports.ids import Ids
+from toolward.ports.upstream import UpstreamHooks, Upstreams
+
+
+@asynccontextmanager
+async def open_house(
+    path: Path | str,
+    *,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    functions: PythonFunctions | None = None,
+    on_progress: Callable[[str], None] | None = None,
+) -> AsyncIterator[House]:
+    """Open the ward at `path` for this process alone, recover what a crash left, and close it at the end.
+
+    Raises `WardError` for files that are wrong, a log that was tampered with, or a ward that another
+    process has open.
+    """
+    clock, ids = clock or SystemClock(), ids or SystemIds()
+    functions = functions or PythonFunctions()
+    ward = load_ward(path)
+    secrets = make_secrets(ward.config, ward.path)
+    store = SqliteStore.open(ward.state, origin=f"toolward/{ward.config.name}", clock=clock, ids=ids)
+
+    def upstreams(hooks: UpstreamHooks) -> Upstreams:
+        servers = McpUpstreams(
+            ward.bindings, secrets=secrets, clock=clock, ids=ids, hooks=hooks, state_dir=ward.state
+        )
+        return RoutedUpstreams([functions, servers])
+
+    try:
+        machine = Machine(
+            store=store, upstreams=upstreams, secrets=secrets, clock=clock, ids=ids, functions=functions
+        )
+        house = await Builder(ward, machine).build(on_progress)
+        try:
+            yield house
+        finally:
+            await close_house(house)
+    finally:
+        await store.close()
+
+
+__all__ = ["House", "open_house"]

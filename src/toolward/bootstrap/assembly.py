@@ -1,0 +1,265 @@
+"""One gateway out of its parts, whatever the store and the upstreams are."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from toolward.adapters.identity import KeyIdentity
+from toolward.adapters.secrets import EnvironmentSecrets, FileSecrets, KeyringSecrets
+from toolward.adapters.tools.python_functions import PythonFunctions
+from toolward.bootstrap.revision import compile_revision, revision_of
+from toolward.catalogue import Catalogue, load_catalogue
+from toolward.config.shape import SecretProvider, WardConfig
+from toolward.config.ward import Ward, load_ward
+from toolward.config.ward_files import write_files
+from toolward.errors import InvariantBroken, WardError
+from toolward.governance.desk import Desk
+from toolward.kernel.audit import Auditor
+from toolward.kernel.drift import DriftWatch
+from toolward.kernel.events import UpstreamNews
+from toolward.kernel.gateway import Gateway
+from toolward.kernel.incidents import Incidents
+from toolward.kernel.listing import Listing
+from toolward.kernel.notices import Notices
+from toolward.kernel.parts import Parts
+from toolward.kernel.recovery import recover
+from toolward.kernel.registry import Registry
+from toolward.kernel.revision import ActiveRevision, revision_to_json
+from toolward.kernel.sessions import Sessions
+from toolward.kernel.stages.admit import Admit
+from toolward.kernel.stages.execute import Execute
+from toolward.kernel.stages.intend import Intend
+from toolward.kernel.stages.label import Label
+from toolward.kernel.stages.resolve import Resolve
+from toolward.kernel.stages.settle import Settle
+from toolward.kernel.tasks import Background
+from toolward.kernel.upstream_requests import GovernRequests
+from toolward.model.event import EventKind
+from toolward.model.tool import Manifest
+from toolward.ports.clock import Clock
+from toolward.ports.ids import Ids
+from toolward.ports.secrets import Secrets
+from toolward.ports.store import Put, Store, Table
+from toolward.ports.upstream import UpstreamHooks, Upstreams
+from toolward.rules.manifest_defaults import complete_manifest, derive_manifest
+from toolward.rules.version import definition_digest
+
+
+@dataclass(slots=True, kw_only=True)
+class House:
+    """An open ward; everything that is in force hangs on `revision`."""
+
+    ward: Ward
+    store: Store
+    parts: Parts
+    gateway: Gateway
+    identity: KeyIdentity
+    desk: Desk
+    clock: Clock
+    ids: Ids
+    functions: PythonFunctions
+    background: Background
+    revision: ActiveRevision
+    problems: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What the house stands on: everything that is the world's and not ours."""
+
+    store: Store
+    upstreams: Callable[[UpstreamHooks], Upstreams]
+    secrets: Secrets
+    clock: Clock
+    ids: Ids
+    functions: PythonFunctions = field(default_factory=PythonFunctions)
+
+
+@dataclass(slots=True)
+class Builder:
+    """Puts a house together and is what its callbacks refer to afterwards."""
+
+    ward: Ward
+    machine: Machine
+    catalogue: Catalogue = field(default_factory=load_catalogue)
+    house: House | None = None
+    problems: list[str] = field(default_factory=list)
+
+    async def build(self, on_progress: Callable[[str], None] | None = None) -> House:
+        """Wire everything, recover what a crash left, write down that the gateway started."""
+        background = Background(self._report)
+        parts = self._parts(on_progress)
+        gateway = Gateway(parts, revision=self.current, background=background)
+        config = self.ward.config
+        self.house = House(
+            ward=self.ward,
+            store=self.machine.store,
+            parts=parts,
+            gateway=gateway,
+            identity=KeyIdentity(
+                self.machine.store,
+                roles={role: tuple(users) for role, users in config.roles.items()},
+                unsafe_anonymous=config.unsafe.anonymous,
+            ),
+            desk=Desk(
+                parts=parts,
+                gateway=gateway,
+                clock=self.machine.clock,
+                revision=self.current,
+                reload=self.reload,
+                write_files=lambda files: write_files(self.ward.path, files),
+                name=config.name,
+            ),
+            clock=self.machine.clock,
+            ids=self.machine.ids,
+            functions=self.machine.functions,
+            background=background,
+            revision=compile_revision(self.ward, parts.registry),
+            problems=self.problems,
+        )
+        await self._start(parts)
+        return self.house
+
+    def _parts(self, on_progress: Callable[[str], None] | None) -> Parts:
+        store, clock, ids = self.machine.store, self.machine.clock, self.machine.ids
+        auditor = Auditor(store, clock=clock, ids=ids)
+        incidents = Incidents(store, auditor, clock=clock, ids=ids)
+        registry = Registry(store, auditor, incidents, clock=clock, channel=self.ward.config.channel)
+        sessions = Sessions(store, auditor, clock=clock, ids=ids)
+        hooks = UpstreamHooks(on_progress=on_progress)
+        upstreams = self.machine.upstreams(hooks)
+        notices = Notices()
+        drift = DriftWatch(
+            registry,
+            upstreams,
+            clock=clock,
+            manifest_of=self.manifest_of,
+            revision=self.current,
+            on_change=self.repin,
+        )
+        admit = Admit(auditor, clock=clock, ids=ids)
+        label = Label(sessions)
+        settle = Settle(
+            store=store, auditor=auditor, sessions=sessions, secrets=self.machine.secrets, clock=clock
+        )
+        requests = GovernRequests(admit=admit, label=label, settle=settle, ids=ids, revision=self.current)
+        hooks.on_request = requests
+        hooks.events = UpstreamNews(drift, notices)
+        return Parts(
+            store=store,
+            auditor=auditor,
+            ids=ids,
+            sessions=sessions,
+            registry=registry,
+            incidents=incidents,
+            drift=drift,
+            upstreams=upstreams,
+            notices=notices,
+            admit=admit,
+            resolve=Resolve(registry, drift),
+            label=label,
+            intend=Intend(store, auditor),
+            execute=Execute(upstreams, Listing(registry)),
+            settle=settle,
+            requests=requests,
+        )
+
+    def current(self) -> ActiveRevision:
+        """The revision in force."""
+        if self.house is None:
+            raise InvariantBroken("a call before the house stands")
+        return self.house.revision
+
+    def manifest_of(self, server: str, definition: Mapping[str, Any]) -> Manifest:
+        """The ward's own manifest, else the catalogue's for this very definition, else derived defaults."""
+        own = self.ward.manifests.get(f"{server}/{definition.get('name', '')}")
+        if own is not None:
+            return complete_manifest(own[0], definition)
+        known = self.catalogue.match(definition_digest(definition))
+        return known[0] if known is not None else derive_manifest(definition)
+
+    async def reload(self) -> None:
+        """Read the ward's files again and put them in force, whole or not at all.
+
+        Raises `WardError` with the old revision still in force. Servers that were added or changed need
+        a restart, which the error says.
+        """
+        ward = load_ward(self.ward.path)
+        if ward.bindings != self.ward.bindings:
+            raise WardError(
+                "the servers in toolward.yaml changed", file="toolward.yaml", remedy="restart `toolward up`"
+            )
+        await self._put_in_force(ward)
+
+    async def repin(self) -> None:
+        """Put the pins as they are now in force, with the files as they were last read."""
+        await self._put_in_force(self.ward)
+
+    async def _put_in_force(self, ward: Ward) -> None:
+        house = self.house
+        if house is None:
+            return
+        revision = compile_revision(ward, house.parts.registry)
+        same = revision.digest == house.revision.digest
+        self.ward = house.ward = ward
+        house.revision = revision
+        if not same:
+            await self._activate(house.parts)
+
+    async def _activate(self, parts: Parts) -> None:
+        """Write down the revision that is in force now, whole, so that it can be returned to."""
+        revision = self.current()
+        event = parts.auditor.event(
+            EventKind.REVISION_ACTIVATED, body={"revision": revision.digest, "profile": revision.profile}
+        )
+        pins = {pin.key: (pin.digest, pin.state.value) for pin in parts.registry.pins()}
+        body = revision_to_json(
+            revision_of(self.ward, parts.registry), pins, activated_ns=self.machine.clock.now_ns()
+        )
+        await parts.store.commit([event], [Put(Table.REVISION, revision.digest, body)])
+
+    async def _start(self, parts: Parts) -> None:
+        open_intents = await recover(parts.store, parts.auditor, parts.settle)
+        event = parts.auditor.event(
+            EventKind.GATEWAY_STARTED,
+            body={
+                "revision": self.current().digest,
+                "recovered_intents": open_intents,
+                "unsafe": list(self.current().marks),
+                "pid": os.getpid(),
+            },
+        )
+        await parts.store.commit([event])
+        await self._activate(parts)
+
+    def _report(self, error: BaseException) -> None:
+        self.problems.append(f"{type(error).__name__}: {error}")
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "a background task of toolward failed", "exception": error}
+        )
+
+
+def make_secrets(config: WardConfig, ward: Path) -> EnvironmentSecrets | FileSecrets | KeyringSecrets:
+    """The provider that the ward names."""
+    match config.secrets.provider:
+        case SecretProvider.ENV:
+            return EnvironmentSecrets(os.environ)
+        case SecretProvider.FILE:
+            return FileSecrets(ward / config.secrets.file)
+        case SecretProvider.KEYRING:
+            return KeyringSecrets()
+
+
+async def close_house(house: House) -> None:
+    """Stop what runs in the background, then the servers, and write down that the gateway stopped."""
+    house.background.cancel()
+    await house.background.drain()
+    await house.parts.upstreams.close()
+    if not house.store.healthy():
+        event = house.parts.auditor.event(EventKind.GATEWAY_STOPPED, body={"revision": house.revision.digest})
+        await house.store.commit([event])

@@ -1,0 +1,76 @@
+"""From a ward's files and pins to everything that decides, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+
+from toolward.config.ward import Ward
+from toolward.kernel.registry import Registry
+from toolward.kernel.revision import ActiveRevision
+from toolward.model.revision import Revision
+from toolward.model.server import ServerBinding
+from toolward.model.tool import BindingKind
+from toolward.rules.policy.ceiling import Ceiling
+from toolward.rules.policy.engine import PolicyBook
+from toolward.rules.policy.profile import Book, Profile, compile_profile
+from toolward.rules.revision import revision_digest
+
+UNSAFE_ALLOW_ALL = "UnsafeAllowAll"
+UNSAFE_ANONYMOUS = "UnsafeAnonymous"
+PYTHON_SERVER = "python"
+
+
+def compile_revision(ward: Ward, registry: Registry) -> ActiveRevision:
+    """Everything that decides, compiled. Raises `WardError` for a policy that does not fit the tools."""
+    config = ward.config
+    bindings: dict[str, ServerBinding] = {each.server: each for each in ward.bindings}
+    bindings.setdefault(PYTHON_SERVER, ServerBinding(server=PYTHON_SERVER, kind=BindingKind.PYTHON))
+    marks = [UNSAFE_ALLOW_ALL] if config.unsafe.allow_all else []
+    marks += [UNSAFE_ANONYMOUS] if config.unsafe.anonymous else []
+    return ActiveRevision(
+        digest=revision_digest(ward.files, revision_of(ward, registry).pins),
+        profile=config.profile.value,
+        channel=config.channel,
+        book=_book(ward, registry, servers=tuple(bindings)),
+        bindings=bindings,
+        definition_age_max_s={each.server: each.definitions_max_age_s for each in ward.bindings},
+        marks=tuple(marks),
+    )
+
+
+def _book(ward: Ward, registry: Registry, *, servers: Sequence[str]) -> Book:
+    config = ward.config
+    if config.unsafe.allow_all:
+        everything = {UNSAFE_ALLOW_ALL: f'@id("{UNSAFE_ALLOW_ALL}")\npermit (principal, action, resource);'}
+        return PolicyBook.compile(tools=registry.versions(), policies=everything, servers=servers)
+    return compile_profile(
+        Profile(config.profile.value),
+        shipped=shipped_profiles(),
+        tools=registry.versions(),
+        policies=ward.policies,
+        ceilings={
+            name: Ceiling(
+                tools=agent.tools or None,
+                servers=agent.servers or None,
+                effects=tuple(effect.value for effect in agent.effects) or None,
+            )
+            for name, agent in config.agents.items()
+        },
+        servers=servers,
+    )
+
+
+def shipped_profiles() -> dict[Profile, str]:
+    """The Cedar text of every profile."""
+    folder = resources.files("toolward.catalogue") / "profiles"
+    return {each: (folder / f"{each.value}.cedar").read_text(encoding="utf-8") for each in Profile}
+
+
+def revision_of(ward: Ward, registry: Registry) -> Revision:
+    """The ward's files and the pins of its channel."""
+    prefix = ward.config.channel.value
+    return Revision(
+        files=ward.files,
+        pins={f"{prefix}/{pin.key}": f"{pin.digest} {pin.state.value}" for pin in registry.pins()},
+    )

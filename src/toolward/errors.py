@@ -12,6 +12,7 @@
     ├── GatewayError                 ours, or the machine's: try again or call the operator
     │   ├── AuditUnavailable         no record could be made durable, so nothing ran or nothing left
     │   ├── StoreUnavailable
+    │   ├── IntegrityBroken          the record is not what was signed
     │   └── Overloaded
     ├── UpstreamError                the tool's own
     │   ├── ToolFailed               it answered with an error, or could not be reached
@@ -65,6 +66,7 @@ class ReasonCode(StrEnum):
     AUDIT_UNAVAILABLE = "audit_unavailable"
     STORE_UNAVAILABLE = "store_unavailable"
     OVERLOADED = "overloaded"
+    INTEGRITY_BROKEN = "integrity_broken"
     INTERNAL = "internal"
     WARD_INVALID = "ward_invalid"
     # the tool's
@@ -181,6 +183,12 @@ class StoreUnavailable(GatewayError):
     """The state could not be read, so no decision can be made."""
 
     default_code = ReasonCode.STORE_UNAVAILABLE
+
+
+class IntegrityBroken(GatewayError):
+    """A record, a proof or a signature is not what the log's key signed."""
+
+    default_code = ReasonCode.INTEGRITY_BROKEN
 
 
 class Overloaded(GatewayError):

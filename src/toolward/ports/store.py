@@ -126,6 +126,17 @@ class Store(Protocol):
         """The newest signed checkpoint (C2SP signed note)."""
         ...
 
+    def checkpoints(self, start: int = 0) -> Iterator[tuple[int, str]]:
+        """Every signed checkpoint of more than `start` records, oldest first, as (records, signed note).
+
+        One was signed for each group of records that was made durable together.
+        """
+        ...
+
+    def verifier_key(self) -> str:
+        """The log's public key as C2SP signed notes write it: all that verifying needs."""
+        ...
+
     def size(self) -> int:
         """Records in the log."""
         ...

@@ -1,0 +1,124 @@
+"""From an event to what is stored: the record's bytes, and its payloads under a key of their own."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import struct
+from binascii import b2a_base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from toolward.adapters.stores.keys import KEY_BYTES, Keys
+from toolward.errors import StoreUnavailable
+from toolward.model.event import Event, Receipt
+from toolward.rules.checkpoint import Signer
+from toolward.rules.merkle import Batch, Range, batch, leaf_hash
+from toolward.rules.record import encode_event
+
+_NONCE_BYTES: Final = 12
+_ONCE: Final = bytes(_NONCE_BYTES)
+"""The nonce under a record's own key, which encrypts exactly one message."""
+_FRAME: Final = struct.Struct(">HI")
+
+
+class Sealed(
+    NamedTuple
+):  # one per record on the hot path: a tuple is made four times faster than a dataclass
+    """A record ready to be appended. `box` and `wrapped_key` are None when it has no payloads."""
+
+    event: Event
+    body: bytes
+    leaf: bytes
+    box: bytes | None
+    wrapped_key: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """The log after a batch: the new tree, its signed head, and a receipt for each new record."""
+
+    batch: Batch[str]
+    note: str
+    receipts: tuple[Receipt, ...]
+
+
+class Sealer:
+    """Encodes, digests and encrypts under a ward's keys.
+
+    Record keys are wrapped with AES-256-GCM under random 96-bit nonces, which is sound for 2^32 records.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        """Keep nothing but key schedules."""
+        self._digest_key = keys.digest
+        self._master = AESGCM(keys.payload)
+
+    def digest(self, data: bytes) -> str:
+        """`hmac-sha256:<hex>`."""
+        return "hmac-sha256:" + hmac.digest(self._digest_key, data, "sha256").hex()
+
+    def seal(self, event: Event) -> Sealed:
+        """Encode and encrypt. Raises `InvariantBroken` for a body that no record may hold."""
+        if not event.payloads:
+            body = encode_event(event, {})
+            return Sealed(event, body, leaf_hash(body), None, None)
+        body = encode_event(event, {name: self.digest(data) for name, data in event.payloads.items()})
+        chance = os.urandom(KEY_BYTES + _NONCE_BYTES)
+        key, nonce = chance[:KEY_BYTES], chance[KEY_BYTES:]
+        bound = event.event_id.encode()  # neither box nor key can be moved to another record
+        box = AESGCM(key).encrypt(_ONCE, _framed(event.payloads), bound)
+        return Sealed(event, body, leaf_hash(body), box, nonce + self._master.encrypt(nonce, key, bound))
+
+    def unseal(self, body: bytes, box: bytes, wrapped_key: bytes) -> dict[str, bytes]:
+        """All payloads of the record with bytes `body`. Raises `StoreUnavailable` if they were altered."""
+        try:
+            bound = str(orjson.loads(body)["event_id"]).encode()
+            key = self._master.decrypt(wrapped_key[:_NONCE_BYTES], wrapped_key[_NONCE_BYTES:], bound)
+            return _unframed(AESGCM(key).decrypt(_ONCE, box, bound))
+        except (InvalidTag, orjson.JSONDecodeError, KeyError):
+            raise StoreUnavailable(
+                "the payloads of this record were altered", remedy="run `toolward audit verify`"
+            ) from None
+
+
+def _framed(payloads: Mapping[str, bytes]) -> bytes:
+    parts: list[bytes] = []
+    for name, data in payloads.items():
+        encoded = name.encode()
+        parts += (_FRAME.pack(len(encoded), len(data)), encoded, data)
+    return b"".join(parts)
+
+
+def _unframed(framed: bytes) -> dict[str, bytes]:
+    payloads: dict[str, bytes] = {}
+    place = 0
+    while place < len(framed):
+        name_bytes, data_bytes = _FRAME.unpack_from(framed, place)
+        place += _FRAME.size
+        name = framed[place : place + name_bytes].decode()
+        place += name_bytes
+        payloads[name] = framed[place : place + data_bytes]
+        place += data_bytes
+    return payloads
+
+
+def base64_text(data: bytes) -> str:
+    """Standard base64, as receipts and checkpoints carry hashes."""
+    return b2a_base64(data, newline=False).decode()
+
+
+def grow(tree: Range, sealed: Sequence[Sealed], signer: Signer) -> Grown:
+    """Append at least one record: one signature for all, one receipt for each."""
+    grown = batch(tree, [one.leaf for one in sealed], base64_text)
+    note = signer.sign(grown.range.size, grown.root)
+    receipts = tuple(
+        Receipt(index=index, leaf_hash=base64_text(one.leaf), proof=path, checkpoint=note)
+        for index, (one, path) in enumerate(zip(sealed, grown.paths, strict=True), tree.size)
+    )
+    return Grown(grown, note, receipts)

@@ -1,0 +1,126 @@
+"""The reading half of the SQLite store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from toolward.adapters.stores.sqlite_schema import open_reader
+from toolward.errors import StoreUnavailable
+from toolward.ports.store import Record, Row, Table
+
+PAGE: Final = 256
+"""Rows per statement of an iterator, so that no read transaction lasts."""
+
+
+class Reader:
+    """Reads the newest committed state; every failure is `StoreUnavailable`.
+
+    Everything but `records` and `checkpoints`, which bring their own connection, belongs to one thread.
+    """
+
+    def __init__(self, path: Path, vfs: str) -> None:
+        """Opens its connection."""
+        self._path = path
+        self._vfs = vfs
+        self._db = self._connect()
+
+    def close(self) -> None:
+        """Reads fail from here on."""
+        self._db.close()
+
+    def get(self, table: Table, key: str) -> Row | None:
+        """One row of state."""
+        row = self._one("SELECT body, version FROM state WHERE tab=? AND key=?", (table.value, key))
+        return None if row is None else Row(key, row[0], row[1])
+
+    def scan(self, table: Table, prefix: str) -> Iterator[Row]:
+        """Rows by key."""
+        last, comparison = prefix, ">="
+        while True:
+            condition = f"tab=? AND key {comparison} ?"
+            statement = f"SELECT key, body, version FROM state WHERE {condition} ORDER BY key LIMIT ?"  # noqa: S608 -- ours
+            rows = _all(self._db, statement, (table.value, last, PAGE))
+            for key, body, version in rows:
+                if not key.startswith(prefix):
+                    return
+                yield Row(key, body, version)
+            if len(rows) < PAGE:
+                return
+            last, comparison = rows[-1][0], ">"
+
+    def records(self, start: int, end: int) -> Iterator[Record]:
+        """Records with start <= index < end."""
+        statement = "SELECT idx, body, leaf FROM record WHERE idx >= ? AND idx < ? ORDER BY idx LIMIT ?"
+        db = self._connect()
+        try:
+            while rows := _all(db, statement, (start, end, PAGE)):
+                yield from (Record(*row) for row in rows)
+                start = rows[-1][0] + 1
+        finally:
+            db.close()
+
+    def checkpoints(self, start: int) -> Iterator[tuple[int, str]]:
+        """Signed heads of more than `start` records."""
+        db = self._connect()
+        try:
+            while rows := _all(
+                db, "SELECT size, note FROM head WHERE size > ? ORDER BY size LIMIT ?", (start, PAGE)
+            ):
+                yield from ((size, note) for size, note in rows)
+                start = rows[-1][0]
+        finally:
+            db.close()
+
+    def find(self, wanted: dict[str, str], *, since_ns: int, limit: int, newest_first: bool) -> list[Record]:
+        """Records whose columns equal all that is not empty in `wanted`."""
+        conditions: list[str] = []
+        bindings: list[object] = []
+        for column, value in wanted.items():
+            if value:  # the second condition lets the partial index serve
+                conditions.append(f"{column}=?" if column == "kind" else f"{column}=? AND {column}<>''")
+                bindings.append(value)
+        if since_ns:
+            conditions.append("time_ns>=?")
+            bindings.append(since_ns)
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        order = "DESC" if newest_first else "ASC"
+        statement = f"SELECT idx, body, leaf FROM record {where} ORDER BY idx {order} LIMIT ?"  # noqa: S608 -- columns are ours, values are bound
+        return [Record(*row) for row in _all(self._db, statement, (*bindings, limit))]
+
+    def payload_row(self, index: int) -> tuple[bytes, bytes, bytes] | None:
+        """Body, box and wrapped key of a record whose payloads can still be read."""
+        row = self._one(
+            "SELECT body, box, wrapped FROM record"
+            " JOIN payload USING (idx) JOIN payload_key USING (idx) WHERE idx=?",
+            (index,),
+        )
+        return None if row is None else (row[0], row[1], row[2])
+
+    def _one(self, statement: str, bindings: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        try:
+            return self._db.execute(statement, bindings).fetchone()
+        except (apsw.Error, OSError) as error:
+            raise _unreadable(error) from error
+
+    def _connect(self) -> apsw.Connection:
+        try:
+            return open_reader(self._path, self._vfs)
+        except (apsw.Error, OSError) as error:
+            raise _unreadable(error) from error
+
+
+def _all(db: apsw.Connection, statement: str, bindings: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    try:
+        return db.execute(statement, bindings).fetchall()
+    except (apsw.Error, OSError) as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the database can not be read: {error}", remedy="mend the disk, then start toolward again"
+    )

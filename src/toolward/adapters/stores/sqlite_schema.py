@@ -1,0 +1,106 @@
+"""The SQLite file: how it is opened, and the ordered migrations that shape it."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from toolward.errors import WardError
+
+APPLICATION_ID: Final = 0x746F6C77
+"""Stamped into the file's header, so that no foreign database is taken for a ward's."""
+BUSY_MS: Final = 2_000
+"""How long a statement waits for another connection of this process; none holds a lock for long."""
+
+MIGRATIONS: Final[tuple[str, ...]] = (
+    # 1: the log, its signed heads, its payloads, and the state that commits with them
+    """
+    CREATE TABLE record(
+      idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, body BLOB NOT NULL, kind TEXT NOT NULL,
+      call_id TEXT NOT NULL, session_id TEXT NOT NULL, tool TEXT NOT NULL, time_ns INTEGER NOT NULL) STRICT;
+    CREATE INDEX record_kind ON record(kind);
+    CREATE INDEX record_call ON record(call_id) WHERE call_id <> '';
+    CREATE INDEX record_session ON record(session_id) WHERE session_id <> '';
+    CREATE INDEX record_tool ON record(tool) WHERE tool <> '';
+    CREATE INDEX record_time ON record(time_ns);
+    CREATE TABLE tile(idx INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
+    CREATE TABLE head(size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT;
+    CREATE TABLE payload(idx INTEGER PRIMARY KEY, box BLOB NOT NULL) STRICT;
+    CREATE TABLE payload_key(idx INTEGER PRIMARY KEY, wrapped BLOB NOT NULL) STRICT;
+    CREATE TABLE state(
+      tab TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, version INTEGER NOT NULL,
+      PRIMARY KEY(tab, key)) STRICT, WITHOUT ROWID;
+    """,
+)
+
+
+def open_writer(path: Path, vfs: str) -> apsw.Connection:
+    """The one connection that writes: WAL, every commit synced, freed content overwritten."""
+    if not path.exists():  # so that SQLite makes its files, also the WAL, for the owner only
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    db = apsw.Connection(str(path), vfs=vfs or None)
+    db.set_busy_timeout(BUSY_MS)
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "secure_delete=ON",
+        "trusted_schema=OFF",
+        "cell_size_check=ON",
+        "temp_store=MEMORY",
+        "wal_autocheckpoint=0",  # SQLite would swallow its errors; the writer does it and does not
+    ):
+        db.execute(f"PRAGMA {pragma}").fetchall()
+    return db
+
+
+def open_reader(path: Path, vfs: str) -> apsw.Connection:
+    """A connection that only reads, each statement on the newest committed state."""
+    db = apsw.Connection(str(path), vfs=vfs or None)
+    db.set_busy_timeout(BUSY_MS)
+    db.execute("PRAGMA query_only=ON").fetchall()
+    return db
+
+
+def migrate(db: apsw.Connection, path: Path) -> None:
+    """Bring the schema up to date, one migration per transaction. Raises `WardError` for a file not ours."""
+    version = int(db.pragma("user_version"))
+    application = int(db.pragma("application_id"))
+    if version > len(MIGRATIONS) or (version and application != APPLICATION_ID):
+        raise WardError(
+            "the database was written by a newer toolward, or is not toolward's",
+            file=str(path),
+            remedy="start the version that wrote it, or name another state directory",
+        )
+    for number in range(version, len(MIGRATIONS)):
+        with db:
+            db.execute(MIGRATIONS[number])
+            db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version={number + 1}")
+
+
+@lru_cache(maxsize=256)
+def _rows_text(head: str, width: int, count: int, tail: str) -> str:
+    row = "(" + ",".join("?" * width) + ")"
+    return f"{head} {','.join([row] * count)} {tail}"
+
+
+_ROWS_MAX: Final = 64
+
+
+def write_rows(db: apsw.Connection, head: str, rows: list[tuple[object, ...]], tail: str = "") -> None:
+    """Run `head VALUES-rows tail` for all rows in few statements.
+
+    Each statement gives up the interpreter lock once and may wait milliseconds to get it back from a busy
+    event loop, so sixty-four rows go in one; powers of two keep the number of prepared statements small.
+    """
+    place = 0
+    while place < len(rows):
+        left = len(rows) - place
+        count = _ROWS_MAX if left >= _ROWS_MAX else 1 << left.bit_length() - 1
+        chunk = rows[place : place + count]
+        db.execute(_rows_text(head, len(chunk[0]), count, tail), [cell for row in chunk for cell in row])
+        place += count

@@ -1,0 +1,342 @@
+"""The thread that owns the database: it gathers what waits into one transaction, one signature, one sync.
+
+It stops for good at the first failed write, sync or commit. A kernel that reported a failed fsync may have
+dropped the pages and report success the next time (PostgreSQL learnt this in 2018), so nothing is retried:
+every waiting and later commit is refused until the process starts again and reads what is really there.
+A full disk is the exception: SQLite refused before the commit and rolled back, so the next commit may try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Final, TypeVar
+
+import apsw
+
+from toolward.adapters.stores.sealing import Grown, Sealed, grow
+from toolward.adapters.stores.sqlite_schema import write_rows
+from toolward.adapters.stores.staging import Staged, stage
+from toolward.config.limits import COMMIT_BATCH_MAX
+from toolward.errors import AuditUnavailable, StoreUnavailable
+from toolward.model.event import Receipt
+from toolward.ports.store import Change, Conflict
+from toolward.rules.checkpoint import Signer
+from toolward.rules.merkle import Range
+
+T = TypeVar("T")
+
+WAL_PAGES_MAX: Final = 2_000
+"""Pages (4 KiB) in the write-ahead log before they are moved into the database."""
+ANCHOR_COMMITS: Final = 256
+"""Commits between two writings of the anchor file; on the disks measured, about once a second under load."""
+_VERSIONS_MAX: Final = 50_000
+"""Row versions remembered, so that compare-and-swap seldom has to read."""
+_REMEDY: Final = "free the disk or mend it, then start toolward again: recovery settles what was under way"
+
+Answer = tuple[Receipt, ...] | Exception
+Future = asyncio.Future[tuple[Receipt, ...]]
+
+
+@dataclass(slots=True, eq=False)
+class Commit:
+    """One caller's commit on its way to the writer; `shred` names a record whose payloads are destroyed."""
+
+    sealed: tuple[Sealed, ...]
+    changes: tuple[Change, ...]
+    future: Future
+    shred: int | None = None
+
+    @property
+    def weight(self) -> int:
+        """What it counts against the limits: records, at least one."""
+        return max(len(self.sealed), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest durable state of the log."""
+
+    tree: Range
+    note: str
+
+
+class Writer:
+    """Starts its thread at once. `anchor` writes the newest checkpoint outside the database."""
+
+    def __init__(
+        self, db: apsw.Connection, head: Head, *, signer: Signer, anchor: Callable[[str], None]
+    ) -> None:
+        """`db` belongs to the thread from here on."""
+        self.head = head
+        self.health = ""
+        self.full_refusals = 0
+        self.anchor_failures = 0
+        self._accepted = 0  # written by submit() only
+        self._finished = 0  # written by the thread only
+        self._db = db
+        self._signer = signer
+        self._anchor = anchor
+        self._anchored = ""
+        self._commits = 0
+        self._poisoned = False
+        self._wal_pages = 0
+        self._versions: dict[tuple[str, str], int] = {}
+        self._queue: SimpleQueue[Sequence[Commit] | asyncio.Future[None]] = SimpleQueue()
+        self._backlog: deque[Commit | asyncio.Future[None]] = deque()
+        db.set_wal_hook(self._count_wal_pages)
+        self._thread = Thread(target=self._run, name="toolward-store", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Records handed over and not yet answered."""
+        return self._accepted - self._finished
+
+    @property
+    def poisoned(self) -> bool:
+        """Whether it stopped for good."""
+        return self._poisoned
+
+    def submit(self, commits: Sequence[Commit]) -> None:
+        """Hand over; the futures are resolved on their own loops."""
+        self._accepted += sum(commit.weight for commit in commits)
+        self._queue.put(commits)
+
+    async def stop(self) -> None:
+        """Finish what was handed over, close the connection, end the thread."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.put(done)
+        await done
+        self._thread.join()
+
+    # --- the thread ----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            gathered = self._gather()
+            if isinstance(gathered, asyncio.Future):
+                break
+            self._serve(gathered)
+        self._close()
+        with contextlib.suppress(RuntimeError):  # the loop of whoever asked is gone
+            gathered.get_loop().call_soon_threadsafe(_settle, [(gathered, None)])
+
+    def _gather(self) -> list[Commit] | asyncio.Future[None]:
+        backlog = self._backlog
+        if not backlog:
+            self._take(self._queue.get())
+        with contextlib.suppress(Empty):
+            while len(backlog) < COMMIT_BATCH_MAX:
+                self._take(self._queue.get_nowait())
+        first = backlog.popleft()
+        if isinstance(first, asyncio.Future):
+            return first
+        batch, weight = [first], first.weight
+        while backlog:
+            following = backlog[0]
+            if isinstance(following, asyncio.Future) or weight + following.weight > COMMIT_BATCH_MAX:
+                break
+            batch.append(following)
+            weight += following.weight
+            backlog.popleft()
+        return batch
+
+    def _take(self, item: Sequence[Commit] | asyncio.Future[None]) -> None:
+        if isinstance(item, asyncio.Future):
+            self._backlog.append(item)
+        else:
+            self._backlog.extend(item)
+
+    def _serve(self, commits: list[Commit]) -> None:
+        try:
+            answers = self._refuse(commits) if self._poisoned else self._write(commits)
+        except apsw.FullError as error:
+            answers = self._after_full(commits, error)
+        except Exception as error:  # noqa: BLE001 -- the thread's edge: whatever it is, callers must hear of it
+            answers = self._after_failure(commits, error)
+        self._finished += sum(commit.weight for commit in commits)
+        _deliver([(commit.future, answer) for commit, answer in zip(commits, answers, strict=True)])
+        if not self._poisoned:
+            self._maintain()
+
+    def _write(self, commits: list[Commit]) -> list[Answer]:
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        staged = stage(db, [commit.changes for commit in commits], self._versions)
+        sealed = [
+            one
+            for commit, conflict in zip(commits, staged.conflicts, strict=True)
+            if not conflict
+            for one in commit.sealed
+        ]
+        shred = [commit.shred for commit in commits if commit.shred is not None]
+        grown = grow(self.head.tree, sealed, self._signer) if sealed else None
+        if grown:
+            self._insert(sealed, grown)
+        staged.write(db)
+        for index in shred:
+            db.execute("DELETE FROM payload_key WHERE idx=?", (index,))
+            db.execute("DELETE FROM payload WHERE idx=?", (index,))
+        db.execute("COMMIT")
+        if grown:
+            self.head = Head(grown.batch.range, grown.note)
+        self._remember(staged)
+        self._commits += 1
+        self.health = ""
+        answers = _answers(commits, staged.conflicts, grown)
+        if shred and (problem := self._truncate_wal()):
+            answers = [
+                answer if commit.shred is None else StoreUnavailable(problem)
+                for commit, answer in zip(commits, answers, strict=True)
+            ]
+        return answers
+
+    def _insert(self, sealed: list[Sealed], grown: Grown) -> None:
+        first = self.head.tree.size
+        rows: list[tuple[object, ...]] = []
+        boxes: list[tuple[object, ...]] = []
+        wrapped: list[tuple[object, ...]] = []
+        for index, one in enumerate(sealed, first):
+            event = one.event
+            rows.append(
+                (
+                    index,
+                    one.leaf,
+                    one.body,
+                    event.kind.value,
+                    event.call_id,
+                    event.session_id,
+                    event.tool,
+                    event.time_ns,
+                )
+            )
+            if one.box is not None:
+                boxes.append((index, one.box))
+                wrapped.append((index, one.wrapped_key))
+        write_rows(self._db, "INSERT INTO record VALUES", rows)
+        write_rows(self._db, "INSERT INTO payload VALUES", boxes)
+        write_rows(self._db, "INSERT INTO payload_key VALUES", wrapped)
+        write_rows(self._db, "INSERT INTO tile VALUES", list(grown.batch.tiles))
+        self._db.execute("INSERT INTO head VALUES (?,?)", (grown.batch.range.size, grown.note))
+
+    def _remember(self, staged: Staged) -> None:
+        if len(self._versions) > _VERSIONS_MAX:
+            self._versions.clear()
+        self._versions.update(staged.versions)
+        for key in staged.deleted:
+            self._versions.pop(key, None)
+
+    # --- when it fails -------------------------------------------------------------------------------
+
+    def _after_full(self, commits: list[Commit], error: apsw.Error) -> list[Answer]:
+        if not self._rolled_back():
+            return self._after_failure(commits, error)
+        self.full_refusals += 1
+        self.health = f"the disk of the audit log is full ({self.full_refusals} commits refused)"
+        return self._refuse(commits)
+
+    def _after_failure(self, commits: list[Commit], error: Exception) -> list[Answer]:
+        self._poison(error)
+        self._rolled_back()
+        return self._refuse(commits)
+
+    def _poison(self, error: Exception) -> None:
+        self._poisoned = True
+        self.health = f"the audit log stopped at its first failed write: {type(error).__name__}: {error}"
+
+    def _rolled_back(self) -> bool:
+        if self._db.in_transaction:
+            with contextlib.suppress(apsw.Error):
+                self._db.execute("ROLLBACK")
+        return not self._db.in_transaction
+
+    def _refuse(self, commits: list[Commit]) -> list[Answer]:
+        return [AuditUnavailable(self.health, remedy=_REMEDY) for _ in commits]
+
+    # --- between commits -----------------------------------------------------------------------------
+
+    def _count_wal_pages(self, _db: apsw.Connection, _name: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def _maintain(self) -> None:
+        try:
+            if self._wal_pages > WAL_PAGES_MAX:
+                self._wal_pages = 0
+                self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except (apsw.FullError, apsw.BusyError):
+            pass  # what was committed stays safe in the write-ahead log; the next round tries again
+        except apsw.Error as error:
+            self._poison(error)
+        if self._commits >= ANCHOR_COMMITS:
+            self._write_anchor()
+
+    def _truncate_wal(self) -> str:
+        """Old page images in the write-ahead log still hold a shredded key until it is truncated.
+
+        Returns '' or why that failed; the commit itself stands.
+        """
+        try:
+            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except (apsw.BusyError, apsw.FullError) as error:
+            return f"the key is deleted, but a copy stays in the write-ahead log for now: {error}"
+        except apsw.Error as error:
+            self._poison(error)
+            return self.health
+        return ""
+
+    def _write_anchor(self) -> None:
+        self._commits = 0
+        if self._anchored == self.head.note:
+            return
+        try:
+            self._anchor(self.head.note)
+            self._anchored = self.head.note
+        except OSError:  # it guards against restored old copies; no commit depends on it
+            self.anchor_failures += 1
+
+    def _close(self) -> None:
+        if not self._poisoned:
+            self._write_anchor()
+        with contextlib.suppress(apsw.Error):
+            self._db.close()
+
+
+def _answers(
+    commits: list[Commit], conflicts: Sequence[Conflict | None], grown: Grown | None
+) -> list[Answer]:
+    receipts = grown.receipts if grown else ()
+    answers: list[Answer] = []
+    place = 0
+    for commit, conflict in zip(commits, conflicts, strict=True):
+        if conflict:
+            answers.append(conflict)
+            continue
+        answers.append(receipts[place : place + len(commit.sealed)])
+        place += len(commit.sealed)
+    return answers
+
+
+def _deliver(answers: list[tuple[Future, Answer]]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Future, Answer]]] = {}
+    for future, answer in answers:
+        by_loop.setdefault(future.get_loop(), []).append((future, answer))
+    for loop, mine in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits there any more
+            loop.call_soon_threadsafe(_settle, mine)
+
+
+def _settle(answers: Sequence[tuple[asyncio.Future[T], T | Exception]]) -> None:
+    for future, answer in answers:
+        if future.done():  # its caller was cancelled; the commit stands
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)

@@ -1,0 +1,110 @@
+"""The bytes of an audit record: canonical JSON (RFC 8785) of the envelope and the event's body.
+
+`orjson` with sorted keys writes exactly RFC 8785 as long as keys are ASCII and numbers are integers that
+a double can hold (2^53 - 1); anything else in a body is a bug of whoever built it and is refused here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+from toolward.errors import InvariantBroken
+from toolward.model.event import Event
+
+RECORD_VERSION: Final = 1
+ENVELOPE: Final = frozenset(
+    {"v", "event_id", "time", "kind", "call_id", "session_id", "tool", "payload_digests"}
+)
+"""Members that the log writes itself; a body that held one could pass for another record."""
+INTEGER_MAX: Final = 2**53 - 1
+"""What RFC 8785 can write exactly; larger integers, such as nanoseconds, are recorded as strings."""
+
+_OPTIONS: Final = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_NS: Final = 1_000_000_000
+_DAY_S: Final = 86_400
+
+
+def encode_event(event: Event, payload_digests: Mapping[str, str]) -> bytes:
+    """The record's bytes, to be hashed and stored. Raises `InvariantBroken` for what none may hold."""
+    body = event.body
+    if not ENVELOPE.isdisjoint(body):
+        raise InvariantBroken(f"the body of `{event.kind}` names a member of the envelope")
+    record: dict[str, Any] = {
+        "v": RECORD_VERSION,
+        "event_id": event.event_id,
+        "time": timestamp(event.time_ns),
+        "kind": event.kind,  # written as its value
+        "call_id": event.call_id,
+        "session_id": event.session_id,
+        "tool": event.tool,
+        **body,
+    }
+    if payload_digests:
+        record["payload_digests"] = payload_digests
+    try:
+        data = orjson.dumps(record, default=_plain, option=_OPTIONS)
+    except TypeError as error:
+        raise InvariantBroken(f"the body of `{event.kind}` can not be recorded: {error}") from error
+    _check_values(body)
+    if not data.isascii():
+        _check_keys(body)
+    return data
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__} is not JSON")
+
+
+def _check_values(container: Any) -> None:
+    """Exact types first: this runs for each value of each record."""
+    for value in container.values() if isinstance(container, Mapping) else container:
+        kind = type(value)
+        if kind is str or kind is bool:
+            continue
+        if kind is int:
+            if not -INTEGER_MAX <= value <= INTEGER_MAX:
+                raise InvariantBroken("an integer beyond 2^53 can not be recorded, make it a string")
+        elif isinstance(value, (list, tuple, Mapping)):
+            _check_values(value)
+        elif not isinstance(value, str):
+            raise InvariantBroken(f"a {kind.__name__} can not be recorded")
+
+
+def _check_keys(container: object) -> None:
+    if isinstance(container, Mapping):
+        if not all(key.isascii() for key in container):
+            raise InvariantBroken("a key that is not ASCII can not be recorded")
+        container = container.values()
+    if isinstance(container, Iterable) and not isinstance(container, str):
+        for value in container:
+            _check_keys(value)
+
+
+def timestamp(time_ns: int) -> str:
+    """RFC 3339 in UTC with microseconds, rounded down."""
+    second, nanosecond = divmod(time_ns, _NS)
+    return f"{_second_text(second)}.{nanosecond // 1000:06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second_text(second: int) -> str:
+    """Proleptic Gregorian date and time, by counting 400-year cycles that begin in March."""
+    days, rest = divmod(second, _DAY_S)
+    cycle, day_of_cycle = divmod(days + 719_468, 146_097)
+    year_of_cycle = (
+        day_of_cycle - day_of_cycle // 1_460 + day_of_cycle // 36_524 - day_of_cycle // 146_096
+    ) // 365
+    day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle // 4 - year_of_cycle // 100)
+    shifted = (5 * day_of_year + 2) // 153  # months counted from March
+    day = day_of_year - (153 * shifted + 2) // 5 + 1
+    month = shifted + 3 if shifted < 10 else shifted - 9  # noqa: PLR2004 -- ten months from March to December
+    year = year_of_cycle + 400 * cycle + (month <= 2)  # noqa: PLR2004 -- January and February end the shifted year
+    hour, rest = divmod(rest, 3600)
+    minute, rest = divmod(rest, 60)
+    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{rest:02d}"

@@ -97,7 +97,7 @@ _QUOTED: Final = re.compile(r"`([^`]+)`")
 def _type_errors(policies: Sequence[Policy], vocabulary: Vocabulary) -> Iterator[Finding]:
     # The engine numbers policies by their place in the text, so that place is how an error finds its policy.
     text = "\n".join(p.text for p in policies)
-    result = cedarpy.validate_policies(text, vocabulary.schema)
+    result = cedarpy.validate_policies(text, vocabulary.schema, release_gil=True)
     seen = set()
     nameless = {e.policy_id for e in result.errors if "unrecognized action" in e.error}
     for error in result.errors:
@@ -112,12 +112,54 @@ def _type_errors(policies: Sequence[Policy], vocabulary: Vocabulary) -> Iterator
         if (policy.policy_id, words) in seen:
             continue
         seen.add((policy.policy_id, words))
+        if "unable to find an applicable action" in words:
+            yield from _empty_scope(policy, vocabulary)
+            continue
         yield Finding(
             file=policy.file,
             line=_line_of(policy, words),
             text=f"policy `{policy.policy_id}`: {words}",
             remedy=_remedy(words, vocabulary),
         )
+
+
+def _empty_scope(policy: Policy, vocabulary: Vocabulary) -> Iterator[Finding]:
+    """A scope of known names that nothing can match: a mistake, or a group that has no tool yet."""
+    scope = policy.tree
+    wanted = _action_ids(scope.action)
+    groups = {*names.ALL_GROUPS, *map(names.server_group, vocabulary.servers)}
+    shapes = [*vocabulary.tools.values(), *vocabulary.mcp.values()]
+    if isinstance(scope.action, pst.ActionEq) and wanted <= groups:
+        why, remedy = "an action is never `==` a group", "write `action in`"
+    elif (kind := _type_of(scope.principal)) not in ("", names.USER):
+        why, remedy = (
+            f"a principal is never a {kind}",
+            f"principals are {names.USER}; the agent is context.agent",
+        )
+    elif (kind := _type_of(scope.resource)) not in ("", names.TOOL, names.SERVER):
+        why, remedy = f"a resource is never a {kind}", f"resources are {names.TOOL} and {names.SERVER}"
+    elif wanted and not any(wanted & {s.action_id, *s.groups} for s in shapes):
+        return  # it waits for a tool of that group, as all rules of a new ward do
+    else:
+        yield _useless(policy, "no action takes this kind of resource")
+        return
+    text = f"policy `{policy.policy_id}` never applies: {why}"
+    yield Finding(file=policy.file, line=policy.line, text=text, remedy=remedy)
+
+
+def _action_ids(constraint: pst.ActionConstraint) -> set[str]:
+    if isinstance(constraint, pst.ActionEq):
+        return {constraint.entity.id}
+    return {x.id for x in constraint.entities} if isinstance(constraint, pst.ActionIn) else set()
+
+
+def _type_of(constraint: pst.PrincipalOrResourceConstraint) -> str:
+    """The entity type that a scope asks for; "" if it asks for none, or for whatever lies in something."""
+    if isinstance(constraint, pst.ScopeIs | pst.ScopeIsIn):
+        return str(constraint.entity_type)
+    if isinstance(constraint, pst.ScopeEq) and isinstance(constraint.entity, pst.EntityUid):
+        return uid_of(constraint.entity).type
+    return ""
 
 
 def _line_of(policy: Policy, words: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -35,7 +37,7 @@ def tool(
         definition_digest="sha256:d",
         binding="stdio x",
         manifest=Manifest(effect=effect, egress=egress),
-        digest=f"sha256:{server}/{name}/{abs(hash(definition))}",
+        digest=f"sha256:{hashlib.sha256(definition).hexdigest()}",
     )
 
 
@@ -79,7 +81,7 @@ def labelled(
         session=session,
         target=version.name if version else "",
         server=server,
-        arguments_json=orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS),
+        arguments_json=json.dumps(arguments, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode(),
         arguments=arguments,
         args_digest="hmac-sha256:0",
     )

@@ -16,7 +16,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from toolward.errors import Denied, Pending, Reason, ReasonCode, ToolFailed, ToolwardError, UnknownTool
+from toolward.errors import (
+    BadArguments,
+    Denied,
+    Pending,
+    Reason,
+    ReasonCode,
+    ToolFailed,
+    ToolwardError,
+    UnknownTool,
+)
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.quiet import QuietExchange
@@ -109,6 +118,7 @@ class OpenWard:
 
 _BY_CODE: Mapping[str, type[ToolwardError]] = {
     ReasonCode.UNKNOWN_TOOL.value: UnknownTool,
+    ReasonCode.BAD_ARGUMENTS.value: BadArguments,
     ReasonCode.APPROVAL_REQUIRED.value: Pending,
     ReasonCode.TOOL_FAILED.value: ToolFailed,
     ReasonCode.TOOL_UNREACHABLE.value: ToolFailed,

@@ -10,6 +10,7 @@ import orjson
 from toolward.doors.mcp.wire import (
     DENIAL_KEY,
     INTERNAL_ERROR,
+    MISSING_CAPABILITY,
     RECEIPT_KEY,
     SERVER_INFO_KEY,
     STATELESS_STATUS,
@@ -112,7 +113,7 @@ def with_meta(result: Mapping[str, Any], receipt: Mapping[str, Any] | None) -> J
 def denial_result(action: Action, reply: Reply) -> Json | None:
     """A denied `tools/call` as a tool result that the agent can read, or None where it is no such denial."""
     error = reply.error
-    if action is not Action.CALL_TOOL or error is None:
+    if action is not Action.CALL_TOOL or error is None or error.code == MISSING_CAPABILITY:
         return None
     code = _code_of(error)
     if code is None or code not in DENIALS:

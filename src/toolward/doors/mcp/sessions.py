@@ -67,6 +67,7 @@ class McpSession:
 
     def end(self) -> None:
         """Nothing runs, waits or listens here any longer."""
+        self.cancelled.update(self.running)
         for task in self.running.values():
             task.cancel()
         for question in tuple(self.questions):

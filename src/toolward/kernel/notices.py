@@ -24,7 +24,8 @@ class Notices:
         if listener is None:
             self._listeners.pop(session_id, None)
             return
-        left = [each for each in self._listeners.get(session_id, ()) if each is not listener]
+        # equality, not identity: a bound method is a new object each time it is looked up
+        left = [each for each in self._listeners.get(session_id, ()) if each != listener]
         if left:
             self._listeners[session_id] = left
         else:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 from typing_extensions import override
 
@@ -46,11 +47,8 @@ class Child(asyncio.SubprocessProtocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.SubprocessTransport):  # pragma: no cover - it is one
-            raise TypeError("a subprocess transport is needed")
-        self._transport = transport
-        stdin = transport.get_pipe_transport(0)
-        self._stdin = stdin if isinstance(stdin, asyncio.WriteTransport) else None
+        self._transport = cast("asyncio.SubprocessTransport", transport)  # uvloop's are so in all but name
+        self._stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
 
     @override
     def pipe_data_received(self, fd: int, data: bytes) -> None:

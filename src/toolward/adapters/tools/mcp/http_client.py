@@ -10,7 +10,7 @@ import asyncio
 import ssl
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import httptools
 from typing_extensions import override
@@ -171,9 +171,7 @@ class _Connection(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):  # pragma: no cover - a stream has one
-            raise TypeError("a stream transport is needed")
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
 
     @override
     def data_received(self, data: bytes) -> None:

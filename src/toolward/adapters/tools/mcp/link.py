@@ -109,6 +109,7 @@ class Link(ABC):
         self.scope = scope
         self.capabilities = capabilities  # declared in `initialize`; the stateless era declares per request
         self.alive = True
+        self.mourned = False  # whether its death was taken note of
         self.hello = Hello(version="", info={}, capabilities={}, instructions="")
         self.flights: dict[int, Request] = {}
         self.log_level = ""

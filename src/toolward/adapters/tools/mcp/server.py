@@ -158,6 +158,9 @@ class Server:
         return await self._open(scope, self.eras[0], capabilities)
 
     async def _fresh(self, scope: str, era: Era, capabilities: Mapping[str, Any]) -> Link:
+        main = self._main
+        if not scope and main is not None and main.alive and main.era is era and not capabilities:
+            return main  # nothing of one session's is in it, and it declared no more than this caller
         if self._is_http:
             http = self._http_link(scope, era, capabilities)
             if era is Era.STATELESS and self._main is not None and self._main.era is era:
@@ -171,7 +174,8 @@ class Server:
 
     async def _buried(self, scope: str, link: Link | None) -> None:
         """Clean up after a dead link; a process that keeps dying is not started again at once."""
-        if link is not None:
+        if link is not None and not link.mourned:
+            link.mourned = True
             await link.close()
             if isinstance(link, StdioLink):
                 self._old_stderr = link.stderr_tail()
@@ -323,7 +327,7 @@ class Server:
 
     async def close(self) -> None:
         """Stop everything."""
-        links = [*self._links.values(), *([self._main] if self._main is not None else [])]
+        links = {*self._links.values(), *([self._main] if self._main is not None else [])}
         self._links.clear()
         self._main = None
         _ = await asyncio.gather(*(link.close() for link in links))

@@ -262,7 +262,7 @@ def _params(resolved: ResolvedCall, meta: Mapping[str, Any]) -> bytes:
     params: dict[str, Any]
     if call.action is Action.CALL_TOOL:
         params = {"name": resolved.name, "arguments": orjson.Fragment(call.arguments_json)}
-    elif not meta and call.action not in (Action.GET_PROMPT, Action.COMPLETE):
+    elif not meta and not call.retry and call.action not in (Action.GET_PROMPT, Action.COMPLETE):
         return call.arguments_json or b"{}"
     else:
         params = dict(call.arguments)
@@ -272,6 +272,8 @@ def _params(resolved: ResolvedCall, meta: Mapping[str, Any]) -> bytes:
             reference = params.get("ref")
             if isinstance(reference, Mapping) and reference.get("type") == "ref/prompt":
                 params["ref"] = {**reference, "name": resolved.name}
+    if call.retry:
+        params.update(call.retry)
     if meta:
         params["_meta"] = meta
     return orjson.dumps(params)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolward.errors import (
+    BadArguments,
     CallerError,
     Denied,
     GatewayError,
@@ -60,6 +61,7 @@ def open_sync(
 
 
 __all__ = [
+    "BadArguments",
     "CallerError",
     "Denied",
     "GatewayError",

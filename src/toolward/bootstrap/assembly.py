@@ -119,7 +119,7 @@ class Builder:
             ids=self.machine.ids,
             functions=self.machine.functions,
             background=background,
-            revision=compile_revision(self.ward, parts.registry),
+            revision=compile_revision(self.ward, parts.registry, servers=parts.upstreams.names()),
             problems=self.problems,
         )
         await self._start(parts)
@@ -204,7 +204,7 @@ class Builder:
         house = self.house
         if house is None:
             return
-        revision = compile_revision(ward, house.parts.registry)
+        revision = compile_revision(ward, house.parts.registry, servers=house.parts.upstreams.names())
         same = revision.digest == house.revision.digest
         self.ward = house.ward = ward
         house.revision = revision

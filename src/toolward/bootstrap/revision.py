@@ -18,14 +18,17 @@ from toolward.rules.revision import revision_digest
 
 UNSAFE_ALLOW_ALL = "UnsafeAllowAll"
 UNSAFE_ANONYMOUS = "UnsafeAnonymous"
-PYTHON_SERVER = "python"
 
 
-def compile_revision(ward: Ward, registry: Registry) -> ActiveRevision:
-    """Everything that decides, compiled. Raises `WardError` for a policy that does not fit the tools."""
+def compile_revision(ward: Ward, registry: Registry, *, servers: Sequence[str]) -> ActiveRevision:
+    """Everything that decides, compiled. Raises `WardError` for a policy that does not fit the tools.
+
+    `servers` are all that can be reached; those without an entry in the ward are functions of this process.
+    """
     config = ward.config
     bindings: dict[str, ServerBinding] = {each.server: each for each in ward.bindings}
-    bindings.setdefault(PYTHON_SERVER, ServerBinding(server=PYTHON_SERVER, kind=BindingKind.PYTHON))
+    for server in servers:
+        bindings.setdefault(server, ServerBinding(server=server, kind=BindingKind.PYTHON))
     marks = [UNSAFE_ALLOW_ALL] if config.unsafe.allow_all else []
     marks += [UNSAFE_ANONYMOUS] if config.unsafe.anonymous else []
     return ActiveRevision(

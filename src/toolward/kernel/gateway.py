@@ -14,7 +14,6 @@ from toolward.kernel.notices import Notices
 from toolward.kernel.parts import Parts
 from toolward.kernel.refusal import Refuse
 from toolward.kernel.revision import ActiveRevision
-from toolward.kernel.stages.admit import SEPARATOR
 from toolward.kernel.stages.authorize import authorize
 from toolward.kernel.stages.decide import decide
 from toolward.kernel.tasks import Background
@@ -22,7 +21,7 @@ from toolward.model.call import Call, Intent, RawOutcome, Reply
 from toolward.model.permit import Permit
 from toolward.model.principal import Principal
 from toolward.model.session import Session, SessionOrigin
-from toolward.model.tool import ToolVersion
+from toolward.model.tool import SEPARATOR, ToolVersion
 from toolward.ports.upstream import Exchange, ServerDescription
 
 
@@ -76,14 +75,15 @@ class Gateway:
     async def _detached(self, permit: Permit, exchange: Exchange, revision: ActiveRevision) -> Reply:
         """Steps 6 to 8 go on when the caller hangs up: a trace is not erased by closing a connection."""
         intent = await self._parts.intend(permit, revision)  # 6
-        execution = self._background.start(
+        execution = self._background.start_awaited(
             self._parts.execute(permit, intent, exchange, revision=revision)  # 7
         )
-        settling = self._background.start(self._settle(permit, intent, execution, revision))  # 8
+        settling = self._background.start_awaited(self._settle(permit, intent, execution, revision))  # 8
         try:
             return await asyncio.shield(settling)
         except asyncio.CancelledError:
             execution.cancel()
+            settling.add_done_callback(self._background.report)
             raise
 
     async def _settle(

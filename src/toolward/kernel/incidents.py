@@ -55,7 +55,7 @@ class Incidents:
         return [incident_from_json(row.body) for row in self._store.scan(Table.INCIDENT)]
 
     def _event(self, kind: EventKind, incident: Incident) -> Event:
-        return self._auditor.event(kind, tool=incident.subject, body=_as_json(incident))
+        return self._auditor.event(kind, tool=incident.subject, body={"incident": _as_json(incident)})
 
     @staticmethod
     def _put(incident: Incident) -> Put:

@@ -8,9 +8,9 @@ import orjson
 
 from toolward.kernel.registry import Registry
 from toolward.kernel.revision import ActiveRevision
-from toolward.kernel.stages.admit import SEPARATOR
 from toolward.model.call import Returned
 from toolward.model.permit import Permit
+from toolward.model.tool import SEPARATOR
 
 
 class Listing:

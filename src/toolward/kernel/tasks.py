@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Background:
@@ -14,12 +16,26 @@ class Background:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._on_error = on_error
 
-    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run `work`; what it raises goes to the error handler unless somebody awaits the task."""
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run `work` with nobody waiting: what it raises goes to the error handler."""
+        task = self.start_awaited(work)
+        task.add_done_callback(self.report)
+        return task
+
+    def start_awaited(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run `work` for a caller who awaits the task and so gets what it raises.
+
+        A caller that stops waiting adds `report` as a callback.
+        """
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._tasks.discard)
         return task
+
+    def report(self, task: asyncio.Task[Any]) -> None:
+        """Hand the error of a task that ended to the error handler."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_error(error)
 
     async def drain(self) -> None:
         """Wait until everything that was started has ended."""
@@ -30,8 +46,3 @@ class Background:
         """Ask everything to stop; `drain` waits for it."""
         for task in self._tasks:
             task.cancel()
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._on_error(error)

@@ -10,6 +10,10 @@ from typing import Any
 from toolward.model.label import Label
 
 
+SEPARATOR = "__"
+"""Between server and name at the aggregated endpoint; no server's name may hold it."""
+
+
 class Effect(StrEnum):
     """What a tool does to the world; what nobody stated is `irreversible`."""
 

@@ -14,9 +14,6 @@ from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
 from toolward.rules.canonical import canonical, refuse_reserved
 
-SEPARATOR = "__"
-"""Between server and name at the aggregated endpoint; no server's name may hold it."""
-
 _TARGET_KEY: Mapping[Action, str] = {
     Action.CALL_TOOL: "name",
     Action.GET_PROMPT: "name",

@@ -7,9 +7,8 @@ from toolward.errors import ReasonCode as Code
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.registry import Registry
 from toolward.kernel.revision import ActiveRevision
-from toolward.kernel.stages.admit import SEPARATOR
 from toolward.model.call import UPSTREAM_ACTIONS, Action, Call, ResolvedCall
-from toolward.model.tool import Path, ToolState
+from toolward.model.tool import SEPARATOR, Path, ToolState
 from toolward.rules.flow import path_of
 
 

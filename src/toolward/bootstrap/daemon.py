@@ -1,0 +1,239 @@
+"""One process that owns a ward and answers for it: on TCP, and on a Unix socket of the user's own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from typing_extensions import override
+
+from toolward.adapters.system.clock import SystemClock
+from toolward.adapters.system.ids import SystemIds
+from toolward.bootstrap import open_house
+from toolward.bootstrap.assembly import House
+from toolward.bootstrap.front import Front, front_of
+from toolward.bootstrap.refused import absorb_refusals, record_refusal
+from toolward.config.daemon_file import (
+    DaemonNote,
+    is_taken,
+    make_socket_directory,
+    read_note,
+    remove_note,
+    socket_path,
+    write_note,
+)
+from toolward.config.ward import STATE_DIRECTORY
+from toolward.errors import GatewayError, ReasonCode, ToolwardError
+from toolward.kernel.tasks import Background
+
+GRACE_S: Final = 10
+"""How long a stop waits for calls in flight; what is left then is settled as unknown at the next start."""
+KEEP_ALIVE_S: Final = 75
+"""Longer than clients and proxies keep idle connections, so that no request meets a closing one."""
+BACKLOG: Final = 1_024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A daemon that answers."""
+
+    house: House
+    url: str
+    socket: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """How the daemon speaks to whoever started it. `trouble` gets a server's name and what is wrong with it."""
+
+    ready: Callable[[Ready], None] = lambda _: None
+    trouble: Callable[[str, str], None] = lambda _server, _text: None
+    progress: Callable[[str], None] = lambda _: None
+
+
+async def run_daemon(
+    path: Path, stop: asyncio.Event, *, watch: Watch, host: str = "", port: int | None = None
+) -> None:
+    """Serve the ward at `path` until `stop` is set. `host` and `port` override the ward's `listen`; port 0 is any.
+
+    Raises `WardError` and `GatewayError` for a start that is refused, after writing that down.
+    """
+    clock, ids = SystemClock(), SystemIds()
+    try:
+        async with open_house(path, clock=clock, ids=ids, on_progress=watch.progress) as house:
+            await absorb_refusals(house)
+            listen = house.ward.config.listen
+            with _listening(house.ward.state, host or listen.host, listen.port if port is None else port) as it:
+                await _serve(house, it, stop, watch)
+    except ToolwardError as error:
+        if not is_taken(path / STATE_DIRECTORY):  # else nothing was wrong but the asking
+            await record_refusal(path / STATE_DIRECTORY, error, clock=clock, ids=ids)
+        raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Listening:
+    tcp: socket.socket
+    unix: socket.socket
+    note: DaemonNote
+    loopback: bool
+
+
+async def _serve(house: House, listening: _Listening, stop: asyncio.Event, watch: Watch) -> None:
+    front = front_of(house, loopback=listening.loopback)
+    server = _Server(_uvicorn_config(front))
+    # not the house's own background: what watches may be dropped at once, what settles may not
+    watching = Background(lambda error: watch.trouble("", f"{type(error).__name__}: {error}"))
+    serving = watching.start(server.serve(sockets=[listening.tcp, listening.unix]))
+    try:
+        watching.start(_compare(house, watch))
+        write_note(house.ward.state, listening.note)
+        watch.ready(Ready(house=house, url=listening.note.url, socket=listening.note.socket))
+        stopping = watching.start(stop.wait())
+        await asyncio.wait((stopping, serving), return_when=asyncio.FIRST_COMPLETED)
+        remove_note(house.ward.state)
+        front.end_streams()
+        server.should_exit = True
+        await serving
+    finally:
+        watching.cancel()
+        await watching.drain()
+        await front.close()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GRACE_S):
+            await house.background.drain()
+
+
+async def _compare(house: House, watch: Watch) -> None:
+    """Compare every server at once, so that the first calls need not wait, and then on schedule."""
+    drift = house.parts.drift
+    told: dict[str, str] = {}
+
+    def report(server: str, error: ToolwardError) -> None:
+        text = error.diagnostics()
+        if told.get(server) != text:
+            told[server] = text
+            watch.trouble(server, text)
+
+    async def first(server: str) -> None:
+        try:
+            await drift.refresh(server, unless=lambda: drift.description(server) is not None)
+        except ToolwardError as error:
+            report(server, error)
+
+    await asyncio.gather(*(first(server) for server in house.parts.upstreams.names()))
+    await drift.schedule(report)
+
+
+def _uvicorn_config(front: Front) -> uvicorn.Config:
+    from toolward.doors.unix_peer import PeerAwareProtocol  # noqa: PLC0415 -- with uvicorn's own protocol
+
+    return uvicorn.Config(
+        front,
+        http=PeerAwareProtocol,
+        loop="none",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        log_level=logging.WARNING,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, whose signals are its owner's business."""
+
+    @override
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing is captured."""
+        yield
+
+
+@contextlib.contextmanager
+def _listening(state: Path, host: str, port: int) -> Iterator[_Listening]:
+    """Both sockets, bound; the Unix socket is removed at the end."""
+    tcp = _bind_tcp(host, port)
+    path = socket_path(state, os.environ)
+    try:
+        unix = _bind_unix(path)
+    except BaseException:
+        tcp.close()
+        raise
+    bound = tcp.getsockname()
+    shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+    try:
+        yield _Listening(
+            tcp=tcp,
+            unix=unix,
+            note=DaemonNote(pid=os.getpid(), socket=str(path), url=f"http://{shown}:{bound[1]}"),
+            loopback=ipaddress.ip_address(bound[0].partition("%")[0]).is_loopback,
+        )
+    finally:
+        unix.close()
+        tcp.close()
+        path.unlink(missing_ok=True)
+        note = read_note(state)
+        if note is not None and note.pid == os.getpid():
+            remove_note(state)
+
+
+def _bind_tcp(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise GatewayError(
+            f"`{host}:{port}` can not be listened on: {error.strerror or error}",
+            code=ReasonCode.STORE_UNAVAILABLE,
+            remedy="name another port with `toolward up --port N`, or under `listen` in toolward.yaml",
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    """The control socket with mode 0600. Whoever holds the ward's lock may remove what a dead daemon left."""
+    make_socket_directory(path.parent)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        raise GatewayError(
+            f"the socket `{path}` can not be made: {error.strerror or error}",
+            code=ReasonCode.STORE_UNAVAILABLE,
+            remedy="put the ward where sockets can stand, or set XDG_RUNTIME_DIR",
+        ) from error
+    finally:
+        os.umask(before)
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener
+

@@ -1,0 +1,266 @@
+"""A whole gateway on fakes: memory store, scripted servers, a clock that is moved by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tests.builders import FakeExchange
+from toolward.adapters.stores.memory import MemoryStore
+from toolward.adapters.system.clock import VirtualClock
+from toolward.adapters.system.ids import CountingIds
+from toolward.bootstrap.assembly import Builder, House, Machine, close_house
+from toolward.config.ward import load_ward
+from toolward.kernel.attempt import Attempt
+from toolward.model.call import Action, Era, Intent, RawOutcome, Reply, Returned
+from toolward.model.permit import Permit
+from toolward.model.principal import CredentialKind, Principal
+from toolward.model.session import SessionOrigin
+from toolward.ports.store import Store
+from toolward.ports.upstream import Exchange, ServerDescription, UpstreamHooks
+
+OPERATOR = Principal(user="olga", agent="cli", credential="person-1", kind=CredentialKind.PERSON)
+AGENT = Principal(user="alice", agent="scripted", credential="key-1", kind=CredentialKind.API_KEY)
+
+WARD = """\
+version: 1
+name: test
+profile: guarded
+servers:
+  files:
+    command: never-started
+    roots: [/data]
+    destinations: [example.org]
+  mail:
+    command: never-started
+"""
+
+MANIFESTS = {
+    "files": """\
+server: files
+tools:
+  read: {effect: read_only, egress: false, arguments: {path: {role: authority, kind: path}}}
+  read_secret: {effect: read_only, egress: false, result: {integrity: trusted, confidentiality: confidential}}
+  write: {effect: reversible, egress: false, arguments: {path: {role: authority, kind: path}, text: {role: content}}}
+  wipe: {effect: irreversible, egress: false, arguments: {path: {role: authority, kind: path}}}
+""",
+    "mail": """\
+server: mail
+tools:
+  send: {effect: irreversible, egress: true, arguments: {to: {role: authority, kind: address}, text: {role: content}}}
+  fetch: {effect: read_only, egress: true, arguments: {url: {role: authority, kind: url}}}
+""",
+}
+
+
+def tool(name: str, *required: str, **extra: Any) -> dict[str, Any]:
+    """A definition whose arguments are all strings."""
+    return {
+        "name": name,
+        "description": f"the tool {name}",
+        "inputSchema": {
+            "type": "object",
+            "properties": {each: {"type": "string"} for each in required},
+            "required": list(required),
+        },
+        **extra,
+    }
+
+
+def text_result(text: str) -> dict[str, Any]:
+    return {"content": [{"type": "text", "text": text}]}
+
+
+Script = Callable[[Permit, Intent, Exchange], Awaitable[RawOutcome]]
+
+
+@dataclass
+class FakeUpstreams:
+    """`ports.upstream.Upstreams` that answers from a script and remembers what ran."""
+
+    tools: dict[str, list[dict[str, Any]]]
+    answers: dict[str, Script | str] = field(default_factory=dict)
+    ran: list[tuple[str, Any, bool]] = field(default_factory=list)  # (tool, arguments, intent durable?)
+    described: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+    store: Store | None = None
+    hooks: UpstreamHooks | None = None
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.tools)
+
+    async def describe(self, server: str) -> ServerDescription:
+        self.described.append(server)
+        return ServerDescription(
+            server=server,
+            eras=(Era.HANDSHAKE, Era.STATELESS),
+            info={"name": server},
+            capabilities={"tools": {}, "resources": {}},
+            tools=self.tools[server],
+        )
+
+    async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
+        resolved = permit.labelled.resolved
+        key = f"{resolved.server}/{resolved.name or resolved.call.action.value}"
+        durable = self.store is not None and bool(self.store.find(call_id=intent.call_id, kind="call.intent"))
+        self.ran.append((key, orjson.loads(permit.labelled.call.arguments_json), durable))
+        answer = self.answers.get(key, "done")
+        if isinstance(answer, str):
+            return Returned(result=text_result(answer), size_bytes=len(answer))
+        return await answer(permit, intent, exchange)
+
+    async def close_session(self, session_id: str) -> None:
+        self.closed.append(session_id)
+
+    async def close(self) -> None:
+        self.closed.append("*")
+
+
+class FixedSecrets:
+    """`ports.secrets.Secrets` with one known value."""
+
+    def __init__(self, **values: str) -> None:
+        self.values = values
+
+    def get(self, name: str) -> str:
+        return self.values[name]
+
+    def known_values(self) -> tuple[str, ...]:
+        return tuple(self.values.values())
+
+
+def default_tools() -> dict[str, list[dict[str, Any]]]:
+    return {
+        "files": [
+            tool("read", "path"),
+            tool("read_secret"),
+            tool("write", "path", "text"),
+            tool("wipe", "path"),
+        ],
+        "mail": [tool("send", "to", "text"), tool("fetch", "url")],
+    }
+
+
+@dataclass
+class World:
+    """An open house on fakes, with the shortest way to do things."""
+
+    house: House
+    upstreams: FakeUpstreams
+    store: MemoryStore
+    clock: VirtualClock
+
+    async def approve_all(self) -> None:
+        for server in self.upstreams.names():
+            await self.house.parts.drift.refresh(server)
+        for pin in list(self.house.parts.registry.pins()):
+            await self.house.parts.registry.approve(pin.key, by=OPERATOR)
+        await self.house.desk.reload()
+
+    async def session(self, principal: Principal = AGENT, **opening: Any) -> str:
+        opened = await self.house.gateway.open_session(principal, SessionOrigin.HANDLE, **opening)
+        return opened.session_id
+
+    async def call(
+        self,
+        session_id: str,
+        key: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        principal: Principal = AGENT,
+        exchange: Exchange | None = None,
+    ) -> Reply:
+        server, _, name = key.partition("/")
+        return await self.perform(
+            session_id,
+            Action.CALL_TOOL,
+            {"name": name, "arguments": arguments or {}},
+            server=server,
+            principal=principal,
+            exchange=exchange,
+        )
+
+    async def perform(
+        self,
+        session_id: str,
+        action: Action,
+        params: Mapping[str, Any],
+        *,
+        server: str = "",
+        principal: Principal = AGENT,
+        exchange: Exchange | None = None,
+    ) -> Reply:
+        attempt = Attempt(
+            principal=principal, session_id=session_id, action=action, params=params, server=server
+        )
+        return await self.house.gateway.perform(attempt, exchange or FakeExchange())
+
+    def records(self, kind: str = "") -> list[dict[str, Any]]:
+        return [
+            record
+            for each in self.store.records()
+            for record in [orjson.loads(each.body)]
+            if not kind or record["kind"] == kind
+        ]
+
+
+def code_of(reply: Reply) -> str:
+    """The reason code of a refusal; fails when the call was answered."""
+    assert reply.error is not None, reply.result
+    return str(reply.error.data["code"])
+
+
+def write_ward(folder: Path, files: Mapping[str, str] | None = None) -> Path:
+    contents = {
+        "toolward.yaml": WARD,
+        **{f"tools/{k}.yaml": v for k, v in MANIFESTS.items()},
+        **(files or {}),
+    }
+    for name, text in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+@asynccontextmanager
+async def open_world(
+    folder: Path,
+    *,
+    files: Mapping[str, str] | None = None,
+    tools: dict[str, list[dict[str, Any]]] | None = None,
+    store: MemoryStore | None = None,
+    approved: bool = True,
+    secrets: FixedSecrets | None = None,
+    closing: Sequence[str] = (),
+) -> AsyncIterator[World]:
+    """A world on `folder`; give the same `store` again to play a restart."""
+    if not (folder / "toolward.yaml").exists():
+        write_ward(folder, files)
+    clock, ids = VirtualClock(), CountingIds()
+    if store is None:
+        store = MemoryStore(clock=clock, ids=ids)
+    else:
+        ids.count = 10_000 * (1 + store.size())
+    upstreams = FakeUpstreams(tools if tools is not None else default_tools(), store=store)
+
+    def connect(hooks: UpstreamHooks) -> FakeUpstreams:
+        upstreams.hooks = hooks
+        return upstreams
+
+    machine = Machine(store=store, upstreams=connect, secrets=secrets or FixedSecrets(), clock=clock, ids=ids)
+    house = await Builder(load_ward(folder), machine).build()
+    world = World(house, upstreams, store, clock)
+    if approved:
+        await world.approve_all()
+    try:
+        yield world
+    finally:
+        del closing
+        await close_house(house)
+        await asyncio.sleep(0)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from toolward.config.clients.runners import KnownPackage
 from toolward.config.convert import to_struct
 from toolward.config.shape import EffectSource, Section, ToolEntry
 from toolward.config.ward import to_manifest
@@ -92,9 +93,14 @@ class Catalogue:
             found, provenance=f"{found.provenance}; started by a command, so its origin is unproven"
         )
 
-    def packages(self) -> tuple[str, ...]:
-        """Known packages (`pypi:name`, `npm:name`) in order."""
-        return tuple(sorted({file.package_name for file in self.servers.values()}))
+    def packages(self) -> dict[str, KnownPackage]:
+        """Known packages by name (`pypi:name`, `npm:name`), as an import wants them."""
+        return {
+            file.package_name: KnownPackage(
+                version=re.split("==|@", file.package)[-1], constraints=file.constraints
+            )
+            for file in self.servers.values()
+        }
 
     def _by_digest(self, digest: str) -> Match | None:
         known = self.digests.get(digest)

@@ -41,7 +41,7 @@ class UpstreamAsk(StrEnum):
     ROOTS = "roots"
 
 
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A mapping that knows all its keys."""
 
 
@@ -95,17 +95,24 @@ class ServerConfig(Section, frozen=True):
         limits.UPSTREAM_START_MS
     )
     definitions_max_age_s: Annotated[
-        int, Meta(ge=1, le=86_400, description="How old the last comparison of its definitions may be.")
-    ] = limits.DEFINITION_AGE_MAX_S
+        int,
+        Meta(
+            ge=1,
+            le=86_400,
+            description="How old the last comparison of its definitions may be before a call that writes.",
+        ),
+    ] = limits.DEFINITION_AGE_WRITES_MAX_S
 
 
 class AgentConfig(Section, frozen=True):
-    """What an agent may do at most; policies can only narrow it. Empty lists mean no ceiling of that sort."""
+    """What an agent may do at most; policies can only narrow it. What is left out sets no ceiling."""
 
     description: str = ""
-    servers: Annotated[tuple[ServerId, ...], Meta(description="Only these servers.")] = ()
-    tools: Annotated[tuple[str, ...], Meta(description="Only these tools, as `server/tool`.")] = ()
-    effects: Annotated[tuple[Effect, ...], Meta(description="Only these effects.")] = ()
+    servers: Annotated[tuple[ServerId, ...], Meta(min_length=1, description="Only these servers.")] = ()
+    tools: Annotated[
+        tuple[str, ...], Meta(min_length=1, description="Only these tools, as `server/tool`.")
+    ] = ()
+    effects: Annotated[tuple[Effect, ...], Meta(min_length=1, description="Only these effects.")] = ()
 
 
 class SecretsConfig(Section, frozen=True):

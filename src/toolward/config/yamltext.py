@@ -125,6 +125,11 @@ def _scalar(event: yaml.ScalarEvent) -> Any:
     return float(text) if _FLOAT.match(text) else text
 
 
+def is_plain_text(text: str) -> bool:
+    """Whether a scalar without quotes is read as this text rather than as a number or a word."""
+    return text not in _WORDS and not _INT.match(text) and not _FLOAT.match(text) and text != "<<"
+
+
 def read_yaml(data: bytes, *, file: str) -> tuple[Node | None, list[WardError]]:
     """The document as nodes, and all that is wrong with it. The node is None when nothing could be read."""
     if len(data) > FILE_BYTES_MAX:

@@ -1,0 +1,53 @@
+"""JSON Schemas of the ward's files, generated from their Structs.
+
+    python -m toolward.config.schema DIRECTORY
+
+writes `toolward.schema.json` and `manifest.schema.json`; a ward has its own copies, so that editors complete
+offline.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from toolward.config.shape import ManifestFile, WardConfig
+
+CONFIG_SCHEMA: Final = "toolward.schema.json"
+MANIFEST_SCHEMA: Final = "manifest.schema.json"
+
+
+def schemas() -> Mapping[str, bytes]:
+    """File name -> JSON Schema (draft 2020-12), the same bytes every time."""
+    return {
+        CONFIG_SCHEMA: _schema(WardConfig, "toolward.yaml: one deployment of toolward"),
+        MANIFEST_SCHEMA: _schema(ManifestFile, "tools/<server>.yaml: what a server's tools do"),
+    }
+
+
+def _schema(kind: type[msgspec.Struct], title: str) -> bytes:
+    (root,), components = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    out: dict[str, Any] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": title,
+        **root,
+        "$defs": components,
+    }
+    return (json.dumps(out, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def main() -> None:
+    """Write the schemas into the directory that the first argument names."""
+    where = Path(sys.argv[1] if len(sys.argv) > 1 else "schema")
+    where.mkdir(parents=True, exist_ok=True)
+    for name, body in schemas().items():
+        (where / name).write_bytes(body)
+
+
+if __name__ == "__main__":
+    main()

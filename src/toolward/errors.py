@@ -224,9 +224,12 @@ class WardError(ToolwardError):
 
     default_code = ReasonCode.WARD_INVALID
 
-    def __init__(self, text: str, *, file: str = "", line: int = 0, remedy: str = "") -> None:
+    def __init__(
+        self, text: str, *, file: str = "", line: int = 0, remedy: str = "", code: ReasonCode | None = None
+    ) -> None:
         """Point at `file:line`, say what is wrong there and how to mend it."""
-        super().__init__(text, remedy=remedy, details=(("file", file), ("line", str(line))) if file else ())
+        details = (("file", file), ("line", str(line))) if file else ()
+        super().__init__(text, code=code, remedy=remedy, details=details)
         self.file = file
         self.line = line
 

@@ -72,7 +72,9 @@ async def run_daemon(
         async with open_house(path, clock=clock, ids=ids, on_progress=watch.progress) as house:
             await absorb_refusals(house)
             listen = house.ward.config.listen
-            with _listening(house.ward.state, host or listen.host, listen.port if port is None else port) as it:
+            with _listening(
+                house.ward.state, host or listen.host, listen.port if port is None else port
+            ) as it:
                 await _serve(house, it, stop, watch)
     except ToolwardError as error:
         if not is_taken(path / STATE_DIRECTORY):  # else nothing was wrong but the asking
@@ -236,4 +238,3 @@ def _bind_unix(path: Path) -> socket.socket:
     listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener
-

@@ -35,7 +35,11 @@ async def record_refusal(state: Path, error: ToolwardError, *, clock: Clock, ids
     if not state.is_dir():
         return
     reason = error.reason
-    note = {"time_ns": str(clock.now_ns()), "code": reason.code.value, "text": error.diagnostics()[:_TEXT_MAX]}
+    note = {
+        "time_ns": str(clock.now_ns()),
+        "code": reason.code.value,
+        "text": error.diagnostics()[:_TEXT_MAX],
+    }
     try:
         store = _open(state, clock=clock, ids=ids)
         try:

@@ -9,8 +9,10 @@ lying in the batch since the checkpoint before.
 from __future__ import annotations
 
 from binascii import b2a_base64
+from binascii import b2a_base64
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 from typing import Any
 
 from toolward.errors import IntegrityBroken
@@ -73,6 +75,19 @@ class Verdict:
         if self.last_bad is not None and self.last_bad > self.first_bad:
             return f"a record from {self.first_bad} to {self.last_bad} is bad: {self.why}"
         return f"record {self.first_bad} is bad: {self.why}"
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs; `root` is base64 as in checkpoints."""
+        return {
+            "ok": self.ok,
+            "size": self.size,
+            "origin": self.origin,
+            "first_bad": self.first_bad,
+            "last_bad": self.last_bad,
+            "why": self.why,
+            "root": b2a_base64(self.root, newline=False).decode(),
+            "sentence": self.sentence(),
+        }
 
 
 class _Bad(Exception):  # carries the verdict out of nested steps

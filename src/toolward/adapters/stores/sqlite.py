@@ -20,7 +20,7 @@ from toolward.adapters.stores.sqlite_schema import migrate, open_writer
 from toolward.adapters.stores.sqlite_writer import Commit, Head, Writer
 from toolward.adapters.stores.submission import checked, shredding
 from toolward.config.limits import COMMIT_QUEUE_MAX
-from toolward.errors import AuditUnavailable, Overloaded, StoreUnavailable, WardError
+from toolward.errors import AuditUnavailable, Overloaded, ReasonCode, StoreUnavailable, WardError
 from toolward.model.event import Event, Receipt
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
@@ -110,6 +110,7 @@ class SqliteStore(Store):
                 f"the database is damaged: {error}",
                 file=str(path),
                 remedy="restore it from a backup that is not older",
+                code=ReasonCode.INTEGRITY_BROKEN,
             ) from error
         except (apsw.Error, OSError) as error:
             raise StoreUnavailable(

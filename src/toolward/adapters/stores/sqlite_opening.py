@@ -9,7 +9,7 @@ from typing import Final
 import apsw
 
 from toolward.adapters.stores.sqlite_writer import Head
-from toolward.errors import IntegrityBroken, WardError
+from toolward.errors import IntegrityBroken, ReasonCode, WardError
 from toolward.rules.audit import Entry, Note, Verdict, judge
 from toolward.rules.checkpoint import Checkpoint, Signer, VerifierKey, open_checkpoint
 from toolward.rules.merkle import EMPTY_ROOT, TILE_LEVEL, TILE_WIDTH, Range, range_from_tiles
@@ -87,13 +87,17 @@ def _check_anchor(
         seen = open_checkpoint(anchor.read_text(encoding="utf-8"), key)
     except (IntegrityBroken, UnicodeDecodeError) as error:
         raise WardError(
-            f"the checkpoint kept beside the database is bad: {error}", file=str(anchor), remedy=_REMEDY
+            f"the checkpoint kept beside the database is bad: {error}",
+            file=str(anchor),
+            remedy=_REMEDY,
+            code=ReasonCode.INTEGRITY_BROKEN,
         ) from None
     if seen.size > head.size:
         raise WardError(
             f"the log was set back: it holds {head.size} records, {seen.size} were already signed",
             file=str(path),
             remedy=_REMEDY,
+            code=ReasonCode.INTEGRITY_BROKEN,
         )
     if _tree_at(db, seen.size).root() != seen.root:
         raise _broken(
@@ -107,7 +111,7 @@ def _broken(
     """The error for a log that does not fit; reads all of it to say where it breaks."""
     verdict: Verdict = judge(entries(db), key, since)
     found = "" if verdict.ok else f" ({verdict.sentence()})"
-    return WardError(f"{why}{found}", file=str(path), remedy=_REMEDY)
+    return WardError(f"{why}{found}", file=str(path), remedy=_REMEDY, code=ReasonCode.INTEGRITY_BROKEN)
 
 
 def entries(db: apsw.Connection) -> Iterator[Entry | Note]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,8 @@ async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict
 async def verify(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
     """Check the whole live log: every record, the tree, the signatures."""
     del parameters, by
-    verdict = verify_store(desk.parts.store, desk.parts.store.verifier_key())
+    # in a thread: reading a long log must not hold up the calls of others
+    verdict = await asyncio.to_thread(verify_store, desk.parts.store, desk.parts.store.verifier_key())
     return verdict.as_json()
 
 
@@ -75,7 +77,7 @@ async def export(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> di
     path = Path(text(parameters, "path"))
     event = desk.parts.auditor.event(EventKind.EXPORTED, body={"by": by.as_json(), "file": path.name})
     await desk.parts.store.commit([event])
-    export_records(desk.parts.store, path)
+    await asyncio.to_thread(export_records, desk.parts.store, path)
     return {
         "path": str(path),
         "records": desk.parts.store.size(),

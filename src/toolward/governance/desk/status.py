@@ -74,8 +74,17 @@ async def refresh(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> l
     return out
 
 
+async def reload(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, str]:
+    """Read the ward's files again and put them in force, whole or not at all."""
+    del parameters, by
+    before = desk.revision().digest
+    await desk.reload()
+    return {"before": before, "revision": desk.revision().digest}
+
+
 VERBS = {
     "status": Verb(status, needs_person=False),
     "incidents": Verb(incidents),
     "refresh": Verb(refresh),
+    "reload": Verb(reload),
 }

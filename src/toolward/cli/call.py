@@ -1,0 +1,99 @@
+"""`toolward call`: one call through the whole corridor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+import orjson
+
+from toolward.cli.exits import Exit, exit_for
+from toolward.cli.frame import Frame, leave, verb
+from toolward.cli.screen import Screen
+from toolward.errors import ReasonCode as Code
+
+
+@click.command("call")
+@click.argument("tool", metavar="SERVER/TOOL")
+@click.option(
+    "--arg", "-a", "pairs", multiple=True, metavar="NAME=VALUE", help="One argument; JSON, else text."
+)
+@click.option("--json-args", default="", metavar="JSON", help="All arguments as one JSON object.")
+@click.option("--prompt", default="", help="The user's own words, for provenance.")
+@click.option("--session", default="", help="An earlier call's session, with its taint.")
+@verb
+def command(
+    frame: Frame, tool: str, pairs: tuple[str, ...], json_args: str, prompt: str, session: str
+) -> None:
+    """Call SERVER/TOOL as yourself. Exits 1 when denied, 7 when the tool failed, 8 when a person must agree."""
+    arguments = read_arguments(pairs, json_args)
+    with frame.link(on_progress=frame.screen.note) as link:
+        reply = link.invoke("call", tool=tool, arguments=arguments, prompt=prompt, session=session)
+    error, result = reply.get("error"), reply.get("result")
+    if frame.screen.as_json:
+        frame.screen.result(reply)
+    elif error is None:
+        _show_result(frame.screen, result)
+        frame.screen.note(
+            f"call {reply['call_id']}, session {reply['session']}, record {reply['receipt'].get('index', '-')}",
+            style="dim",
+        )
+    if error is not None:
+        if not frame.screen.as_json:
+            _show_refusal(frame.screen, error, reply["call_id"])
+        leave(exit_of(error))
+    if result.get("isError"):
+        leave(Exit.TOOL_FAILED)
+
+
+def read_arguments(pairs: tuple[str, ...], json_args: str) -> dict[str, Any]:
+    """The arguments of a call. `NAME=VALUE` wins over the same name in `json_args`. Raises `click.UsageError`."""
+    arguments: dict[str, Any] = {}
+    if json_args:
+        try:
+            value = orjson.loads(json_args)
+        except orjson.JSONDecodeError as error:
+            raise click.UsageError(f"--json-args is not json: {error}") from error
+        if not isinstance(value, dict):
+            raise click.UsageError("--json-args is not a json object")
+        arguments = value
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"`{pair}` is not NAME=VALUE")
+        try:
+            arguments[name] = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            arguments[name] = text
+    return arguments
+
+
+def exit_of(error: Mapping[str, Any]) -> Exit:
+    """The exit code of a refusal as the corridor worded it; a tool's own error has no code of ours."""
+    data = error.get("data")
+    code = data.get("code") if isinstance(data, Mapping) else None
+    return exit_for(code) if isinstance(code, str) else exit_for(Code.TOOL_FAILED)
+
+
+def _show_result(screen: Screen, result: Mapping[str, Any]) -> None:
+    shown = False
+    for item in result.get("content") or ():
+        if isinstance(item, Mapping) and item.get("type") == "text":
+            screen.say(str(item.get("text", "")), style="red" if result.get("isError") else "")
+            shown = True
+    if not shown:
+        screen.say(orjson.dumps(result, option=orjson.OPT_INDENT_2).decode())
+
+
+def _show_refusal(screen: Screen, error: Mapping[str, Any], call_id: str) -> None:
+    data = error.get("data")
+    data = data if isinstance(data, Mapping) else {}
+    screen.warn(str(data.get("reason") or error.get("message", "")))
+    if data.get("remedy"):
+        screen.note(f"  {data['remedy']}")
+    for name, value in (data.get("details") or {}).items():
+        screen.note(f"  {name}: {value}")
+    screen.note(
+        f"  call {call_id or '(never admitted)'}, code {data.get('code', error.get('code'))}", style="dim"
+    )

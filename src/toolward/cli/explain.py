@@ -1,0 +1,103 @@
+"""`toolward explain`: why a call would be allowed, asked or denied, without making it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from toolward.cli.call import read_arguments
+from toolward.cli.exits import Exit
+from toolward.cli.frame import Frame, leave, verb
+from toolward.cli.screen import STYLES, Screen
+from toolward.errors import Rejected
+from toolward.rules.canonical import parse_strict
+
+_EXITS = {"deny": Exit.FINDING, "ask": Exit.APPROVAL_REQUIRED}
+_KNOWN = frozenset({"tool", "arguments", "user", "agent", "roles", "prompt", "tainted", "session"})
+
+
+@click.command("explain")
+@click.argument("what", metavar="CALL.json|SERVER/TOOL")
+@click.option(
+    "--arg", "-a", "pairs", multiple=True, metavar="NAME=VALUE", help="With SERVER/TOOL: one argument."
+)
+@click.option("--json-args", default="", metavar="JSON", help="With SERVER/TOOL: all arguments.")
+@click.option("--user", default="", help="As this user; default: you.")
+@click.option("--agent", default="", help="As this agent.")
+@click.option("--prompt", default="", help="As if the user had said this.")
+@click.option("--tainted", is_flag=True, help="As if the session had seen an untrusted result.")
+@click.option("--session", default="", help="In this session, with its taint and prompt.")
+@verb
+def command(frame: Frame, what: str, pairs: tuple[str, ...], json_args: str, **others: Any) -> None:
+    """Explain a call: the decision, the policies that made it with file and line, each argument's label.
+
+    CALL.json (`-` for stdin) is `{"tool": "server/name", "arguments": {…}}`, optionally with user, agent,
+    roles, prompt, tainted, session. Exits 0 for allow, 1 for deny, 8 for ask.
+    """
+    parameters = _read(what)
+    parameters.setdefault("arguments", {})
+    parameters["arguments"] |= read_arguments(pairs, json_args)
+    parameters |= {name: value for name, value in others.items() if value}
+    found = frame.ask("explain", **parameters)
+    if frame.screen.as_json:
+        frame.screen.result(found)
+    else:
+        _show(frame.screen, str(parameters["tool"]), found)
+    leave(_EXITS.get(found["decision"], Exit.OK))
+
+
+def _read(what: str) -> dict[str, Any]:
+    if what != "-" and not Path(what).is_file() and "/" in what and not what.endswith(".json"):
+        return {"tool": what}
+    data = sys.stdin.buffer.read() if what == "-" else Path(what).read_bytes()
+    value = parse_strict(data)
+    if not isinstance(value, dict) or not isinstance(value.get("tool"), str):
+        raise Rejected(f"`{what}` names no tool", remedy='write {"tool": "server/name", "arguments": {…}}')
+    unknown = sorted(set(value) - _KNOWN)
+    if unknown:
+        raise Rejected(f"`{what}` holds `{unknown[0]}`", remedy=f"it may hold {', '.join(sorted(_KNOWN))}")
+    if not isinstance(value.get("arguments", {}), dict):
+        raise Rejected(f"`arguments` of `{what}` is not an object", remedy="write an object")
+    return value
+
+
+def _show(screen: Screen, tool: str, found: Mapping[str, Any]) -> None:
+    decision = found["decision"]
+    screen.say(f"{decision.upper()}  {tool}", style=f"bold {STYLES.get(decision, '')}".strip())
+    reason = found.get("reason") or found.get("would")
+    if reason:
+        would = "it is let pass, and would be refused: " if decision == "allow" else ""
+        screen.say(f"  {would}{reason['reason']}")
+        if reason.get("remedy"):
+            screen.say(f"  {reason['remedy']}")
+    for error in found.get("errors") or ():
+        screen.say(f"  error: {error}", style="red")
+    approval = found.get("approval")
+    if approval:
+        screen.say(
+            f"  needs {approval['quorum']} of {', '.join(approval['roles']) or 'anybody who may approve'}"
+        )
+    for policy in found["policies"]:
+        screen.say(f"\n{policy['file']}:{policy['line']}  {policy['id']}", style="cyan")
+        screen.say(policy["text"].strip())
+    if found.get("arguments"):
+        screen.say("")
+        screen.table(
+            ("argument", "integrity", "confidentiality", "seen in"),
+            [
+                (
+                    each["pointer"],
+                    each["label"].get("integrity", ""),
+                    each["label"].get("confidentiality", ""),
+                    ", ".join(each["sources"]),
+                )
+                for each in found["arguments"]
+            ],
+        )
+    if found.get("context"):
+        screen.note(f"\ncontext {orjson.dumps(found['context']).decode()}", style="dim")

@@ -1,0 +1,114 @@
+"""What is said, and where: results on stdout, everything else on stderr; colours only for a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from toolward.errors import Reason, ToolwardError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+STYLES: Mapping[str, str] = {
+    "approved": "green",
+    "allow": "green",
+    "read_only": "green",
+    "proposed": "yellow",
+    "ask": "yellow",
+    "idempotent_write": "yellow",
+    "reversible": "yellow",
+    "compensable": "yellow",
+    "quarantined": "bold red",
+    "revoked": "red",
+    "deny": "red",
+    "irreversible": "red",
+}
+
+
+@dataclass(slots=True)
+class Screen:
+    """The terminal of one command. With `as_json`, stdout holds JSON and nothing else."""
+
+    as_json: bool = False
+
+    def result(self, value: Any) -> None:
+        """The command's result as JSON, one value, indented for people who read it."""
+        sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+    def line(self, value: Any) -> None:
+        """One JSON value on one line, for results that come in pieces."""
+        sys.stdout.write(orjson.dumps(value).decode() + "\n")
+        sys.stdout.flush()
+
+    def say(self, text: str, *, style: str = "") -> None:
+        """A line of the result for people; on stderr when stdout is JSON."""
+        if self.as_json:
+            self.note(text, style=style)
+        else:
+            _console(stderr=False).print(text, style=style or None, markup=False, highlight=False)
+
+    def note(self, text: str, *, style: str = "") -> None:
+        """A line about what happens, never part of the result."""
+        _console(stderr=True).print(text, style=style or None, markup=False, highlight=False)
+
+    def warn(self, text: str) -> None:
+        """Something that needs attention."""
+        self.note(text, style="bold red")
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
+        """Rows for people; cells that name a state, an effect or a decision are coloured by it."""
+        from rich.table import Table  # noqa: PLC0415 -- `--json` and `--help` do without
+        from rich.text import Text  # noqa: PLC0415
+
+        table = Table(
+            title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False
+        )
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(str(cell), style=STYLES.get(str(cell), "")) for cell in row))
+        _console(stderr=self.as_json).print(table)
+
+    def diff(self, lines: Iterable[str]) -> None:
+        """A unified diff, coloured."""
+        for line in lines:
+            style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
+            self.say(line, style=style)
+
+    def failed(self, reason: Reason, text: str) -> None:
+        """Why the command did not do what it was asked for."""
+        if self.as_json:
+            self.result({"error": reason.as_json()})
+        self.warn(text)
+
+    def error(self, error: ToolwardError) -> None:
+        """The same for an error."""
+        self.failed(error.reason, error.diagnostics())
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console  # noqa: PLC0415 -- `--json` and `--help` do without
+
+    # soft_wrap: a path or an id that was broken over two lines can not be copied
+    stream = click.get_text_stream("stderr" if stderr else "stdout")
+    return Console(file=stream, soft_wrap=True)
+
+
+def when(nanoseconds: object) -> str:
+    """UTC time to the second for people; '-' for what has not happened."""
+    number = int(str(nanoseconds) or 0)
+    if not number:
+        return "-"
+    return datetime.fromtimestamp(number / 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def short(digest: str) -> str:
+    """The beginning of a digest that is enough to name it."""
+    return digest.removeprefix("sha256:")[:12]

@@ -1,0 +1,176 @@
+"""`toolward tools`: what the servers offer, and what people decided about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+import orjson
+
+from toolward.cli.exits import Exit
+from toolward.cli.frame import Frame, leave, verb
+from toolward.cli.link import Link
+from toolward.cli.screen import Screen, short
+from toolward.errors import Rejected
+
+
+@click.group("tools")
+def command() -> None:
+    """Tools and their versions. A tool is served once a person has approved its exact definition."""
+
+
+@command.command("list")
+@click.option("--server", default="", help="Only this server's.")
+@click.option("--state", type=click.Choice(["proposed", "approved", "quarantined", "revoked"]), default=None)
+@click.option("--refresh", is_flag=True, help="Ask every server first.")
+@verb
+def list_tools(frame: Frame, server: str, state: str | None, refresh: bool) -> None:
+    """Every tool with its state, its effect and where that was read."""
+    with frame.link(on_progress=frame.screen.note) as link:
+        if refresh:
+            warn_of_failures(frame.screen, link.invoke("refresh"))
+        rows = link.invoke("tools.list", server=server, state=state or "")
+    if frame.screen.as_json:
+        frame.screen.result(rows)
+        return
+    show_tools(frame.screen, rows)
+    if not rows:
+        frame.screen.note("no tools are known yet: `toolward tools list --refresh` asks the servers")
+
+
+def warn_of_failures(screen: Screen, refreshed: Sequence[Mapping[str, Any]]) -> None:
+    """Say which servers could not be compared, and what was found."""
+    for row in refreshed:
+        if row["error"]:
+            screen.warn(f"{row['server']}: {row['error']}")
+
+
+def show_tools(screen: Screen, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The one table."""
+    screen.table(
+        ("tool", "state", "effect", "read from", "egress", "version"),
+        [
+            (
+                row["tool"],
+                row["state"],
+                row.get("effect", "?"),
+                row.get("effect_source", ""),
+                "yes" if row.get("egress") else "",
+                short(row["digest"]) + (f" -> {short(row['candidate'])}" if row["candidate"] else ""),
+            )
+            for row in rows
+        ],
+    )
+
+
+@command.command("show")
+@click.argument("tool")
+@verb
+def show(frame: Frame, tool: str) -> None:
+    """The pinned definition of TOOL (server/name), its manifest and its binding."""
+    value = frame.ask("tools.show", tool=tool)
+    screen = frame.screen
+    if screen.as_json:
+        screen.result(value)
+        return
+    screen.say(f"{value['tool']}  {value['state']}  {value['digest']}", style="bold")
+    screen.say(f"binding   {value['binding']}")
+    if value["approved_by"]:
+        screen.say(f"approved  by {value['approved_by']}")
+    for title in ("manifest", "definition", "candidate_definition"):
+        if value[title] is not None:
+            screen.say(f"\n{title.replace('_', ' ')}", style="cyan")
+            screen.say(orjson.dumps(value[title], option=orjson.OPT_INDENT_2).decode())
+
+
+@command.command("diff")
+@click.argument("tool")
+@verb
+def diff(frame: Frame, tool: str) -> None:
+    """What changed between the pinned version of TOOL and what the server lists now. Exits 1 if anything did."""
+    value = frame.ask("tools.diff", tool=tool)
+    if frame.screen.as_json:
+        frame.screen.result(value)
+    elif value["lines"]:
+        frame.screen.say(f"{tool} changed: {', '.join(value['aspects'])}", style="bold red")
+        frame.screen.diff(value["lines"])
+        frame.screen.say(
+            f"\nto serve it as it is now: toolward tools approve {tool} --digest {short(value['candidate'])}"
+        )
+    else:
+        frame.screen.say(f"{tool} is what was pinned", style="green")
+    if value["lines"]:
+        leave(Exit.FINDING)
+
+
+@command.command("approve")
+@click.argument("tools", nargs=-1)
+@click.option("--digest", default="", help="The version that you looked at; needs exactly one TOOL.")
+@click.option("--server", default="", help="Every proposed tool of this server.")
+@click.option("--all", "everything", is_flag=True, help="Every proposed tool.")
+@click.option("--note", default="", help="Why; stands in the record.")
+@verb
+def approve(
+    frame: Frame, tools: tuple[str, ...], digest: str, server: str, everything: bool, note: str
+) -> None:
+    """Approve TOOLS as they are now, each by the digest of what this command found.
+
+    A quarantined tool is never taken by --all or --server: it has to be named.
+    """
+    if digest and len(tools) != 1:
+        raise click.UsageError("--digest goes with exactly one TOOL")
+    if not (tools or server or everything):
+        raise click.UsageError("name the tools, or use --server or --all")
+    with frame.link() as link:
+        wanted = _wanted(link, tools, digest, server=server, everything=everything)
+        approved = link.invoke("tools.approve", tools=wanted, note=note) if wanted else []
+    if frame.screen.as_json:
+        frame.screen.result(approved)
+        return
+    if not approved:
+        frame.screen.say("nothing is waiting for approval")
+        return
+    show_tools(frame.screen, approved)
+
+
+def _wanted(
+    link: Link, tools: tuple[str, ...], digest: str, *, server: str, everything: bool
+) -> list[dict[str, str]]:
+    rows = link.invoke("tools.list")
+    if not tools:
+        return [
+            {"tool": row["tool"], "digest": row["digest"]}
+            for row in rows
+            if row["state"] == "proposed" and (everything or row["server"] == server)
+        ]
+    known = {row["tool"]: row for row in rows}
+    unknown = [tool for tool in tools if tool not in known]
+    if unknown:
+        raise Rejected(f"no tool `{unknown[0]}`", remedy="see `toolward tools list`")
+    chosen = {tool: known[tool]["candidate"] or known[tool]["digest"] for tool in tools}
+    if digest:
+        [tool] = tools
+        chosen[tool] = _whole(known[tool], digest)
+    return [{"tool": tool, "digest": chosen[tool]} for tool in tools]
+
+
+def _whole(row: Mapping[str, Any], beginning: str) -> str:
+    """The digest that begins so, of the two that a tool may have."""
+    for digest in (row["candidate"], row["digest"]):
+        if digest and short(digest).startswith(beginning.removeprefix("sha256:")[:12]):
+            return str(digest)
+    return beginning
+
+
+@command.command("revoke")
+@click.argument("tool")
+@click.option("--why", default="", help="Stands in the record.")
+@verb
+def revoke(frame: Frame, tool: str, why: str) -> None:
+    """Stop serving TOOL until a person approves a version again."""
+    row = frame.ask("tools.revoke", tool=tool, why=why)
+    if frame.screen.as_json:
+        frame.screen.result(row)
+    else:
+        show_tools(frame.screen, [row])

@@ -160,6 +160,11 @@ async def test_every_action_walks_the_corridor(method: str, params: dict[str, An
     assert [(a.action, a.params) for a in world.gateway.attempts] == [(action, params)]
 
 
+async def test_setting_the_log_level_is_answered_with_nothing_but_an_empty_object() -> None:
+    client = await World().opened()
+    assert (await client.send(message("logging/setLevel", {"level": "info"}))).result == {}
+
+
 @pytest.mark.parametrize("method", ["sampling/createMessage", "elicitation/create", "roots/list"])
 async def test_what_only_servers_may_ask_is_no_method_for_clients(method: str) -> None:
     world = World()

@@ -174,6 +174,16 @@ async def test_a_denied_call_is_readable_and_a_denied_read_is_an_error() -> None
     assert read.error["data"]["code"] == "denied"
 
 
+async def test_an_unknown_tool_is_readable_as_in_the_official_sdk() -> None:
+    world = World()
+    world.gateway.script = answering(denied(ReasonCode.UNKNOWN_TOOL, "unknown tool: `x`", rpc_code=-32602))
+    result = (await world.client().modern("tools/call", CALL)).result
+    assert result["isError"] is True
+    assert result["_meta"]["dev.toolward/denial"]["code"] == "unknown_tool"
+    prompt = await world.client().modern("prompts/get", {"name": "p"})
+    assert (prompt.status, prompt.error["code"]) == (400, -32602)
+
+
 @pytest.mark.parametrize(("rpc_code", "status"), [(-32601, 404), (-32602, 400), (-32021, 400), (-32000, 200)])
 async def test_an_error_travels_with_the_status_of_its_code(rpc_code: int, status: int) -> None:
     world = World()

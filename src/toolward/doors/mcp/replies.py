@@ -42,6 +42,10 @@ _PROTOCOL_FAULTS = frozenset(
 )
 DENIALS = frozenset(Code) - _PROTOCOL_FAULTS
 """Reasons that an agent should read and go on with, so that they come as a tool's result."""
+STATELESS_DENIALS = DENIALS | {Code.UNKNOWN_TOOL}
+"""In the 2026 era an unknown tool is readable too, as in the official SDK: the official suite calls two
+diagnostic tools that its reference server lacks and counts a protocol error as a failure. The
+specification's examples name -32602, which the 2025 era keeps."""
 RETRYABLE = frozenset({Code.OVERLOADED, Code.TOOL_UNREACHABLE, Code.STALE_DEFINITION, Code.APPROVAL_REQUIRED})
 """The same call may succeed later and can not have happened already."""
 
@@ -54,8 +58,9 @@ def dump(message: Json) -> bytes:
 def handshake_message(request_id: RequestId, action: Action, reply: Reply) -> Json:
     """The answer to a request of the 2025 era."""
     if reply.error is None:
-        result = with_meta(reply.result or {}, reply.receipt)
-        return {"jsonrpc": "2.0", "id": request_id, "result": result}
+        # the official suite takes nothing but an empty object here; the record is in the log all the same
+        receipt = None if action is Action.SET_LOG_LEVEL else reply.receipt
+        return {"jsonrpc": "2.0", "id": request_id, "result": with_meta(reply.result or {}, receipt)}
     denial = denial_result(action, reply)
     if denial is not None:
         return {"jsonrpc": "2.0", "id": request_id, "result": denial}
@@ -69,7 +74,7 @@ def stateless_message(
     if reply.error is None:
         result = with_meta(reply.result or {}, reply.receipt)
     else:
-        denial = denial_result(action, reply)
+        denial = denial_result(action, reply, STATELESS_DENIALS)
         if denial is None:
             status = reply.error.http_status
             if status == 200:  # noqa: PLR2004 -- HTTP's OK: the kernel left the choice to the era
@@ -110,13 +115,13 @@ def with_meta(result: Mapping[str, Any], receipt: Mapping[str, Any] | None) -> J
     return out
 
 
-def denial_result(action: Action, reply: Reply) -> Json | None:
+def denial_result(action: Action, reply: Reply, readable: frozenset[Code] = DENIALS) -> Json | None:
     """A denied `tools/call` as a tool result that the agent can read, or None where it is no such denial."""
     error = reply.error
     if action is not Action.CALL_TOOL or error is None or error.code == MISSING_CAPABILITY:
         return None
     code = _code_of(error)
-    if code is None or code not in DENIALS:
+    if code is None or code not in readable:
         return None
     data: Mapping[str, Any] = error.data
     sentence = "; ".join(str(data[key]) for key in ("reason", "remedy") if data.get(key)) or error.message

@@ -63,6 +63,7 @@ def a_permit(
     action: Action = Action.CALL_TOOL,
     meta: Mapping[str, Any] | None = None,
     arguments_json: bytes | None = None,
+    retry: Mapping[str, Any] | None = None,
     version: ToolVersion | None = None,
     **manifest: Any,
 ) -> Permit:
@@ -80,6 +81,7 @@ def a_permit(
         arguments=arguments,
         args_digest="hmac-sha256:0",
         meta=meta or {},
+        retry=retry or {},
     )
     resolved = ResolvedCall(
         call=call, server=server, name=name, version=version, state=ToolState.APPROVED, path=Path.OPEN

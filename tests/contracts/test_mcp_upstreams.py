@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import ssl
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from builders import INTENT, FakeExchange, a_permit, a_version
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
+from toolward.adapters.tools.mcp import stdio
 from toolward.adapters.tools.mcp.upstreams import McpUpstreams
 from toolward.errors import GatewayError, ReasonCode, ToolFailed
 from toolward.model.call import Action, Era, Failed, Returned, Stopped
@@ -170,9 +172,7 @@ async def test_a_question_of_the_server_goes_through_the_kernel(world: World, pl
         return {"action": "accept", "content": {"name": "bob"}}
 
     world.hooks.on_request = on_request
-    upstreams = world.upstreams(
-        ServerBinding(**{**{f: getattr(plain, f) for f in plain.__slots__}, "accepts": ("elicitation",)})
-    )
+    upstreams = world.upstreams(dataclasses.replace(plain, accepts=("elicitation",)))
     exchange = FakeExchange(Era.HANDSHAKE, {"elicitation": {}})
     outcome = await upstreams.execute(a_permit(name="ask"), INTENT, exchange)
     assert text_of(outcome) == "accept bob"
@@ -248,6 +248,36 @@ async def test_an_error_of_the_server_keeps_its_code(world: World, plain: Server
     assert isinstance(outcome, Failed)
     assert outcome.reason == ReasonCode.TOOL_FAILED.value
     assert outcome.code < -32000
+
+
+async def test_an_argument_that_the_definition_names_is_repeated_in_a_header(
+    world: World, http_port: int
+) -> None:
+    upstreams = world.upstreams(binding_of("http", http_port))
+    tools = (await upstreams.describe("srv")).tools
+    definition = next(tool for tool in tools if tool["name"] == "where")
+    exchange = FakeExchange(Era.STATELESS)
+    pinned = a_version(name="where", definition=definition)
+    outcome = await upstreams.execute(
+        a_permit(name="where", arguments={"region": "über"}, version=pinned), INTENT, exchange
+    )
+    assert text_of(outcome) == "über"
+    bare = await upstreams.execute(a_permit(name="where", arguments={"region": "x"}), INTENT, exchange)
+    assert isinstance(bare, Failed)  # the control: this server does insist on the header
+
+
+async def test_a_question_of_the_stateless_era_passes_both_ways(world: World, plain: ServerBinding) -> None:
+    accepting = dataclasses.replace(plain, accepts=("elicitation",))
+    upstreams, exchange = world.upstreams(accepting), FakeExchange(Era.STATELESS, {"elicitation": {}})
+    asked = await upstreams.execute(a_permit(name="twice"), INTENT, exchange)
+    assert isinstance(asked, Returned), asked
+    assert asked.result["resultType"] == "input_required"
+    answers = {"name": {"action": "accept", "content": {"name": "bob"}}}
+    retry = {"inputResponses": answers, "requestState": asked.result["requestState"]}
+    assert (
+        text_of(await upstreams.execute(a_permit(name="twice", retry=retry), INTENT, exchange))
+        == "answered kept"
+    )
 
 
 async def test_a_changed_list_is_heard(world: World, plain: ServerBinding) -> None:
@@ -370,6 +400,18 @@ async def test_a_dead_server_is_started_again_and_its_definitions_are_looked_at(
     assert isinstance(outcome, Stopped)
     assert text_of(await pair.execute(a_permit("hostile", "ok"), INTENT, FakeExchange())) == "ok"
     assert world.events.changed == ["hostile"]
+
+
+async def test_a_server_that_hangs_is_stopped_when_it_answers_no_ping_either(
+    pair: McpUpstreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stdio, "PING_TIMEOUT_S", 0.05)
+    hung = await pair.execute(a_permit("hostile", "hangs", timeout_ms=200), INTENT, FakeExchange())
+    assert isinstance(hung, Stopped)
+    again = await pair.execute(a_permit("hostile", "ok"), INTENT, FakeExchange())
+    assert (isinstance(again, Stopped) and again.reason == ReasonCode.KILLED.value) or text_of(again) == "ok"
+    assert text_of(await pair.execute(a_permit("hostile", "ok"), INTENT, FakeExchange())) == "ok"
+    assert pair.counts("hostile")["killed"] == 1
 
 
 async def test_a_question_nobody_takes_is_refused(pair: McpUpstreams) -> None:

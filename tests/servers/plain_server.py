@@ -7,10 +7,18 @@ import itertools
 import os
 import socket
 import sys
+from typing import Annotated
 
 import uvicorn
 from mcp.server.mcpserver import Context, MCPServer
-from pydantic import BaseModel
+from mcp_types import (
+    CallToolResult,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    InputRequiredResult,
+    TextContent,
+)
+from pydantic import BaseModel, Field
 
 server = MCPServer("plain", version="1.2.3", instructions="be plain")
 calls = itertools.count(1)
@@ -58,6 +66,25 @@ async def ask(ctx: Context) -> str:
     """Ask the user for a name."""
     answer = await ctx.elicit("who?", Name)
     return f"{answer.action} {answer.data.name if answer.action == 'accept' else ''}".strip()
+
+
+@server.tool()
+def where(region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})]) -> str:
+    """An argument that is repeated in a header."""
+    return region
+
+
+@server.tool()
+async def twice(ctx: Context) -> CallToolResult | InputRequiredResult:
+    """Ask in the stateless era's way: the caller comes back with the answer."""
+    answers = ctx.input_responses or {}
+    if "name" not in answers:
+        form = ElicitRequestFormParams(
+            message="who?",
+            requested_schema={"type": "object", "properties": {"name": {"type": "string"}}},
+        )
+        return InputRequiredResult(input_requests={"name": ElicitRequest(params=form)}, request_state="kept")
+    return CallToolResult(content=[TextContent(text=f"answered {ctx.request_state}")])
 
 
 @server.tool()

@@ -22,7 +22,7 @@ class Installation:
 
     place: Path
     commands: tuple[tuple[str, ...], ...]
-    program: Callable[[str, Sequence[str]], tuple[str, ...]]  # distribution name, wanted script
+    program: Callable[[str, str], tuple[str, ...]]  # distribution name, wanted script or ""
     read_lock: Callable[[], bytes]
 
 
@@ -79,7 +79,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name.partition("[")[0]).lower()
 
 
-def _console_script(place: Path, name: str, script: Sequence[str]) -> tuple[str, ...]:
+def _console_script(place: Path, name: str, script: str) -> tuple[str, ...]:
     """The script that the ward names, else the one named like the package, else the only one."""
     found: dict[str, Path] = {}
     for info in place.glob("lib/python*/site-packages/*.dist-info"):
@@ -94,12 +94,12 @@ def _console_script(place: Path, name: str, script: Sequence[str]) -> tuple[str,
         module = _plain(name).replace("-", "_")
         if any(place.glob(f"lib/python*/site-packages/{module}/__main__.py")):
             return (str(place / "bin" / "python"), "-m", module)
-    return (str(_chosen(found, name, script)), *script[1:])
+    return (str(_chosen(found, name, script)),)
 
 
-def _chosen(found: dict[str, Path], name: str, script: Sequence[str]) -> Path:
+def _chosen(found: dict[str, Path], name: str, script: str) -> Path:
     if script:
-        matching = [path for key, path in found.items() if key == script[0]]
+        matching = [path for key, path in found.items() if key == script]
     else:
         matching = [path for key, path in found.items() if _plain(key) == _plain(name.rpartition("/")[2])]
         if not matching and len(found) == 1:
@@ -108,7 +108,7 @@ def _chosen(found: dict[str, Path], name: str, script: Sequence[str]) -> Path:
         names = ", ".join(f"`{key}`" for key in sorted(found)) or "none"
         raise ToolFailed(
             f"package `{name}` has no program to start a server with (it has {names})",
-            remedy="name one in the server's `command`",
+            remedy="name one in the server's `entry`",
         )
     return matching[0]
 
@@ -135,11 +135,11 @@ def npm_installation(
     )
 
 
-def _bin_script(place: Path, name: str, script: Sequence[str]) -> tuple[str, ...]:
+def _bin_script(place: Path, name: str, script: str) -> tuple[str, ...]:
     home = place / "node_modules" / name
     described: dict[str, Any] = orjson.loads((home / "package.json").read_bytes())
     programs = described.get("bin", {})
     if isinstance(programs, str):
         programs = {name.rpartition("/")[2]: programs}
     found = {key: place / "node_modules" / ".bin" / key for key in programs}
-    return (str(_chosen(found, name, script)), *script[1:])
+    return (str(_chosen(found, name, script)),)

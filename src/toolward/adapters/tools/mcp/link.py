@@ -107,7 +107,7 @@ class Link(ABC):
     ) -> None:
         self.era = era
         self.scope = scope
-        self.capabilities = capabilities  # declared in `initialize`; the stateless era declares per request
+        self.capabilities = capabilities  # what our own requests declare, `initialize` among them
         self.alive = True
         self.mourned = False  # whether its death was taken note of
         self.hello = Hello(version="", info={}, capabilities={}, instructions="")
@@ -154,7 +154,7 @@ class Link(ABC):
         self, method: str, params: Mapping[str, Any], *, output_max: int = OUTPUT_BYTES_MAX
     ) -> Request:
         """A request of our own, for no caller."""
-        meta = envelope(self.era, {}, {})
+        meta = envelope(self.era, {}, self.capabilities)
         body = orjson.dumps({**params, "_meta": meta} if meta else params)
         return Request(request_id=self.next_id(), method=method, params=body, output_max=output_max)
 

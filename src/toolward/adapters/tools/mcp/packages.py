@@ -97,7 +97,7 @@ class Packages:
             return known
 
     def _home(self, binding: ServerBinding) -> Path:
-        wanted = orjson.dumps([binding.package, *binding.constraints, "--", *binding.command])
+        wanted = orjson.dumps([binding.package, *binding.constraints, "--", binding.entry])
         name = re.sub(r"[^A-Za-z0-9._-]", "_", binding.server)
         return self._root / f"{name}-{hashlib.sha256(wanted).hexdigest()[:16]}"
 
@@ -183,7 +183,7 @@ def installer_environment() -> dict[str, str]:
 
 def _finish(plan: Installation, binding: ServerBinding, package: Package, home: Path) -> Installed:
     """Find the program, keep the lock, and put the environment into use."""
-    argv = plan.program(package.name, binding.command)
+    argv = plan.program(package.name, binding.entry)
     lock = plan.read_lock()
     digest = f"sha256:{hashlib.sha256(lock).hexdigest()}"
     (plan.place / "lock").write_bytes(lock)

@@ -159,8 +159,14 @@ class Server:
 
     async def _fresh(self, scope: str, era: Era, capabilities: Mapping[str, Any]) -> Link:
         main = self._main
-        if not scope and main is not None and main.alive and main.era is era and not capabilities:
-            return main  # nothing of one session's is in it, and it declared no more than this caller
+        if (
+            not scope
+            and main is not None
+            and main.alive
+            and main.era is era
+            and main.capabilities == capabilities
+        ):
+            return main  # nothing of one session's is in it, and it declared what this caller does
         if self._is_http:
             http = self._http_link(scope, era, capabilities)
             if era is Era.STATELESS and self._main is not None and self._main.era is era:
@@ -195,7 +201,7 @@ class Server:
         link: Link | None = None
         why: Ended | None = None
         for era in (Era.STATELESS, Era.HANDSHAKE):
-            tried = self._http_link("", era, {})
+            tried = self._http_link("", era, self._accepted)
             try:
                 async with asyncio.timeout(_PROBE_S if era is Era.STATELESS else None):
                     await _opened(tried, tried.open())
@@ -218,8 +224,8 @@ class Server:
 
     async def _meet_stdio(self) -> Link:
         if self.eras:
-            return await self._fresh("", self.eras[0], {})
-        link = await self._started("", Era.STATELESS, {})
+            return await self._fresh("", self.eras[0], self._accepted)
+        link = await self._started("", Era.STATELESS, self._accepted)
         try:
             async with asyncio.timeout(_PROBE_S):
                 await link.say_hello()
@@ -247,11 +253,16 @@ class Server:
         else:
             await link.close()
         self._old_stderr = link.stderr_tail()
-        second = await self._started("", Era.HANDSHAKE, {})
+        second = await self._started("", Era.HANDSHAKE, self._accepted)
         await _opened(second, second.say_hello())
         return second
 
     # --- how they are made
+
+    @property
+    def _accepted(self) -> dict[str, Any]:
+        """Declared where no caller is: some servers list the tools that need a capability only then."""
+        return {name: {} for name in self.binding.accepts}
 
     @property
     def _is_http(self) -> bool:

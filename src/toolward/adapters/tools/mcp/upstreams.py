@@ -18,7 +18,7 @@ from toolward.adapters.tools.mcp.mirrored import NAMED_BY, mirrored_headers, mir
 from toolward.adapters.tools.mcp.packages import Packages
 from toolward.adapters.tools.mcp.server import Server
 from toolward.adapters.tools.mcp.wire import META_LOG_LEVEL, SERVER_ERROR, Ended, declared, envelope
-from toolward.config.limits import OUTPUT_BYTES_MAX, UPSTREAM_TIMEOUT_MS
+from toolward.config.limits import OUTPUT_BYTES_MAX
 from toolward.errors import ReasonCode, ToolFailed, ToolwardError, UnknownTool
 from toolward.model.call import Action, Call, Era, Failed, Intent, RawOutcome, ResolvedCall, Returned, Stopped
 from toolward.model.permit import Permit
@@ -113,7 +113,7 @@ class McpUpstreams(Upstreams):
         if (done := await _for_the_link(link, call)) is not None:
             return done
         request = self._request(link, permit, exchange, declared(capabilities, server.binding.accepts))
-        return await _answered(link, request, resolved)
+        return await _answered(link, request, _timeout_ms(server.binding, resolved))
 
     @override
     async def close_session(self, session_id: str) -> None:
@@ -215,10 +215,13 @@ class McpUpstreams(Upstreams):
         return heard
 
 
-async def _answered(link: Link, request: Request, resolved: ResolvedCall) -> RawOutcome:
-    """Send it and wait, no longer than the manifest says."""
-    version = resolved.version
-    timeout_ms = version.manifest.timeout_ms if version is not None else UPSTREAM_TIMEOUT_MS
+def _timeout_ms(binding: ServerBinding, resolved: ResolvedCall) -> int:
+    """What the tool's manifest says, else what the server's binding says."""
+    return binding.timeout_ms if resolved.version is None else resolved.version.manifest.timeout_ms
+
+
+async def _answered(link: Link, request: Request, timeout_ms: int) -> RawOutcome:
+    """Send it and wait no longer than that."""
     try:
         async with asyncio.timeout(timeout_ms / 1000):
             return await link.converse(request)

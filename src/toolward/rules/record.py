@@ -49,7 +49,7 @@ def encode_event(event: Event, payload_digests: Mapping[str, str]) -> bytes:
         data = orjson.dumps(record, default=_plain, option=_OPTIONS)
     except TypeError as error:
         raise InvariantBroken(f"the body of `{event.kind}` can not be recorded: {error}") from error
-    _check_values(body)
+    _check_values(body.values())
     if not data.isascii():
         _check_keys(body)
     return data
@@ -61,17 +61,21 @@ def _plain(value: object) -> object:
     raise TypeError(f"a {type(value).__name__} is not JSON")
 
 
-def _check_values(container: Any) -> None:
+def _check_values(values: Iterable[Any]) -> None:
     """Exact types first: this runs for each value of each record."""
-    for value in container.values() if isinstance(container, Mapping) else container:
+    for value in values:
         kind = type(value)
         if kind is str or kind is bool:
             continue
         if kind is int:
             if not -INTEGER_MAX <= value <= INTEGER_MAX:
                 raise InvariantBroken("an integer beyond 2^53 can not be recorded, make it a string")
-        elif isinstance(value, (list, tuple, Mapping)):
+        elif kind is dict:
+            _check_values(value.values())
+        elif kind is list or kind is tuple:
             _check_values(value)
+        elif isinstance(value, Mapping):
+            _check_values(value.values())
         elif not isinstance(value, str):
             raise InvariantBroken(f"a {kind.__name__} can not be recorded")
 

@@ -77,6 +77,12 @@ class MemoryStore(Store):
         self._health = ""
         return receipts
 
+    def restart(self) -> None:
+        """As if a new process had opened it: what was committed is there, and faults are over."""
+        self.fail_at, self.full_at = frozenset(), frozenset()
+        self._stopped = False
+        self._health = ""
+
     def _meet_faults(self) -> None:
         if self._stopped:
             raise AuditUnavailable(self._health)

@@ -1,0 +1,268 @@
+"""One contract, every store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from toolward.adapters.stores.memory import MemoryStore
+from toolward.adapters.stores.sqlite import SqliteStore
+from toolward.adapters.system.clock import VirtualClock
+from toolward.adapters.system.ids import CountingIds
+from toolward.config import limits
+from toolward.errors import AuditUnavailable, InvariantBroken, Overloaded
+from toolward.governance.verify import verify_receipt, verify_store
+from toolward.model.event import Event, EventKind
+from toolward.ports.store import Conflict, Delete, Put, Row, Store, Table
+from toolward.rules.checkpoint import open_checkpoint, parse_verifier_key
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    clock, ids = VirtualClock(), CountingIds(10**6)
+    made: Store
+    if request.param == "memory":
+        made = MemoryStore(clock=clock, ids=ids)
+    else:
+        made = SqliteStore.open(tmp_path / "state", origin="ward", clock=clock, ids=ids)
+    yield made
+    await made.close()
+
+
+def event(number: int, *, kind: EventKind = EventKind.CALL_INTENT, **more: object) -> Event:
+    fields: dict[str, object] = {"call_id": f"call-{number}", "session_id": "s-1", "tool": "git/log", **more}
+    return Event(event_id=f"e-{number}", time_ns=1_790_000_000_000_000_000 + number, kind=kind, **fields)  # type: ignore[arg-type]
+
+
+async def test_every_record_gets_a_receipt_that_anyone_can_verify(store: Store) -> None:
+    events = [event(number, body={"number": number}) for number in range(7)]
+    receipts = [*await store.commit(events[:3]), *await store.commit(events[3:])]
+    bodies = [record.body for record in store.records()]
+    assert [receipt.index for receipt in receipts] == list(range(7))
+    for receipt, body in zip(receipts, bodies, strict=True):
+        assert verify_receipt(receipt, body, store.verifier_key()).ok
+    assert not verify_receipt(receipts[0], bodies[1], store.verifier_key()).ok
+    assert [orjson.loads(body)["number"] for body in bodies] == list(range(7))
+
+
+async def test_the_newest_checkpoint_signs_all_records(store: Store) -> None:
+    key = parse_verifier_key(store.verifier_key())
+    assert open_checkpoint(store.checkpoint(), key).size == store.size() == 0
+    await store.commit([event(1), event(2)])
+    assert open_checkpoint(store.checkpoint(), key).size == store.size() == 2
+    assert [size for size, _ in store.checkpoints()] == [2]
+    assert list(store.checkpoints(2)) == []
+    assert verify_store(store, store.verifier_key()).ok
+
+
+async def test_events_and_changes_are_one_commit(store: Store) -> None:
+    await store.commit([event(1)], [Put(Table.SESSION, "s-1", b"{}", expect=0)])
+    with pytest.raises(Conflict):
+        await store.commit(
+            [event(2)], [Put(Table.SETTING, "x", b"1"), Put(Table.SESSION, "s-1", b"[]", expect=0)]
+        )
+    assert store.size() == 1
+    assert store.get(Table.SETTING, "x") is None
+    row = store.get(Table.SESSION, "s-1")
+    assert row == Row("s-1", b"{}", 1)
+
+
+async def test_versions_start_at_one_grow_by_one_and_start_anew_after_deletion(store: Store) -> None:
+    versions = []
+    for change in (
+        Put(Table.SETTING, "x", b"1", expect=0),
+        Put(Table.SETTING, "x", b"2", expect=1),
+        Put(Table.SETTING, "x", b"3"),
+        Delete(Table.SETTING, "x"),
+        Delete(Table.SETTING, "x"),
+        Put(Table.SETTING, "x", b"4", expect=0),
+    ):
+        await store.commit([], [change])
+        row = store.get(Table.SETTING, "x")
+        versions.append(row.version if row else 0)
+    assert versions == [1, 2, 3, 0, 0, 1]
+    assert store.size() == 0
+
+
+async def test_changes_within_one_commit_see_each_other(store: Store) -> None:
+    await store.commit(
+        [],
+        [
+            Put(Table.SETTING, "x", b"1", expect=0),
+            Put(Table.SETTING, "x", b"2", expect=1),
+            Delete(Table.SETTING, "x"),
+            Put(Table.SETTING, "x", b"3", expect=0),
+        ],
+    )
+    row = store.get(Table.SETTING, "x")
+    assert row == Row("x", b"3", 1)
+
+
+async def test_of_many_that_swap_the_same_row_at_once_one_wins_and_nobody_else_is_hurt(store: Store) -> None:
+    await store.commit([], [Put(Table.SETTING, "x", b"0", expect=0)])
+
+    async def swap(number: int) -> str:
+        try:
+            await store.commit([event(number)], [Put(Table.SETTING, "x", b"%d" % number, expect=1)])
+        except Conflict:
+            return "lost"
+        return "won"
+
+    async def bystander(number: int) -> str:
+        (receipt,) = await store.commit([event(number)], [Put(Table.SESSION, f"s-{number}", b"{}", expect=0)])
+        body = next(iter(store.records(receipt.index, receipt.index + 1))).body
+        return "wrote" if verify_receipt(receipt, body, store.verifier_key()).ok else "broken"
+
+    results = await asyncio.gather(
+        *(swap(number) if number % 2 else bystander(number) for number in range(40))
+    )
+    assert sorted(results) == ["lost"] * 19 + ["won"] + ["wrote"] * 20
+    assert store.size() == 21
+    assert verify_store(store, store.verifier_key()).ok
+
+
+async def test_rows_are_scanned_by_prefix_in_key_order(store: Store) -> None:
+    keys = ["b/2", "a", "b/1", "b", "c", "b/\u00e4", "b0"] + [f"b/many/{number:04d}" for number in range(600)]
+    await store.commit([], [Put(Table.TOOL_PIN, key, key.encode()) for key in keys])
+    await store.commit([], [Put(Table.TOOL_NAME, "b/3", b"")])
+    expected = sorted((key for key in keys if key.startswith("b/")), key=str.encode)
+    assert [row.key for row in store.scan(Table.TOOL_PIN, "b/")] == expected
+    assert len(list(store.scan(Table.TOOL_PIN))) == len(keys)
+    assert list(store.scan(Table.INCIDENT)) == []
+
+
+async def test_records_are_found_by_each_indexed_field(store: Store) -> None:
+    await store.commit(
+        [
+            event(0),
+            event(1, kind=EventKind.CALL_OUTCOME, call_id="call-0"),
+            event(2, session_id="s-2"),
+            event(3, tool="time/now"),
+        ]
+    )
+
+    def indexes(**wanted: object) -> list[int]:
+        return [record.index for record in store.find(**wanted)]  # type: ignore[arg-type]
+
+    assert indexes() == [3, 2, 1, 0]
+    assert indexes(newest_first=False, limit=2) == [0, 1]
+    assert indexes(kind="call.outcome") == [1]
+    assert indexes(call_id="call-0") == [1, 0]
+    assert indexes(session_id="s-2") == [2]
+    assert indexes(tool="git/log", kind="call.intent") == [2, 0]
+    assert indexes(since_ns=1_790_000_000_000_000_002) == [3, 2]
+    assert indexes(call_id="call-9") == []
+
+
+async def test_records_are_read_by_range(store: Store) -> None:
+    await store.commit([event(number) for number in range(300)])
+    assert [record.index for record in store.records(290)] == list(range(290, 300))
+    assert [record.index for record in store.records(2, 5)] == [2, 3, 4]
+    assert len(list(store.records())) == 300
+    assert list(store.records(300)) == []
+
+
+async def test_payloads_come_back_and_stand_nowhere_in_the_log(store: Store) -> None:
+    payloads = {"arguments": b'{"q":"hunter2"}', "note": b"", "result": b"\x00" * 5000}
+    await store.commit([event(0, payloads=payloads), event(1)])
+    assert {name: store.payload(0, name) for name in payloads} == payloads
+    assert store.payload(0, "other") is None
+    assert store.payload(1, "arguments") is None
+    assert store.payload(9, "arguments") is None
+    body = next(iter(store.records())).body
+    assert b"hunter2" not in body
+    assert orjson.loads(body)["payload_digests"] == {
+        name: store.digest(data) for name, data in payloads.items()
+    }
+
+
+async def test_a_shredded_payload_is_gone_and_the_log_still_verifies(store: Store) -> None:
+    await store.commit([event(0, payloads={"arguments": b"{}"}), event(1, payloads={"arguments": b"[]"})])
+    await store.shred(0)
+    await store.shred(0)  # there is nothing left to destroy, so nothing more is recorded
+    await store.shred(99)
+    assert store.payload(0, "arguments") is None
+    assert store.payload(1, "arguments") == b"[]"
+    (record,) = store.find(kind="payload.shredded")
+    assert orjson.loads(record.body)["index"] == 0
+    assert orjson.loads(record.body)["call_id"] == "call-0"
+    assert store.size() == 3
+    assert verify_store(store, store.verifier_key()).ok
+
+
+async def test_equal_data_has_equal_digests_that_no_plain_hash_gives(store: Store) -> None:
+    assert store.digest(b"yes") == store.digest(b"yes") != store.digest(b"no")
+    assert store.digest(b"yes").startswith("hmac-sha256:")
+    assert len(store.digest(b"")) == len("hmac-sha256:") + 64
+
+
+@pytest.mark.parametrize(
+    ("events", "changes"),
+    [
+        ([event(1, body={"ratio": 0.5})], []),
+        ([event(1, call_id="\ud800")], []),
+        ([], [Put(Table.SETTING, "\ud800", b"")]),
+    ],
+)
+async def test_what_can_not_be_stored_fails_its_caller_and_not_the_store(
+    store: Store, events: list[Event], changes: list[Put]
+) -> None:
+    with pytest.raises(InvariantBroken):
+        await store.commit(events, changes)
+    assert store.healthy() == ""
+    await store.commit([event(2)])
+    assert store.size() == 1
+
+
+async def test_a_cancelled_caller_does_not_undo_its_commit(store: Store) -> None:
+    task = asyncio.ensure_future(store.commit([event(1)]))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await store.commit([event(2)])
+    assert store.size() == 2
+
+
+async def test_a_closed_store_refuses_and_says_so(store: Store) -> None:
+    await store.commit([event(1)])
+    await store.close()
+    await store.close()
+    assert store.healthy() != ""
+    with pytest.raises(AuditUnavailable):
+        await store.commit([event(2)])
+
+
+async def test_more_than_the_queue_holds_is_refused_and_the_rest_is_kept(tmp_path: Path) -> None:
+    store = SqliteStore.open(tmp_path, origin="ward", clock=VirtualClock(), ids=CountingIds())
+    count = limits.COMMIT_QUEUE_MAX + 100
+    plain = event(1)
+    results = await asyncio.gather(*(store.commit([plain]) for _ in range(count)), return_exceptions=True)
+    refused = [result for result in results if isinstance(result, Overloaded)]
+    assert len(refused) == 100
+    assert store.size() == limits.COMMIT_QUEUE_MAX
+    await store.commit([plain])
+    assert verify_store(store, store.verifier_key()).ok
+    await store.close()
+
+
+async def test_the_memory_store_fails_on_demand_like_a_disk() -> None:
+    store = MemoryStore(
+        clock=VirtualClock(), ids=CountingIds(), full_at=frozenset({2}), fail_at=frozenset({4})
+    )
+    outcomes = []
+    for number in range(6):
+        try:
+            await store.commit([event(number)])
+        except AuditUnavailable:
+            outcomes.append(store.healthy())
+        else:
+            outcomes.append("ok")
+    stopped = "the audit log stopped at its first failed write"
+    assert outcomes == ["ok", "the disk of the audit log is full", "ok", stopped, stopped, stopped]
+    assert store.size() == 2

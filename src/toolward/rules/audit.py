@@ -9,10 +9,8 @@ lying in the batch since the checkpoint before.
 from __future__ import annotations
 
 from binascii import b2a_base64
-from binascii import b2a_base64
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 from typing import Any
 
 from toolward.errors import IntegrityBroken
@@ -53,18 +51,6 @@ class Verdict:
     last_bad: int | None = None
     why: str = ""
     root: bytes = b""
-
-    def as_json(self) -> dict[str, Any]:
-        """For programs; `root` is base64."""
-        return {
-            "ok": self.ok,
-            "size": self.size,
-            "origin": self.origin,
-            "first_bad": self.first_bad,
-            "last_bad": self.last_bad,
-            "verdict": self.sentence(),
-            "root": b2a_base64(self.root, newline=False).decode(),
-        }
 
     def sentence(self) -> str:
         """For a person."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,12 +15,12 @@ import httpx2
 import orjson
 import pytest
 import uvicorn
-from mcp import Client
+from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitResult
 
 from mcp_door_world import LEGACY, MODERN, World, answering, denied, message, modern_meta, notification, ok
-from toolward.doors.mcp.stdio import StdioBridge
+from toolward.doors.mcp.bridge import StdioBridge
 from toolward.doors.unix_peer import PeerAwareProtocol
 from toolward.errors import ReasonCode
 from toolward.kernel.attempt import Attempt
@@ -231,6 +232,42 @@ async def test_the_bridge_carries_stateless_requests_and_cancels_by_closing(tmp_
         await pipe.close()
     assert {a.session_id for a in world.gateway.attempts} == set(world.gateway.closed)
     assert world.gateway.attempts[0].server == "git"
+
+
+@pytest.mark.parametrize("mode", ["legacy", MODERN])
+async def test_the_official_client_starts_the_bridge_as_a_stdio_server(tmp_path: Path, mode: Any) -> None:
+    world = World()
+    world.gateway.script = full
+    path = tmp_path / "s"
+    program = (
+        "import asyncio; from toolward.doors.mcp.stdio import run_stdio_bridge; "
+        f"asyncio.run(run_stdio_bridge({str(path)!r}, connection_id='c-1'))"
+    )
+    server = StdioServerParameters(command=sys.executable, args=["-c", program])
+    async with served(world, unix(path)), Client(server, mode=mode) as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["git__log"]
+        assert (await client.call_tool("git__log", {"n": 2})).content[0].text == '{"n":2}'
+    assert {a.door for a in world.gateway.attempts} == {"stdio"}
+
+
+async def test_the_bridge_reads_a_file_too_and_answers_all_of_it(tmp_path: Path) -> None:
+    world = World()
+    path, script = tmp_path / "s", tmp_path / "script"
+    lines = [message("tools/list", {"_meta": modern_meta()}, n) for n in range(3)]
+    script.write_bytes(b"\n".join(lines) + b"\n")
+    program = (
+        "import asyncio; from toolward.doors.mcp.stdio import run_stdio_bridge; "
+        f"asyncio.run(run_stdio_bridge({str(path)!r}, '/servers/git/mcp', connection_id='c-1'))"
+    )
+    async with served(world, unix(path)):
+        with script.open("rb") as stdin:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", program, stdin=stdin, stdout=asyncio.subprocess.PIPE
+            )
+            async with asyncio.timeout(20):
+                out, _ = await child.communicate()
+    assert sorted(orjson.loads(line)["id"] for line in out.splitlines()) == [0, 1, 2]
+    assert child.returncode == 0
 
 
 async def test_without_a_daemon_each_request_is_told_what_to_do(tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
 from toolward.errors import Denied, Rejected
 from toolward.model.call import Action, Failed, Returned, Stopped
+from toolward.model.permit import Permit
 from toolward.model.principal import CredentialKind, Principal
+from toolward.ports.store import Table
 
 
 async def test_an_approved_read_runs_and_leaves_one_merged_record(tmp_path: Path) -> None:
@@ -286,3 +288,38 @@ async def test_a_tool_without_an_entry_is_irreversible_and_asks(tmp_path: Path) 
         session = await world.session()
         denied = await world.call(session, "mail/send", {"to": "bob@example.org", "text": "hi"})
         assert code_of(denied) == "approval_required"
+
+
+async def test_the_aggregated_endpoint_asks_every_server_through_the_corridor(tmp_path: Path) -> None:
+    async def resources(permit: Permit, *_: object) -> Returned:
+        server = permit.labelled.resolved.server
+        return Returned(result={"resources": [{"uri": f"{server}:///a", "name": "a"}]}, size_bytes=1)
+
+    async def contents(permit: Permit, *_: object) -> Returned:
+        uri = permit.labelled.call.arguments["uri"]
+        text = f"{permit.labelled.resolved.server} has {uri}"
+        return Returned(result={"contents": [{"uri": uri, "text": text}]}, size_bytes=1)
+
+    async with open_world(tmp_path) as world:
+        session = await world.session()
+        for server in ("files", "mail"):
+            world.upstreams.answers[f"{server}/resources/list"] = resources
+            world.upstreams.answers[f"{server}/{server}:///a"] = contents
+        listed = await world.perform(session, Action.LIST_RESOURCES, {})
+        assert listed.result is not None
+        assert [each["uri"] for each in listed.result["resources"]] == ["files:///a", "mail:///a"]
+        read = await world.perform(session, Action.READ_RESOURCE, {"uri": "mail:///a"})
+        assert read.result is not None
+        assert read.result["contents"][0]["text"] == "mail has mail:///a"
+        unknown = await world.perform(session, Action.READ_RESOURCE, {"uri": "nobody:///a"})
+        assert code_of(unknown) == "unknown_tool"
+        assert [r["action"] for r in world.records("call.merged")][:2] == ["resources/list"] * 2
+
+
+async def test_a_server_that_changes_with_every_look_can_not_fill_the_registry(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        before = len(list(world.store.scan(Table.TOOL_VERSION)))
+        for count in range(20):
+            world.upstreams.tools["files"][0] = tool("read", "path", description=f"text {count}")
+            await world.house.parts.drift.refresh("files")
+        assert len(list(world.store.scan(Table.TOOL_VERSION))) == before + 1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from toolward.config.limits import CALLS_IN_FLIGHT_MAX
 from toolward.errors import AuditUnavailable, Overloaded, Reason, ReasonCode, ToolwardError, UnknownTool
 from toolward.kernel.attempt import Attempt
+from toolward.kernel.directory import EVERYWHERE, Directory
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.notices import Notices
 from toolward.kernel.parts import Parts
@@ -17,12 +19,23 @@ from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.stages.authorize import authorize
 from toolward.kernel.stages.decide import decide
 from toolward.kernel.tasks import Background
-from toolward.model.call import Call, Intent, RawOutcome, Reply
+from toolward.model.call import Call, Failed, RawOutcome, Reply
 from toolward.model.permit import Permit
 from toolward.model.principal import Principal
 from toolward.model.session import Session, SessionOrigin
 from toolward.model.tool import SEPARATOR, ToolVersion
 from toolward.ports.upstream import Exchange, ServerDescription
+
+NOTHING_RAN = -32004
+"""JSON-RPC code of an outcome that nobody waits for."""
+
+
+@dataclass(slots=True)
+class _Caller:
+    """Whether whoever asked is still there, and whether hanging up should stop the tool."""
+
+    gone: bool = False
+    waits_for_tool: bool = False
 
 
 class Gateway:
@@ -47,11 +60,14 @@ class Gateway:
         self._revision = revision
         self._background = background
         self._refuse = Refuse(parts.store, parts.auditor)
+        self._directory = Directory(lambda: tuple(revision().bindings), parts.drift)
         self._in_flight = 0
         self.notices: Notices = parts.notices
 
     async def perform(self, attempt: Attempt, exchange: Exchange) -> Reply:
         """Walk the corridor. Never raises for a refusal: the reply carries its code, reason and remedy."""
+        if not attempt.server and attempt.action in EVERYWHERE:
+            return await self._directory.perform(attempt, exchange, self.perform)
         revision = self._revision()
         call: Call | None = None
         self._in_flight += 1
@@ -74,27 +90,32 @@ class Gateway:
 
     async def _detached(self, permit: Permit, exchange: Exchange, revision: ActiveRevision) -> Reply:
         """Steps 6 to 8 go on when the caller hangs up: a trace is not erased by closing a connection."""
-        intent = await self._parts.intend(permit, revision)  # 6
-        execution = self._background.start_awaited(
-            self._parts.execute(permit, intent, exchange, revision=revision)  # 7
-        )
-        settling = self._background.start_awaited(self._settle(permit, intent, execution, revision))  # 8
+        caller = _Caller()
+        walk = self._background.start_awaited(self._walk(permit, exchange, revision, caller))
         try:
-            return await asyncio.shield(settling)
+            return await asyncio.shield(walk)
         except asyncio.CancelledError:
-            execution.cancel()
-            settling.add_done_callback(self._background.report)
+            caller.gone = True
+            if caller.waits_for_tool:
+                walk.cancel()  # reaches the execute stage only, which makes an outcome of it
+            walk.add_done_callback(self._background.report)
             raise
 
-    async def _settle(
-        self,
-        permit: Permit,
-        intent: Intent,
-        execution: asyncio.Task[RawOutcome],
-        revision: ActiveRevision,
+    async def _walk(
+        self, permit: Permit, exchange: Exchange, revision: ActiveRevision, caller: _Caller
     ) -> Reply:
-        outcome = self._parts.requests.review(permit, await execution)
-        return await self._parts.settle(permit, intent, outcome, revision=revision)
+        intent = await self._parts.intend(permit, revision)  # 6
+        outcome: RawOutcome
+        if caller.gone:
+            outcome = Failed(
+                code=NOTHING_RAN, message="the caller went away before it ran", reason=ReasonCode.KILLED.value
+            )
+        else:
+            caller.waits_for_tool = True
+            outcome = await self._parts.execute(permit, intent, exchange, revision=revision)  # 7
+            caller.waits_for_tool = False
+            outcome = self._parts.requests.review(permit, outcome)
+        return await self._parts.settle(permit, intent, outcome, revision=revision)  # 8
 
     # --- sessions and what the doors ask about ----------------------------------------------------
 

@@ -22,7 +22,7 @@ from toolward.model.principal import Principal
 from toolward.model.tool import Channel, Manifest, ToolState, ToolVersion
 from toolward.ports.clock import Clock
 from toolward.ports.store import Change as Write
-from toolward.ports.store import Put, Store, Table
+from toolward.ports.store import Delete, Put, Store, Table
 from toolward.ports.upstream import ServerDescription
 from toolward.rules.canonical import canonical
 from toolward.rules.lifecycle import NEXT_STATE, Change, Pin, compare
@@ -123,8 +123,8 @@ class Registry:
             if pin == old:
                 continue
             pins.append(pin)
-            writes += [self._put_version(seen), self._put_pin(pin)]
-            events += self._describe_change(old, pin, aspects, writes=writes)
+            writes += [self._put_version(seen), self._put_pin(pin), *self._drop_replaced(old, pin)]
+            events += self._describe_change(old, pin, aspects, seen=seen, writes=writes)
         if events:
             await self._store.commit(events, writes)
             self._apply(pins)
@@ -158,8 +158,28 @@ class Registry:
             return old
         return replace(old, state=state, candidate=seen.digest, since_ns=now)
 
+    def _drop_replaced(self, old: Pin | None, pin: Pin) -> list[Write]:
+        """Versions that nothing points to any more go; what they were stays in the audit.
+
+        So a server that changes its definition with every look can not fill the registry.
+        """
+        if old is None:
+            return []
+        unpinned = {old.candidate} | ({old.digest} if old.state is ToolState.PROPOSED else set())
+        gone = sorted(unpinned - {"", pin.digest, pin.candidate})
+        for digest in gone:
+            self._versions.pop(digest, None)
+            self._schemas.pop(digest, None)
+        return [Delete(Table.TOOL_VERSION, digest) for digest in gone]
+
     def _describe_change(
-        self, old: Pin | None, pin: Pin, aspects: tuple[str, ...], *, writes: list[Write]
+        self,
+        old: Pin | None,
+        pin: Pin,
+        aspects: tuple[str, ...],
+        *,
+        seen: ToolVersion,
+        writes: list[Write],
     ) -> list[Event]:
         quarantined = pin.state is ToolState.QUARANTINED and (old is None or old.state is not pin.state)
         kind = EventKind.TOOL_QUARANTINED if quarantined else EventKind.TOOL_PROPOSED
@@ -173,6 +193,7 @@ class Registry:
                 "channel": self._channel.value,
                 "state": pin.state.value,
             },
+            payloads={"definition": seen.definition},
         )
         if not quarantined:
             return [event]

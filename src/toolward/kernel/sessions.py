@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from dataclasses import replace
 
@@ -37,6 +38,7 @@ class Sessions:
         self._live: OrderedDict[str, Session] = OrderedDict()
         self._memories: dict[str, SessionMemory] = {}
         self._idle: dict[tuple[str, str, str], tuple[str, int]] = {}
+        self._opening = asyncio.Lock()
 
     async def open(
         self,
@@ -82,14 +84,23 @@ class Sessions:
     async def idle(self, principal: Principal, client_instance: str) -> Session:
         """The session of (credential, client instance), a new one after 30 idle minutes."""
         key = (principal.credential, principal.user, client_instance)
-        now = self._clock.monotonic_ns()
-        found = self._idle.get(key)
-        if found is not None and now - found[1] <= SESSION_IDLE_S * 1_000_000_000:
-            self._idle[key] = (found[0], now)
-            return self.find(found[0], principal)
-        session = await self.open(principal, SessionOrigin.IDLE)
-        self._idle[key] = (session.session_id, now)
-        return session
+        known = self._idle_session(key, principal)
+        if known is not None:
+            return known
+        # two first calls at once must not get a session each: the taint of one would be lost on the other
+        async with self._opening:
+            known = self._idle_session(key, principal)
+            if known is None:
+                known = await self.open(principal, SessionOrigin.IDLE)
+                self._idle[key] = (known.session_id, self._clock.monotonic_ns())
+            return known
+
+    def _idle_session(self, key: tuple[str, str, str], principal: Principal) -> Session | None:
+        found, now = self._idle.get(key), self._clock.monotonic_ns()
+        if found is None or now - found[1] > SESSION_IDLE_S * 1_000_000_000:
+            return None
+        self._idle[key] = (found[0], now)
+        return self.find(found[0], principal)
 
     def find(self, session_id: str, principal: Principal) -> Session:
         """The session, if it is this principal's. Raises `Rejected` without telling the two cases apart."""

@@ -10,7 +10,7 @@ from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import Intent
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit
-from toolward.model.tool import Effect, ToolState
+from toolward.model.tool import BindingKind, Effect, ToolState
 from toolward.ports.store import Put, Store, Table
 from toolward.rules.canonical import canonical
 
@@ -84,6 +84,7 @@ def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
         "policy_digest": permit.policy_digest,
         "permit_id": permit.permit_id,
         "isolation": isolation_of(permit, revision),
+        "scope": scope_of(permit, revision),
         "era": call.era.value,
         "door": call.door,
     }
@@ -98,3 +99,13 @@ def isolation_of(permit: Permit, revision: ActiveRevision) -> str:
     """The isolation reached: `remote` for HTTP upstreams, `none` until the sandbox exists."""
     binding = revision.binding(permit.labelled.resolved.server)
     return "remote" if binding is not None and binding.url else "none"
+
+
+def scope_of(permit: Permit, revision: ActiveRevision) -> str:
+    """What shares a process with this call: all sessions (`server`), its own, or unknown (`remote`)."""
+    binding = revision.binding(permit.labelled.resolved.server)
+    if binding is None or binding.kind is BindingKind.PYTHON:
+        return "server"
+    if binding.kind is BindingKind.HTTP:
+        return "remote"
+    return "server" if binding.stateless else "session"

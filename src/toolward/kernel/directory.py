@@ -1,0 +1,145 @@
+"""The aggregated endpoint: one face for all servers, and yet every server is asked through the corridor.
+
+Lists are asked of each server and put together. Prompt names carry their server as tool names do. A resource
+keeps its URI; which server it belongs to is remembered from the lists, and asked for when it is not known.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from toolward.errors import ReasonCode
+from toolward.kernel.attempt import Attempt
+from toolward.kernel.drift import DriftWatch
+from toolward.model.call import Action, Reply, WireError
+from toolward.model.tool import SEPARATOR
+from toolward.ports.upstream import Exchange
+
+Perform = Callable[[Attempt, Exchange], Awaitable[Reply]]
+
+_LISTS: Mapping[Action, tuple[str, str]] = {
+    Action.LIST_RESOURCES: ("resources", "resources"),
+    Action.LIST_TEMPLATES: ("resources", "resourceTemplates"),
+    Action.LIST_PROMPTS: ("prompts", "prompts"),
+}
+"""Action -> (the capability a server needs, the member of its result)."""
+_BY_URI = frozenset({Action.READ_RESOURCE, Action.SUBSCRIBE, Action.UNSUBSCRIBE})
+EVERYWHERE = frozenset({*_LISTS, *_BY_URI, Action.GET_PROMPT, Action.COMPLETE, Action.SET_LOG_LEVEL})
+"""What needs routing at the aggregated endpoint; tools are routed by the corridor itself."""
+URIS_MAX = 50_000
+"""Resource URIs whose server is remembered."""
+INVALID_PARAMS = -32602
+
+
+class Directory:
+    """Routes what the aggregated endpoint is asked; makes no decision of its own."""
+
+    def __init__(self, servers: Callable[[], tuple[str, ...]], drift: DriftWatch) -> None:
+        self._servers = servers
+        self._drift = drift
+        self._uris: OrderedDict[str, str] = OrderedDict()
+
+    async def perform(self, attempt: Attempt, exchange: Exchange, perform: Perform) -> Reply:
+        """The reply for an aggregated action; each server's part is a call of its own in the record."""
+        if attempt.action in _LISTS:
+            return await self._list(attempt, exchange, perform)
+        if attempt.action is Action.SET_LOG_LEVEL:
+            return await self._tell_all(attempt, exchange, perform)
+        routed = await self._route(attempt, exchange, perform)
+        if routed is None:
+            text = f"no server is known for this {attempt.action.value.partition('/')[0].rstrip('s')}"
+            remedy = "list first, or use the endpoint of its server: /servers/NAME/mcp"
+            data = {"code": ReasonCode.UNKNOWN_TOOL.value, "reason": text, "remedy": remedy}
+            return Reply(
+                call_id="", error=WireError(code=INVALID_PARAMS, message=f"{text}; {remedy}", data=data)
+            )
+        return await perform(routed, exchange)
+
+    async def _list(self, attempt: Attempt, exchange: Exchange, perform: Perform) -> Reply:
+        capability, member = _LISTS[attempt.action]
+        found: list[Any] = []
+        last = Reply(call_id="", result={member: []})
+        for server in self._with(capability):
+            cursor = ""
+            while True:
+                params = {"cursor": cursor} if cursor else {}
+                reply = await perform(replace(attempt, server=server, params=params), exchange)
+                if reply.result is None:
+                    break  # that server's refusal is in the record; the others' lists are still good
+                found += self._noted(server, member, reply.result.get(member) or [])
+                last = reply
+                cursor = str(reply.result.get("nextCursor") or "")
+                if not cursor:
+                    break
+        return Reply(call_id=last.call_id, result={member: found}, receipt=last.receipt)
+
+    async def _tell_all(self, attempt: Attempt, exchange: Exchange, perform: Perform) -> Reply:
+        reply = Reply(call_id="", result={})
+        for server in self._with("logging"):
+            reply = await perform(replace(attempt, server=server), exchange)
+        return replace(reply, result={}, error=None)
+
+    async def _route(self, attempt: Attempt, exchange: Exchange, perform: Perform) -> Attempt | None:
+        params = attempt.params
+        if attempt.action in _BY_URI:
+            return await self._by_uri(attempt, str(params.get("uri", "")), exchange, perform)
+        if attempt.action is Action.GET_PROMPT:
+            server, name = self._split(params.get("name"))
+            return replace(attempt, server=server, params={**params, "name": name}) if server else None
+        reference = params.get("ref")
+        if not isinstance(reference, Mapping):
+            return None
+        if "uri" in reference:
+            return await self._by_uri(attempt, str(reference["uri"]), exchange, perform)
+        server, name = self._split(reference.get("name"))
+        changed = {**params, "ref": {**reference, "name": name}}
+        return replace(attempt, server=server, params=changed) if server else None
+
+    async def _by_uri(
+        self, attempt: Attempt, uri: str, exchange: Exchange, perform: Perform
+    ) -> Attempt | None:
+        if uri not in self._uris:
+            for action in (Action.LIST_RESOURCES, Action.LIST_TEMPLATES):
+                await self._list(replace(attempt, action=action, params={}), exchange, perform)
+        server = self._uris.get(uri) or self._by_template(uri)
+        return replace(attempt, server=server) if server else None
+
+    def _by_template(self, uri: str) -> str:
+        """The server with the longest template whose fixed beginning the URI has."""
+        fits = [
+            (len(fixed), server)
+            for template, server in self._uris.items()
+            if "{" in template and len(fixed := template.partition("{")[0]) and uri.startswith(fixed)
+        ]
+        return max(fits)[1] if fits else ""
+
+    def _noted(self, server: str, member: str, items: list[Any]) -> list[Any]:
+        out: list[Any] = []
+        for item in items:
+            if not isinstance(item, Mapping):
+                continue
+            if member == "prompts":
+                out.append({**item, "name": f"{server}{SEPARATOR}{item.get('name', '')}"})
+                continue
+            uri = str(item.get("uri") or item.get("uriTemplate") or "")
+            # The first server to list a URI keeps it: a later one can not take over what is read there.
+            self._uris.setdefault(uri, server)
+            while len(self._uris) > URIS_MAX:
+                self._uris.popitem(last=False)
+            out.append(item)
+        return out
+
+    def _with(self, capability: str) -> list[str]:
+        found = []
+        for server in self._servers():
+            description = self._drift.description(server)
+            if description is not None and capability in description.capabilities:
+                found.append(server)
+        return found
+
+    def _split(self, name: object) -> tuple[str, str]:
+        server, separator, rest = str(name).partition(SEPARATOR)
+        return (server, rest) if separator and server in self._servers() else ("", "")

@@ -24,6 +24,8 @@ INTEGER_MAX: Final = 2**53 - 1
 """What RFC 8785 can write exactly; larger integers, such as nanoseconds, are recorded as strings."""
 
 _OPTIONS: Final = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_TIME_END_NS: Final = 2**63
+"""In the year 2262, and the end of what a database column holds."""
 _NS: Final = 1_000_000_000
 _DAY_S: Final = 86_400
 
@@ -33,6 +35,8 @@ def encode_event(event: Event, payload_digests: Mapping[str, str]) -> bytes:
     body = event.body
     if not ENVELOPE.isdisjoint(body):
         raise InvariantBroken(f"the body of `{event.kind}` names a member of the envelope")
+    if not 0 <= event.time_ns < _TIME_END_NS:
+        raise InvariantBroken(f"the time of `{event.kind}` is not a number of nanoseconds since 1970")
     record: dict[str, Any] = {
         "v": RECORD_VERSION,
         "event_id": event.event_id,

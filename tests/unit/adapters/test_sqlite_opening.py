@@ -12,7 +12,7 @@ import pytest
 from toolward.adapters.stores.sqlite import SqliteStore
 from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
-from toolward.errors import ToolwardError, WardError
+from toolward.errors import StoreUnavailable, ToolwardError, WardError
 from toolward.governance.verify import verify_store
 from toolward.model.event import Event, EventKind
 from toolward.rules.merkle import leaf_hash
@@ -235,4 +235,15 @@ async def test_a_database_of_a_newer_version_is_refused(state: Path) -> None:
     await fill(state, 1)
     tamper(state, "PRAGMA user_version=99")
     with pytest.raises(WardError, match="newer"):
+        opened(state)
+
+
+async def test_a_place_that_can_not_be_used_is_said_to_be_so(state: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreUnavailable, match="can not be opened"):
+        opened(tmp_path / "file" / "state")
+    await fill(state, 1)
+    (state / "keys" / "digest.key").rename(state / "moved.key")
+    (state / "keys" / "digest.key").symlink_to(state / "moved.key")
+    with pytest.raises(StoreUnavailable, match="can not be opened"):
         opened(state)

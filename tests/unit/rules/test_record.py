@@ -72,6 +72,12 @@ def test_a_body_can_not_pass_for_another_record(name: str) -> None:
         encode_event(event(**{name: "x"}), {})
 
 
+@pytest.mark.parametrize("time_ns", [-1, 2**63])
+def test_a_time_that_no_column_holds_is_never_recorded(time_ns: int) -> None:
+    with pytest.raises(InvariantBroken, match="time"):
+        encode_event(Event(event_id="e", time_ns=time_ns, kind=EventKind.LISTED), {})
+
+
 @pytest.mark.parametrize(
     ("time_ns", "text"),
     [

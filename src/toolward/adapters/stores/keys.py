@@ -46,8 +46,10 @@ def load_or_create_keys(directory: Path, *, may_create: bool) -> Keys:
 
 
 def make_private_directory(directory: Path) -> None:
-    """Make `directory`, and its parents, for the owner only."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make `directory`, and its parents, for the owner only; it is there after a power cut."""
+    if not directory.is_dir():
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sync_directory(directory.parent)
 
 
 def _refuse_open_directory(directory: Path) -> None:
@@ -91,8 +93,12 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     finally:
         os.close(descriptor)
     draft.replace(path)
-    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(parent)
+        os.fsync(descriptor)
     finally:
-        os.close(parent)
+        os.close(descriptor)

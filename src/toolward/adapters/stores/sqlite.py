@@ -77,8 +77,11 @@ class SqliteStore(Store):
             raise WardError(
                 f"`{origin}` can not name an audit log", remedy="use a name without spaces and plus signs"
             )
-        make_private_directory(state_dir)
-        lock = _lock(state_dir)
+        try:
+            make_private_directory(state_dir)
+            lock = _lock(state_dir)
+        except OSError as error:
+            raise _unusable(state_dir, error) from error
         try:
             return cls._open_locked(state_dir, origin=origin, clock=clock, ids=ids, vfs=vfs, lock=lock)
         except BaseException:
@@ -91,9 +94,9 @@ class SqliteStore(Store):
     ) -> SqliteStore:
         path = state_dir / DATABASE
         fresh = not path.exists() and not (state_dir / ANCHOR).exists()
-        keys = load_or_create_keys(state_dir / "keys", may_create=fresh)
-        signer = Signer(origin, keys.signing)
         try:
+            keys = load_or_create_keys(state_dir / "keys", may_create=fresh)
+            signer = Signer(origin, keys.signing)
             db = open_writer(path, vfs)
             try:
                 migrate(db, path)
@@ -113,10 +116,7 @@ class SqliteStore(Store):
                 code=ReasonCode.INTEGRITY_BROKEN,
             ) from error
         except (apsw.Error, OSError) as error:
-            raise StoreUnavailable(
-                f"the database `{path}` can not be opened: {error}",
-                remedy="mend the disk or free space on it",
-            ) from error
+            raise _unusable(state_dir, error) from error
 
     # --- writing -------------------------------------------------------------------------------------
 
@@ -221,6 +221,13 @@ class SqliteStore(Store):
     @override
     def digest(self, data: bytes) -> str:
         return self._sealer.digest(data)
+
+
+def _unusable(state_dir: Path, error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the store in `{state_dir}` can not be opened: {error}",
+        remedy="mend the disk, free space on it, or give the directory to the user who runs toolward",
+    )
 
 
 def _lock(state_dir: Path) -> int:

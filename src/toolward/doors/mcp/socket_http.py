@@ -13,6 +13,8 @@ import httptools
 
 _READ_BYTES = 64 * 1024
 _IDLE_MAX = 8
+_IDLE_S = 1.0
+"""How long a connection is kept; well below the daemon's own limit, so that none dies in our hands."""
 
 
 class Answered:
@@ -71,6 +73,7 @@ class _Connection:
         self._writer = writer
         self._parser: httptools.HttpResponseParser | None = None
         self.answered: Answered | None = None
+        self.kept_at = 0.0
 
     async def send(self, head: bytes, body: bytes) -> Answered:
         self.answered = Answered(self)
@@ -88,7 +91,8 @@ class _Connection:
             self.answered.status = self._parser.get_status_code()
 
     def usable(self) -> bool:
-        done = self.answered is None or self.answered.complete
+        answered = self.answered
+        done = answered is None or (answered.complete and answered.headers.get("connection") != "close")
         return done and not self._writer.is_closing() and not self._reader.at_eof()
 
     def close(self) -> None:
@@ -134,6 +138,7 @@ class SocketHttp:
     def put_back(self, connection: _Connection) -> None:
         """Keep a connection whose response has ended, close any other."""
         if connection.usable() and len(self._idle) < _IDLE_MAX:
+            connection.kept_at = asyncio.get_running_loop().time()
             self._idle.append(connection)
         else:
             connection.close()
@@ -146,7 +151,8 @@ class SocketHttp:
     def _take(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable():
+            fresh = asyncio.get_running_loop().time() - connection.kept_at < _IDLE_S
+            if fresh and connection.usable():
                 return connection
             connection.close()
         return None

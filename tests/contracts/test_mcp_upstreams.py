@@ -16,7 +16,7 @@ import pytest
 from builders import INTENT, FakeExchange, a_permit, a_version
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
-from toolward.adapters.tools.mcp import stdio
+from toolward.adapters.tools.mcp import probing, stdio
 from toolward.adapters.tools.mcp.upstreams import McpUpstreams
 from toolward.errors import GatewayError, ReasonCode, ToolFailed
 from toolward.model.call import Action, Era, Failed, Returned, Stopped
@@ -412,6 +412,24 @@ async def test_a_server_that_hangs_is_stopped_when_it_answers_no_ping_either(
     assert (isinstance(again, Stopped) and again.reason == ReasonCode.KILLED.value) or text_of(again) == "ok"
     assert text_of(await pair.execute(a_permit("hostile", "ok"), INTENT, FakeExchange())) == "ok"
     assert pair.counts("hostile")["killed"] == 1
+
+
+async def test_a_server_that_ignores_discovery_is_met_by_the_handshake(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "PROBE_S", 0.1)
+    monkeypatch.setattr(probing, "AFTER_PING_S", 0.1)
+    ignoring = ServerBinding(
+        server="old", kind=BindingKind.STDIO, command=HOSTILE, arguments=("ignore-discover",)
+    )
+    assert (await world.upstreams(ignoring).describe("old")).eras == (Era.HANDSHAKE,)
+
+
+async def test_a_server_that_starts_slowly_is_not_taken_for_an_old_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "PROBE_S", 0.0)
+    assert Era.STATELESS in (await world.upstreams(binding_of("stdio", 0)).describe("srv")).eras
 
 
 async def test_a_question_nobody_takes_is_refused(pair: McpUpstreams) -> None:

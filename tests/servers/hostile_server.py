@@ -75,6 +75,8 @@ def main() -> None:
     for line in sys.stdin:
         message = json.loads(line)
         method, request_id = message.get("method"), message.get("id")
+        if method == "server/discover" and "ignore-discover" in sys.argv:
+            continue
         if method == "initialize":
             say({"jsonrpc": "2.0", "id": request_id, "result": {
                 "protocolVersion": "2025-06-18", "capabilities": {"tools": {}},

@@ -20,6 +20,7 @@ class ServerDescription:
     capabilities: Mapping[str, Any]
     instructions: str = ""
     tools: Sequence[Mapping[str, Any]] = ()
+    lock: str = ""  # sha256:<hex> of what was resolved, when it was installed from a package
 
 
 class Exchange(Protocol):

@@ -16,6 +16,7 @@ from toolward.adapters.tools.mcp.endpoint import endpoint_of
 from toolward.adapters.tools.mcp.http_client import HttpPool
 from toolward.adapters.tools.mcp.link import Heard, Link
 from toolward.adapters.tools.mcp.packages import Packages
+from toolward.adapters.tools.mcp.probing import PROBE_S, discovered
 from toolward.adapters.tools.mcp.stdio import StdioLink
 from toolward.adapters.tools.mcp.streamable_http import HttpLink
 from toolward.adapters.tools.mcp.wire import UNSUPPORTED_PROTOCOL, Ended, declared, failed
@@ -30,9 +31,6 @@ from toolward.ports.secrets import Secrets
 _SECRET: Final = re.compile(r"\$\{secret:([A-Za-z0-9_.-]+)\}")
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FIELD_VALUE: Final = re.compile(r"[\x20-\x7e\t]*")
-_PROBE_S: Final = 10.0
-"""How long a stdio server may ignore `server/discover` before it is taken to be of the older era."""
-
 Key = tuple[str, Era, str]
 """Scope, era, and for links that several sessions share the capabilities declared in it."""
 
@@ -113,22 +111,26 @@ class Server:
 
         Raises `Ended`, `ToolwardError`; nothing was sent for the caller then.
         """
-        scope = "" if self.binding.stateless else session_id
-        spoken = era if era in self.eras else None
-        if spoken is not None:
-            found = self._links.get(self._key(scope, spoken, capabilities))
-            if found is not None and found.alive:
-                return found
         if not self.eras:
             _ = await self.main()
-        return await self._open(scope, await self._era_for(era), capabilities)
+        return await self._open(self._scope(session_id), self._era_for(era), capabilities)
+
+    def open_link(self, session_id: str, era: Era, capabilities: Mapping[str, Any]) -> Link | None:
+        """What `link` would give, if it is open already."""
+        if not self.eras:
+            return None
+        found = self._links.get(self._key(self._scope(session_id), self._era_for(era), capabilities))
+        return found if found is not None and found.alive else None
+
+    def _scope(self, session_id: str) -> str:
+        return "" if self.binding.stateless else session_id
 
     def _key(self, scope: str, era: Era, capabilities: Mapping[str, Any]) -> Key:
         if scope or era is Era.STATELESS:
             return (scope, era, "")
         return (scope, era, repr(declared(capabilities, self.binding.accepts)))
 
-    async def _era_for(self, era: Era) -> Era:
+    def _era_for(self, era: Era) -> Era:
         if era in self.eras:
             return era
         if era is Era.HANDSHAKE and not self._is_http and not self._not_handshake:
@@ -203,7 +205,7 @@ class Server:
         for era in (Era.STATELESS, Era.HANDSHAKE):
             tried = self._http_link("", era, self._accepted)
             try:
-                async with asyncio.timeout(_PROBE_S if era is Era.STATELESS else None):
+                async with asyncio.timeout(PROBE_S if era is Era.STATELESS else None):
                     await _opened(tried, tried.open())
             except TimeoutError:
                 continue
@@ -227,8 +229,7 @@ class Server:
             return await self._fresh("", self.eras[0], self._accepted)
         link = await self._started("", Era.STATELESS, self._accepted)
         try:
-            async with asyncio.timeout(_PROBE_S):
-                await link.say_hello()
+            await discovered(link)
         except (Ended, TimeoutError) as no:
             link = await self._older(link, no)
         except BaseException:

@@ -89,6 +89,7 @@ class McpUpstreams(Upstreams):
             capabilities=link.hello.capabilities,
             instructions=link.hello.instructions,
             tools=tools,
+            lock=found.lock_digest,
         )
 
     @override
@@ -99,18 +100,14 @@ class McpUpstreams(Upstreams):
         if server is None:
             return _failure(f"no server `{resolved.server}` is configured", ReasonCode.TOOL_UNREACHABLE)
         capabilities = exchange.capabilities
-        try:
-            if server.binding.package and not server.lock_digest:
-                _ = await server.prepare()
-            async with asyncio.timeout(server.binding.start_timeout_ms / 1000):
-                link = await server.link(call.session.session_id, exchange.era, capabilities)
-        except Ended as ended:
-            return _nothing_done(ended.outcome)
-        except TimeoutError:
-            return _failure(f"server `{resolved.server}` did not start in time", ReasonCode.TOOL_UNREACHABLE)
-        except ToolwardError as wrong:
-            return _failure(wrong.reason.sentence(), wrong.reason.code)
-        if (done := await _for_the_link(link, call)) is not None:
+        session_id = call.session.session_id
+        link = server.open_link(session_id, exchange.era, capabilities)
+        if link is None:
+            opened = await _opened(server, session_id, exchange)
+            if isinstance(opened, Failed):
+                return opened
+            link = opened
+        if link.era is Era.STATELESS and (done := await _for_the_link(link, call)) is not None:
             return done
         request = self._request(link, permit, exchange, declared(capabilities, server.binding.accepts))
         return await _answered(link, request, _timeout_ms(server.binding, resolved))
@@ -215,6 +212,22 @@ class McpUpstreams(Upstreams):
         return heard
 
 
+async def _opened(server: Server, session_id: str, exchange: Exchange) -> Link | Failed:
+    """Open the session's link; whatever goes wrong, the caller's request was not sent."""
+    try:
+        if server.binding.package and not server.lock_digest:
+            _ = await server.prepare()
+        async with asyncio.timeout(server.binding.start_timeout_ms / 1000):
+            return await server.link(session_id, exchange.era, exchange.capabilities)
+    except Ended as ended:
+        return _nothing_done(ended.outcome)
+    except TimeoutError:
+        text = f"server `{server.binding.server}` did not start in time"
+        return _failure(text, ReasonCode.TOOL_UNREACHABLE)
+    except ToolwardError as wrong:
+        return _failure(wrong.reason.sentence(), wrong.reason.code)
+
+
 def _timeout_ms(binding: ServerBinding, resolved: ResolvedCall) -> int:
     """What the tool's manifest says, else what the server's binding says."""
     return binding.timeout_ms if resolved.version is None else resolved.version.manifest.timeout_ms
@@ -247,8 +260,6 @@ def _nothing_done(outcome: Failed | Stopped) -> Failed:
 
 async def _for_the_link(link: Link, call: Call) -> Returned | None:
     """Actions of the handshake era that the stateless era has no request for."""
-    if link.era is Era.HANDSHAKE:
-        return None
     match call.action:
         case Action.SUBSCRIBE | Action.UNSUBSCRIBE:
             await link.subscribe(str(call.arguments.get("uri", "")), wanted=call.action is Action.SUBSCRIBE)

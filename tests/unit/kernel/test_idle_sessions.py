@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from mcp_door_world import ALICE, BOB, CountingIds, ManualClock
 from toolward.adapters.stores.memory import MemoryStore
@@ -12,17 +11,9 @@ from toolward.kernel.audit import Auditor
 from toolward.kernel.sessions import Sessions
 
 
-class SlowStore(MemoryStore):
-    """Lets others run while it commits, as a disk does."""
-
-    async def commit(self, events: Any, changes: Any = ()) -> Any:
-        await asyncio.sleep(0)
-        return await super().commit(events, changes)
-
-
 def some_sessions(clock: ManualClock) -> Sessions:
     ids = CountingIds()
-    store = SlowStore(clock=clock, ids=ids)
+    store = MemoryStore(clock=clock, ids=ids)
     return Sessions(store, Auditor(store, clock=clock, ids=ids), clock=clock, ids=ids)
 
 

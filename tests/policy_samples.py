@@ -81,7 +81,9 @@ def labelled(
         session=session,
         target=version.name if version else "",
         server=server,
-        arguments_json=json.dumps(arguments, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode(),
+        arguments_json=json.dumps(
+            arguments, separators=(",", ":"), sort_keys=True, ensure_ascii=False
+        ).encode(),
         arguments=arguments,
         args_digest="hmac-sha256:0",
     )

@@ -14,6 +14,7 @@ class ApprovalNeed:
 
     policies: tuple[str, ...]
     roles: tuple[str, ...]
+    every_role: bool = False  # each of `roles` must agree, since no one role may lift all; else any of them
     quorum: int = 1
     four_eyes: bool = False
     expires_s: int = 3600

@@ -13,8 +13,9 @@ class Ceiling:
     """What an agent may use at most. None sets no limit, an empty tuple allows nothing.
 
     `tools` are `server/name`; a tool is inside if it or its server is named. `effects` are effect names.
-    Actions that name no tool (resources, prompts) are limited by `servers`; lists stay possible, as they
-    show only what policy could allow.
+    Resources, prompts and completion are limited by `servers`, so an agent with `tools` alone has none;
+    lists stay possible, as they show only what policy could allow. What a server asks during an allowed call
+    is not the agent's doing and not limited here.
     """
 
     tools: tuple[str, ...] | None = None
@@ -32,7 +33,7 @@ def ceiling_policy(agent: str, allowed: Ceiling) -> str:
         tools = [Uid(names.TOOL, t) for t in allowed.tools or ()]
         servers = [Uid(names.SERVER, s) for s in allowed.servers or ()]
         parts.append(_forbid(agent, "tools", f"action in {_action('call')}", _inside([*tools, *servers])))
-        scope = f"action in [{_action(names.ANY_MCP)}, {_action(names.UPSTREAM)}]"
+        scope = f"action in {_action(names.ANY_MCP)}"
         lists = f"action in {_action(names.LISTS)}"
         parts.append(_forbid(agent, "servers", scope, f"{lists} || {_inside(servers)}"))
     if allowed.effects is not None:

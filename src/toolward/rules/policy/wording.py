@@ -88,7 +88,9 @@ def asked(determining: Sequence[Policy]) -> Ask:
         reason=Reason(
             code=ReasonCode.APPROVAL_REQUIRED,
             text=_text(first),
-            remedy=_remedy(first, f"have {' or '.join(need.roles)} approve it"),
+            remedy=_remedy(
+                first, f"have {(' and ' if need.every_role else ' or ').join(need.roles)} approve it"
+            ),
             details=(("policy", first.policy_id), ("roles", ", ".join(need.roles))),
         ),
         policies=need.policies,
@@ -103,6 +105,7 @@ def approval_need(policies: tuple[str, ...], rules: Sequence[AskRule]) -> Approv
     return ApprovalNeed(
         policies=policies,
         roles=tuple(common) or tuple(dict.fromkeys(every)),
+        every_role=not common,
         quorum=max(rule.quorum for rule in rules),
         four_eyes=any(rule.four_eyes for rule in rules),
         expires_s=min(rule.expires_s for rule in rules),

@@ -21,12 +21,7 @@ def to_struct(node: Node | None, kind: type[T], *, file: str) -> tuple[T | None,
     found: list[WardError] = []
     root = node if node is not None and not _is_null(node) else Node(1, entries={})
     _check(root, kind, "", found, file)
-    if found:
-        return None, found
-    try:
-        return msgspec.convert(root.plain(), kind, strict=True), []
-    except msgspec.ValidationError as error:  # what the walk below does not know, e.g. __post_init__
-        return None, [WardError(_words(str(error)), file=file, line=root.line)]
+    return (None, found) if found else (msgspec.convert(root.plain(), kind, strict=True), [])
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -38,6 +33,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
 def _check(node: Node, kind: Any, path: str, found: list[WardError], file: str) -> None:
     inner = _choose(node, kind)
     origin = get_origin(inner)
+    before = len(found)
     if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
         _check_struct(node, inner, path, found, file)
     elif origin in (dict, Mapping) and node.entries is not None:
@@ -48,7 +44,7 @@ def _check(node: Node, kind: Any, path: str, found: list[WardError], file: str) 
     elif origin in (tuple, list) and node.items is not None:
         for index, below in enumerate(node.items):
             _check(below, get_args(inner)[0], f"{path}[{index}]", found, file)
-    else:
+    if len(found) == before:  # scalars, and what a container as a whole must fulfil
         _leaf(node.plain(), kind, path, found, (file, node.line))
 
 

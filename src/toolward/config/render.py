@@ -62,7 +62,7 @@ def _flat(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_inline(k)}: {_flat(v)}" for k, v in value.items()) + "}"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_flat(item) if _is_many(item) else _inline(item) for item in value) + "]"
+        return "[" + ", ".join(_flat(item) for item in value) + "]"
     return _inline(value)
 
 

@@ -51,6 +51,16 @@ def client_file(
             return Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / name
 
 
+def read_client(file: Path) -> str:
+    """The text of a client's file, for `plan_import`. Raises `WardError` if it is not there or not text."""
+    data = _read(file)
+    if data is None:
+        raise WardError(
+            "there is no such file", file=str(file), remedy="give the path of a client's mcp file"
+        )
+    return data.decode("utf-8")
+
+
 def connect(
     file: Path, *, client: Client, entry: GatewayEntry, now_ns: int, replaces: Sequence[str] = ()
 ) -> Connected:

@@ -126,19 +126,25 @@ class _Scanner:
         match = _NUMBER.match(self.text, start)
         if match is None:
             raise self.fail("a value is missing or is none that json knows")
+        try:
+            value = json.loads(match.group())
+        except ValueError as error:  # thousands of digits
+            raise self.fail("a number is too long") from error
         self.at = match.end()
-        return Node(start, self.at, value=json.loads(match.group()))
+        return Node(start, self.at, value=value)
 
     def _members(self) -> tuple[Member, ...]:
         out: list[Member] = []
+        seen: set[str] = set()
         while not self.take("}"):
             if out and out[-1].comma < 0:
                 raise self.fail("a comma or a closing brace is missing before this")
             start = self.at
             key = self.string()
-            if any(member.key == key for member in out):
+            if key in seen:
                 self.at = start
                 raise self.fail(f"the key `{key}` stands here a second time")
+            seen.add(key)
             if not self.take(":"):
                 raise self.fail(f"a colon is missing after `{key}`")
             node = self.node()
@@ -199,6 +205,8 @@ def with_member(text: str, path: Sequence[str], key: str, value: Any) -> str:
 
 def without_member(text: str, path: Sequence[str], key: str) -> str:
     """The text without that member; unchanged if it is not there. Raises `JsoncError`."""
+    if not text.strip("\ufeff \t\r\n"):
+        return text
     where: Node | None = parse(text)
     for step in path:
         where = where.get(step) if where is not None else None

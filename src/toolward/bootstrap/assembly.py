@@ -13,7 +13,7 @@ from toolward.adapters.identity import KeyIdentity
 from toolward.adapters.secrets import EnvironmentSecrets, FileSecrets, KeyringSecrets
 from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.bootstrap.revision import compile_revision, revision_of
-from toolward.catalogue import Catalogue, load_catalogue
+from toolward.catalogue import Catalogue, load_catalogue, resolve_manifest
 from toolward.config.shape import SecretProvider, WardConfig
 from toolward.config.ward import Ward, load_ward
 from toolward.config.ward_files import write_files
@@ -46,8 +46,6 @@ from toolward.ports.ids import Ids
 from toolward.ports.secrets import Secrets
 from toolward.ports.store import Put, Store, Table
 from toolward.ports.upstream import UpstreamHooks, Upstreams
-from toolward.rules.manifest_defaults import complete_manifest, derive_manifest
-from toolward.rules.version import definition_digest
 
 
 @dataclass(slots=True, kw_only=True)
@@ -177,11 +175,16 @@ class Builder:
 
     def manifest_of(self, server: str, definition: Mapping[str, Any]) -> Manifest:
         """The ward's own manifest, else the catalogue's for this very definition, else derived defaults."""
-        own = self.ward.manifests.get(f"{server}/{definition.get('name', '')}")
-        if own is not None:
-            return complete_manifest(own[0], definition)
-        known = self.catalogue.match(definition_digest(definition))
-        return known[0] if known is not None else derive_manifest(definition)
+        return self.resolve_manifest(server, definition)[0]
+
+    def resolve_manifest(self, server: str, definition: Mapping[str, Any]) -> tuple[Manifest, str]:
+        """That manifest, and in words where it was read."""
+        binding = self.current().binding(server)
+        if binding is None:
+            raise InvariantBroken(f"a definition of `{server}`, which is not configured")
+        return resolve_manifest(
+            definition, binding=binding, stated=self.ward.manifests, catalogue=self.catalogue
+        )
 
     async def reload(self) -> None:
         """Read the ward's files again and put them in force, whole or not at all.

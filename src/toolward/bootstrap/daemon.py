@@ -53,7 +53,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """How the daemon speaks to whoever started it. `trouble` gets a server's name and what is wrong with it."""
+    """How the daemon speaks to whoever started it. `trouble` gets a server's name and what is wrong."""
 
     ready: Callable[[Ready], None] = lambda _: None
     trouble: Callable[[str, str], None] = lambda _server, _text: None
@@ -63,7 +63,7 @@ class Watch:
 async def run_daemon(
     path: Path, stop: asyncio.Event, *, watch: Watch, host: str = "", port: int | None = None
 ) -> None:
-    """Serve the ward at `path` until `stop` is set. `host` and `port` override the ward's `listen`; port 0 is any.
+    """Serve the ward at `path` until `stop` is set. `host` and `port` override `listen`; port 0 is any.
 
     Raises `WardError` and `GatewayError` for a start that is refused, after writing that down.
     """
@@ -97,7 +97,7 @@ async def _serve(house: House, listening: _Listening, stop: asyncio.Event, watch
     watching = Background(lambda error: watch.trouble("", f"{type(error).__name__}: {error}"))
     serving = watching.start(server.serve(sockets=[listening.tcp, listening.unix]))
     try:
-        watching.start(_compare(house, watch))
+        _ = watching.start(_compare(house, watch))
         write_note(house.ward.state, listening.note)
         watch.ready(Ready(house=house, url=listening.note.url, socket=listening.note.socket))
         stopping = watching.start(stop.wait())
@@ -214,7 +214,7 @@ def _bind_tcp(host: str, port: int) -> socket.socket:
             code=ReasonCode.STORE_UNAVAILABLE,
             remedy="name another port with `toolward up --port N`, or under `listen` in toolward.yaml",
         ) from error
-    listener.setblocking(False)
+    listener.settimeout(0)
     return listener
 
 
@@ -236,5 +236,5 @@ def _bind_unix(path: Path) -> socket.socket:
     finally:
         os.umask(before)
     listener.listen(BACKLOG)
-    listener.setblocking(False)
+    listener.settimeout(0)
     return listener

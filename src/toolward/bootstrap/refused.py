@@ -6,6 +6,7 @@ owns the state directory can change them; once absorbed they are records like an
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +33,7 @@ _TEXT_MAX: Final = 2_000
 
 async def record_refusal(state: Path, error: ToolwardError, *, clock: Clock, ids: Ids) -> None:
     """Write down that a start was refused; never raises for a log or a disk that can not take it."""
-    if not state.is_dir():
+    if not (await asyncio.to_thread(state.is_dir)):
         return
     reason = error.reason
     note = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 
+from toolward.config.shape import WardConfig
 from toolward.config.ward import Ward
 from toolward.kernel.registry import Registry
 from toolward.kernel.revision import ActiveRevision
@@ -52,16 +53,21 @@ def _book(ward: Ward, registry: Registry, *, servers: Sequence[str]) -> Book:
         shipped=shipped_profiles(),
         tools=registry.versions(),
         policies=ward.policies,
-        ceilings={
-            name: Ceiling(
-                tools=agent.tools or None,
-                servers=agent.servers or None,
-                effects=tuple(effect.value for effect in agent.effects) or None,
-            )
-            for name, agent in config.agents.items()
-        },
+        ceilings=ceilings_of(config),
         servers=servers,
     )
+
+
+def ceilings_of(config: WardConfig) -> dict[str, Ceiling]:
+    """What each registered agent may do at most."""
+    return {
+        name: Ceiling(
+            tools=agent.tools or None,
+            servers=agent.servers or None,
+            effects=tuple(effect.value for effect in agent.effects) or None,
+        )
+        for name, agent in config.agents.items()
+    }
 
 
 def shipped_profiles() -> dict[Profile, str]:

@@ -26,7 +26,10 @@ from toolward.errors import ReasonCode as Code
 def command(
     frame: Frame, tool: str, pairs: tuple[str, ...], json_args: str, prompt: str, session: str
 ) -> None:
-    """Call SERVER/TOOL as yourself. Exits 1 when denied, 7 when the tool failed, 8 when a person must agree."""
+    """Call SERVER/TOOL as yourself.
+
+    Exits 1 when it is denied, 7 when the tool failed, 8 when a person must agree.
+    """
     arguments = read_arguments(pairs, json_args)
     with frame.link(on_progress=frame.screen.note) as link:
         reply = link.invoke("call", tool=tool, arguments=arguments, prompt=prompt, session=session)
@@ -36,7 +39,7 @@ def command(
     elif error is None:
         _show_result(frame.screen, result)
         frame.screen.note(
-            f"call {reply['call_id']}, session {reply['session']}, record {reply['receipt'].get('index', '-')}",
+            f"call {reply['call_id']}, session {reply['session']}, record {reply['receipt'].get('index')}",
             style="dim",
         )
     if error is not None:
@@ -48,7 +51,7 @@ def command(
 
 
 def read_arguments(pairs: tuple[str, ...], json_args: str) -> dict[str, Any]:
-    """The arguments of a call. `NAME=VALUE` wins over the same name in `json_args`. Raises `click.UsageError`."""
+    """The arguments of a call; `NAME=VALUE` wins over `json_args`. Raises `click.UsageError`."""
     arguments: dict[str, Any] = {}
     if json_args:
         try:

@@ -28,7 +28,7 @@ class Place:
         return self.path / STATE_DIRECTORY
 
     def ward_id(self) -> str:
-        """A name that stays when the directory moves: the log's own, with the hash of its key; '' before that."""
+        """The log's name and its key's hash, which stay when the directory moves; '' before there is one."""
         try:
             name, digest, _ = (self.state / PUBLIC_KEY).read_text(encoding="utf-8").split("+", 2)
         except (OSError, ValueError):

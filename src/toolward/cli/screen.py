@@ -32,6 +32,10 @@ STYLES: Mapping[str, str] = {
 }
 
 
+_FILE_WIDTH = 200
+"""Of tables that nobody looks at in a terminal."""
+
+
 @dataclass(slots=True)
 class Screen:
     """The terminal of one command. With `as_json`, stdout holds JSON and nothing else."""
@@ -98,7 +102,7 @@ def _console(*, stderr: bool) -> Console:
 
     # soft_wrap: a path or an id that was broken over two lines can not be copied
     stream = click.get_text_stream("stderr" if stderr else "stdout")
-    return Console(file=stream, soft_wrap=True)
+    return Console(file=stream, soft_wrap=True, width=None if stream.isatty() else _FILE_WIDTH)
 
 
 def when(nanoseconds: object) -> str:

@@ -88,7 +88,7 @@ def show(frame: Frame, tool: str) -> None:
 @click.argument("tool")
 @verb
 def diff(frame: Frame, tool: str) -> None:
-    """What changed between the pinned version of TOOL and what the server lists now. Exits 1 if anything did."""
+    """What changed between TOOL as pinned and as its server lists it now. Exits 1 if anything did."""
     value = frame.ask("tools.diff", tool=tool)
     if frame.screen.as_json:
         frame.screen.result(value)

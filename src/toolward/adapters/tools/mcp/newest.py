@@ -16,7 +16,7 @@ _NAME: Final = re.compile(r"@?[A-Za-z0-9][A-Za-z0-9@/._\[\],^~<>=!*+-]*")
 
 
 def newest_version(kind: str, wanted: str) -> str:
-    """The newest version of `wanted` (a name, perhaps with a range) in `pypi` or `npm`; '' if it is not known.
+    """The newest version of `wanted` (a name, perhaps with a range) in `pypi` or `npm`; '' if unknown.
 
     Blocks for as long as the registry's client takes, a minute at most.
     """

@@ -1,0 +1,300 @@
+"""`toolward init WARD`: from a client's configuration to a ward whose tools one person has approved."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from toolward.cli.frame import Frame, verb
+from toolward.cli.link import HouseLink, connect_daemon, opened
+from toolward.cli.place import CONFIG_FILE, Place, find_person, keep_person
+from toolward.cli.progress import Progress, progress
+from toolward.cli.screen import Screen
+from toolward.errors import ToolwardError, WardError
+
+if TYPE_CHECKING:
+    from toolward.config.clients.importing import ImportPlan
+
+SERVERS_AT_ONCE: Final = 4
+"""Installing is the network's and the disk's work; more at once only makes each slower."""
+
+
+@click.command("init")
+@click.argument("ward", default=".")
+@click.option(
+    "--from",
+    "sources",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An MCP client's configuration (Claude Desktop, .mcp.json, Cursor, VS Code); may be repeated.",
+)
+@click.option("--yes", is_flag=True, help="Approve what is shown, without asking.")
+@click.option("--profile", type=click.Choice(["observe", "guarded", "strict"]), default="guarded")
+@click.option("--secrets", "provider", type=click.Choice(["file", "keyring"]), default="file")
+@verb
+def command(
+    frame: Frame, ward: str, sources: tuple[Path, ...], yes: bool, profile: str, provider: str
+) -> None:
+    """Make WARD, import servers, install and ask them, show what they offer, approve it with one answer.
+
+    Run again it goes on where it was: what exists is kept, new tools are shown. A server that does not
+    start is named and left out; the rest goes on.
+    """
+    place = Place(Path(frame.ward or ward).expanduser().absolute())
+    if connect_daemon(place.state, "") is not None:
+        raise WardError(
+            "a daemon serves this ward",
+            file=str(place.path),
+            remedy="stop it, then run `toolward init` again",
+        )
+    missing = _make_ward(frame.screen, place, sources, profile=profile, provider=provider)
+    with progress(frame.screen) as bar, opened(place, "", on_progress=bar.say) as link:
+        person = _sign_in(frame, place, link)
+        outcome = _discover(link, bar)
+        bar.close()
+        rows = link.invoke("tools.list")
+        waiting = [row for row in rows if row["state"] == "proposed"]
+        approved = _confirm(frame.screen, link, rows, waiting, yes=yes)
+    _tell(frame.screen, place, person, outcome=outcome, rows=rows, approved=approved, missing=missing)
+
+
+# --- the ward ----------------------------------------------------------------------------------------
+
+
+def _make_ward(
+    screen: Screen, place: Place, sources: Sequence[Path], *, profile: str, provider: str
+) -> list[str]:
+    """Write the ward unless there is one; returns the names of secrets that nobody gave."""
+    from toolward.config.shape import Profile, SecretProvider  # noqa: PLC0415
+    from toolward.config.ward import load_ward  # noqa: PLC0415
+    from toolward.config.writing import WardPlan, refresh_schemas, write_ward  # noqa: PLC0415
+
+    if (place.path / CONFIG_FILE).exists():
+        load_ward(place.path)
+        refresh_schemas(place.path)
+        if sources:
+            screen.warn(
+                f"{place.path} is a ward already: nothing was imported into it;"
+                " add servers in toolward.yaml, or import into a new ward"
+            )
+        return []
+    plans = [_import(screen, source) for source in sources]
+    write_ward(
+        place.path,
+        WardPlan(
+            name=ward_name(place.path),
+            profile=Profile(profile),
+            servers=_merged(screen, plans),
+            secrets=SecretProvider(provider),
+        ),
+    )
+    found = {name: value for plan in plans for name, value in plan.found_secrets.items()}
+    _store_secrets(screen, place, found)
+    return sorted({name for plan in plans for name in plan.missing_secrets} - set(found))
+
+
+def _import(screen: Screen, source: Path) -> ImportPlan:
+    from toolward.adapters.tools.mcp.newest import newest_version  # noqa: PLC0415
+    from toolward.catalogue import load_catalogue  # noqa: PLC0415
+    from toolward.config.clients.importing import (  # noqa: PLC0415
+        ImportContext,
+        plan_import,
+        workspace_of,
+    )
+
+    def resolve(kind: str, wanted: str) -> str:
+        screen.note(f"asking for the newest {kind}:{wanted}", style="dim")
+        return newest_version(kind, wanted)
+
+    source = source.absolute()
+    context = ImportContext(
+        environ=os.environ,
+        home=str(Path.home()),
+        workspace=workspace_of(source),
+        resolve_version=resolve,
+        known=load_catalogue().packages(),
+        is_directory=lambda path: Path(path).is_dir(),
+    )
+    plan = plan_import(source.read_text(encoding="utf-8-sig"), file=str(source), context=context)
+    for note in plan.notes:
+        screen.note(note)
+    return plan
+
+
+def _merged(screen: Screen, plans: Sequence[ImportPlan]) -> dict[str, Any]:
+    """All servers; of two with one name the first file's is kept."""
+    servers: dict[str, Any] = {}
+    for plan in plans:
+        for name, server in plan.servers.items():
+            if name in servers and servers[name] != server:
+                screen.warn(f"`{name}` is in two files and differs: the first file's is kept")
+            servers.setdefault(name, server)
+    return servers
+
+
+def _store_secrets(screen: Screen, place: Place, found: Mapping[str, str]) -> None:
+    from toolward.adapters.secrets import EnvironmentSecrets  # noqa: PLC0415
+    from toolward.bootstrap.assembly import make_secrets  # noqa: PLC0415
+    from toolward.config.ward import load_ward  # noqa: PLC0415
+
+    if not found:
+        return
+    ward = load_ward(place.path)
+    provider = make_secrets(ward.config, ward.path)
+    if not isinstance(provider, EnvironmentSecrets):
+        provider.store(found)
+        kind = ward.config.secrets.provider.value
+        screen.note(f"moved to the secret provider ({kind}): {', '.join(sorted(found))}")
+
+
+def ward_name(path: Path) -> str:
+    """A name that toolward.yaml takes, made of the directory's."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", path.name).strip("-._")[:64] or "ward"
+
+
+# --- the servers and their tools ---------------------------------------------------------------------
+
+
+def _sign_in(frame: Frame, place: Place, link: HouseLink) -> str:
+    """Sign in as the person at the terminal, the ward's first if it has none; returns the file."""
+    from toolward.bootstrap.people import first_person  # noqa: PLC0415
+
+    token = link.run(first_person(link.house))
+    kept = ""
+    if token:
+        kept = str(keep_person(place, token))
+    link.sign_in(token or find_person(place, frame.person))
+    return kept
+
+
+def _discover(link: HouseLink, bar: Progress) -> list[dict[str, Any]]:
+    """Start every server and compare its tools; write the manifests that are missing; compare once more."""
+    from toolward.config.writing import write_manifests  # noqa: PLC0415
+
+    house = link.house
+    servers = house.ward.config.servers
+    rows: list[dict[str, Any]] = link.run(_refresh_all(link, tuple(servers), bar))
+    manifests: dict[str, dict[str, Any]] = {}
+    for version in house.parts.registry.versions():
+        if version.server in servers:
+            manifests.setdefault(version.server, {})[version.name] = version.manifest
+    if write_manifests(house.ward.path, manifests, servers=servers):
+        link.invoke("reload")
+        good = [row["server"] for row in rows if not row["error"]]
+        link.invoke("refresh", servers=good) if good else None
+    return rows
+
+
+async def _refresh_all(link: HouseLink, servers: Sequence[str], bar: Progress) -> list[dict[str, Any]]:
+    gate = asyncio.Semaphore(SERVERS_AT_ONCE)
+
+    async def one(server: str) -> dict[str, Any]:
+        async with gate:
+            bar.say(f"starting {server}")
+            row: dict[str, Any] = {"server": server, "tools": 0, "error": ""}
+            try:
+                findings = await link.house.parts.drift.refresh(server)
+                row["tools"] = len(findings)
+            except ToolwardError as error:
+                row["error"] = error.diagnostics()
+            bar.step()
+            return row
+
+    bar.total(len(servers))
+    return list(await asyncio.gather(*(one(server) for server in servers)))
+
+
+def _confirm(
+    screen: Screen,
+    link: HouseLink,
+    rows: Sequence[Mapping[str, Any]],
+    waiting: Sequence[Mapping[str, Any]],
+    *,
+    yes: bool,
+) -> int:
+    """Show the one table and take the one answer; exactly the digests that were shown are approved."""
+    if rows and not screen.as_json:
+        show_the_table(screen, rows)
+    if not waiting:
+        return 0
+    if not yes:
+        if screen.as_json or not sys.stdin.isatty():
+            screen.warn("nothing was approved: nobody can be asked here, and --yes was not given")
+            return 0
+        if not click.confirm(
+            f"\nserve these {len(waiting)} tools as they are shown?", default=True, err=True
+        ):
+            screen.note("nothing was approved; look at them with `toolward tools show SERVER/TOOL`")
+            return 0
+    wanted = [{"tool": row["tool"], "digest": row["digest"]} for row in waiting]
+    return len(link.invoke("tools.approve", tools=wanted, note="init"))
+
+
+def show_the_table(screen: Screen, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Server, tool, effect, where that was read, egress."""
+    said = {"catalogue": "catalogue", "hint": "the server's own hint", "manifest": "tools/*.yaml"}
+    screen.table(
+        ("server", "tool", "effect", "read from", "sends data out", "state"),
+        [
+            (
+                row["server"] if index == 0 or rows[index - 1]["server"] != row["server"] else "",
+                row["name"],
+                row.get("effect", "?"),
+                said.get(str(row.get("effect_source")), "nobody said; the worst is assumed"),
+                "yes" if row.get("egress") else "no",
+                row["state"],
+            )
+            for index, row in enumerate(rows)
+        ],
+    )
+
+
+def _tell(
+    screen: Screen,
+    place: Place,
+    person: str,
+    *,
+    outcome: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
+    approved: int,
+    missing: Sequence[str],
+) -> None:
+    if screen.as_json:
+        screen.result(
+            {
+                "ward": str(place.path),
+                "servers": list(outcome),
+                "tools": list(rows),
+                "approved": approved,
+                "person_file": person,
+                "missing_secrets": list(missing),
+            }
+        )
+    for row in outcome:
+        if row["error"]:
+            screen.warn(f"{row['server']} did not start: {row['error']}")
+    for name in missing:
+        screen.warn(f"the secret {name} has no value: toolward secrets set {name} --ward {place.path}")
+    if screen.as_json:
+        return
+    if approved:
+        screen.say(f"\n{approved} tools approved", style="bold green")
+    if person:
+        screen.say(f"your own credential is in {person}; keep it from agents")
+    screen.say("\nnext")
+    for line in _next(place):
+        screen.say(f"  {line}")
+
+
+def _next(place: Place) -> Iterator[str]:
+    yield f"toolward connect claude-code --ward {place.path}    (or claude-desktop, cursor, vscode)"
+    yield f"toolward up {place.path}"
+    yield f"toolward audit tail --follow --ward {place.path}"

@@ -12,6 +12,7 @@ from toolward.config import limits
 from toolward.model.tool import ArgumentKind, ArgumentRole, Channel, Effect
 
 ServerId = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$", description="Server id.")]
+TOOL_NAME_PATTERN = r"^[^/\s]{1,128}$"
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.@+-]{1,128}$")]
 Milliseconds = Annotated[int, Meta(ge=1, le=24 * 60 * 60 * 1000)]
 ReviewDate = Annotated[str, Meta(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", description="ISO date.")]
@@ -230,6 +231,6 @@ class ManifestFile(Section, frozen=True):
     owner: str = ""
     purpose: str = ""
     review_by: ReviewDate = ""
-    tools: dict[Annotated[str, Meta(pattern=r"^[^/\s]{1,128}$")], ToolEntry] = msgspec.field(
+    tools: dict[Annotated[str, Meta(pattern=TOOL_NAME_PATTERN)], ToolEntry] = msgspec.field(
         default_factory=dict
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any, Final
 
 from toolward.config.render import emit, manifest_text, scalar, server_json
 from toolward.config.schema import schemas
-from toolward.config.shape import Profile, SecretProvider, ServerConfig
+from toolward.config.shape import TOOL_NAME_PATTERN, Profile, SecretProvider, ServerConfig
 from toolward.config.ward import CONFIG_FILE, STATE_DIRECTORY
 from toolward.errors import WardError
 from toolward.model.tool import Manifest, Metadata
 
+_TOOL_NAME: Final = re.compile(TOOL_NAME_PATTERN)
 _EXAMPLE_POLICIES: Final = """\
 // Your own rules, in Cedar (https://docs.cedarpolicy.com). They come on top of the profile in toolward.yaml:
 // a forbid always wins, and nothing is allowed that no permit allows. `toolward check` reads them against the
@@ -128,12 +130,15 @@ def write_manifests(
     servers: Mapping[str, ServerConfig],
     metadata: Mapping[str, Metadata] | None = None,
 ) -> tuple[str, ...]:
-    """Write `tools/<server>.yaml` for servers that have none; returns the files written."""
+    """Write `tools/<server>.yaml` for servers that have none; returns the files written.
+
+    A tool whose name a manifest can not hold (a slash, a space) is left out: what is derived for it stands.
+    """
     written: list[str] = []
     for server, tools in manifests.items():
         text = manifest_text(
             server,
-            tools,
+            {name: manifest for name, manifest in tools.items() if _TOOL_NAME.match(name)},
             metadata=(metadata or {}).get(server, Metadata()),
             timeout_ms=servers[server].timeout_ms,
         )

@@ -107,3 +107,10 @@ def test_copies_of_the_schemas_are_brought_up_to_date(tmp_path: Path) -> None:
     refresh_schemas(tmp_path)
     for name, body in schemas().items():
         assert (tmp_path / ".toolward" / "schema" / name).read_bytes() == body
+
+
+def test_a_tool_with_an_odd_name_is_left_to_the_defaults(tmp_path: Path) -> None:
+    write_ward(tmp_path, WardPlan(name="demo", servers=SERVERS))
+    tools = {"a/b": Manifest(), "a b": Manifest(), "no": Manifest(), "#x: {": Manifest(), "ok😀": Manifest()}
+    write_manifests(tmp_path, {"git": tools}, servers=SERVERS)
+    assert set(load_ward(tmp_path).manifests) == {"git/no", "git/ok😀"}

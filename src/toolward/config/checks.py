@@ -11,6 +11,7 @@ from toolward.config.convert import suggest
 from toolward.config.shape import ManifestFile, ServerConfig, WardConfig
 from toolward.config.yamltext import Node
 from toolward.errors import WardError
+from toolward.model.server import IN_PROCESS_SERVER
 
 PACKAGE: Final = re.compile(
     r"pypi:[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,-]+\])?==[A-Za-z0-9][A-Za-z0-9.!+_-]*\Z"
@@ -42,13 +43,13 @@ def check_config(config: WardConfig, root: Node, *, file: str) -> list[WardError
         _check_server(name, server, finder)
     for agent, ceiling in config.agents.items():
         for index, server_id in enumerate(ceiling.servers):
-            if server_id not in config.servers:
+            if server_id not in config.servers and server_id != IN_PROCESS_SERVER:
                 near = suggest(server_id, config.servers)
                 remedy = f"did you mean `{near}`?" if near else "declare it under `servers`"
                 finder.say(("agents", agent, "servers", index), f"no server `{server_id}`", remedy)
         for index, tool in enumerate(ceiling.tools):
             server_id, slash, _ = tool.partition("/")
-            if not slash or server_id not in config.servers:
+            if not slash or (server_id not in config.servers and server_id != IN_PROCESS_SERVER):
                 finder.say(
                     ("agents", agent, "tools", index),
                     f"`{tool}` names no tool of a declared server",
@@ -140,7 +141,8 @@ def check_manifest(
         finder.say(
             ("server",), f"`{manifest.server}` stands in `{file}`", f"name it `tools/{manifest.server}.yaml`"
         )
-    if config is not None and manifest.server not in config.servers:
+    known = config is None or manifest.server in (*config.servers, IN_PROCESS_SERVER)
+    if config is not None and not known:
         near = suggest(manifest.server, config.servers)
         remedy = f"did you mean `{near}`?" if near else "declare it in `toolward.yaml`, or remove this file"
         finder.say(("server",), f"no server `{manifest.server}`", remedy)

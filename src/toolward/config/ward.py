@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 
 from toolward.config.checks import check_config, check_manifest
 from toolward.config.convert import to_struct
+from toolward.config.limits import UPSTREAM_TIMEOUT_MS
 from toolward.config.shape import LabelConfig, ManifestFile, ServerConfig, ToolEntry, WardConfig
 from toolward.config.yamltext import FILE_BYTES_MAX, Node, read_yaml
 from toolward.errors import WardError
@@ -77,7 +78,7 @@ def load_ward(path: Path | str) -> Ward:
         bindings=tuple(binding(name, server, reading.path) for name, server in config.servers.items()),
         manifests={
             f"{file.server}/{tool}": (
-                to_manifest(entry, timeout_ms=config.servers[file.server].timeout_ms),
+                to_manifest(entry, timeout_ms=_timeout_ms(config, file.server)),
                 _metadata(entry, file),
             )
             for file in reading.tools
@@ -238,6 +239,12 @@ def binding(name: str, server: ServerConfig, ward: Path) -> ServerBinding:
         timeout_ms=server.timeout_ms,
         definitions_max_age_s=server.definitions_max_age_s,
     )
+
+
+def _timeout_ms(config: WardConfig, server: str) -> int:
+    """The server's limit for one call; functions of this process have no entry and take the default."""
+    entry = config.servers.get(server)
+    return entry.timeout_ms if entry is not None else UPSTREAM_TIMEOUT_MS
 
 
 def _absolute(text: str, ward: Path) -> str:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from toolward.model.tool import BindingKind
 
 
+IN_PROCESS_SERVER = "python"
+"""The server of the functions that a process registers; it has no entry under `servers`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerBinding:
     """How a server is reached. Values of `env` and `headers` may hold `${secret:NAME}`, never a secret."""

@@ -15,6 +15,7 @@ import orjson
 from toolward.errors import ReasonCode, ToolFailed, WardError
 from toolward.model.call import Action, Era, Failed, Intent, RawOutcome, Returned, Stopped
 from toolward.model.permit import Permit
+from toolward.model.server import IN_PROCESS_SERVER
 from toolward.ports.upstream import Exchange, ServerDescription
 
 METHOD_NOT_FOUND = -32601
@@ -29,7 +30,7 @@ class _Function:
 class PythonFunctions:
     """`ports.upstream.Upstreams` for functions of this process; isolation `none`."""
 
-    def __init__(self, server: str = "python") -> None:
+    def __init__(self, server: str = IN_PROCESS_SERVER) -> None:
         self._server = server
         self._functions: dict[str, _Function] = {}
 

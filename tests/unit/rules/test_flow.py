@@ -1,0 +1,193 @@
+"""Where a value came from, and the facts that follow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.builders import a_session
+
+from toolward.model.call import Action, Call, Facts, ResolvedCall
+from toolward.model.label import CLEAN, UNKNOWN, Confidentiality, Integrity, Label
+from toolward.model.server import ServerBinding
+from toolward.model.tool import (
+    Argument,
+    ArgumentKind,
+    ArgumentRole,
+    BindingKind,
+    Effect,
+    Manifest,
+    Path,
+    ToolState,
+)
+from toolward.rules.canonical import canonical
+from toolward.rules.flow import (
+    SessionMemory,
+    destination_known,
+    label_call,
+    leaves_of,
+    path_inside,
+    remember_result,
+    stands_in,
+)
+from toolward.rules.version import make_version
+
+BINDING = ServerBinding(
+    server="srv",
+    kind=BindingKind.STDIO,
+    roots=("/data",),
+    destinations=("example.org", "*.corp.example", "olga@own.example"),
+)
+MANIFEST = Manifest(
+    effect=Effect.REVERSIBLE,
+    arguments={
+        "path": Argument(kind=ArgumentKind.PATH),
+        "to": Argument(kind=ArgumentKind.ADDRESS),
+        "text": Argument(role=ArgumentRole.CONTENT),
+    },
+)
+
+
+def facts(
+    arguments: dict[str, object],
+    *,
+    prompt: str = "",
+    taint: Label = CLEAN,
+    memory: SessionMemory | None = None,
+) -> Facts:
+    session = replace(a_session(), prompt=prompt, taint=taint)
+    version = make_version("srv", {"name": "do"}, binding="b", manifest=MANIFEST)
+    call = Call(
+        call_id="c",
+        action=Action.CALL_TOOL,
+        session=session,
+        target="do",
+        server="srv",
+        arguments_json=canonical(arguments),
+        arguments=arguments,
+        args_digest="d",
+    )
+    resolved = ResolvedCall(
+        call=call,
+        server="srv",
+        name="do",
+        version=version,
+        state=ToolState.APPROVED,
+        path=Path.SECURE,
+    )
+    return label_call(resolved, session, memory or SessionMemory(), BINDING)[2]
+
+
+@pytest.mark.parametrize(
+    ("path", "inside"),
+    [
+        ("/data", True),
+        ("/data/a/b", True),
+        ("/data/../etc/passwd", False),
+        ("/data/a/../../etc", False),
+        ("/data/%2e%2e/etc", False),
+        ("//data/a", True),
+        ("/database", False),
+        ("data/a", False),
+        ("file:///data/a", True),
+        ("/data/a\x00/../../etc", False),
+        ("", False),
+    ],
+)
+def test_a_path_is_inside_a_root_only_once_its_tricks_are_gone(path: str, *, inside: bool) -> None:
+    assert path_inside(path, ("/data",)) is inside
+
+
+@pytest.mark.parametrize(
+    ("target", "known"),
+    [
+        ("https://example.org/x?y", True),
+        ("https://EXAMPLE.org", True),
+        ("https://example.org.evil.net/", False),
+        ("https://evil.net/?u=example.org", False),
+        ("https://example.org@evil.net/", False),
+        ("https://a.corp.example/", True),
+        ("https://corp.example.evil.net/", False),
+        ("bob@example.org", True),
+        ("bob@evil.net", False),
+        ("Olga@own.example", True),
+        ("mallory@own.example", False),
+        ("", False),
+    ],
+)
+def test_a_destination_is_known_only_by_its_host_or_its_whole_address(target: str, *, known: bool) -> None:
+    assert destination_known(target, BINDING.destinations) is known
+
+
+def test_what_the_user_said_is_proven_as_a_whole_word_only() -> None:
+    assert facts({"to": "bob"}, prompt="write to Bob please").proven
+    assert not facts({"to": "bob"}, prompt="write to bobby please").proven
+    assert stands_in("dan@x.y", "mail dan@x.y, now")
+
+
+def test_without_a_prompt_values_are_assumed_until_something_untrusted_was_read() -> None:
+    clean = facts({"to": "x@evil.net"})
+    assert (clean.proven, clean.assumed) == (False, True)
+    tainted = facts({"to": "x@evil.net"}, taint=UNKNOWN)
+    assert (tainted.proven, tainted.assumed, tainted.tainted) == (False, False, True)
+
+
+def test_the_operators_own_values_stay_proven_in_a_tainted_session() -> None:
+    assert facts({"path": "/data/a"}, taint=UNKNOWN).proven
+    assert facts({"path": "/data/a"}, taint=UNKNOWN).inside_roots
+
+
+def test_content_needs_no_proof() -> None:
+    assert facts({"text": "anything at all"}, taint=UNKNOWN).proven
+
+
+def test_an_argument_nobody_described_is_authority() -> None:
+    assert not facts({"mystery": "xyz"}, taint=UNKNOWN).proven
+
+
+def test_a_value_read_from_a_confidential_result_is_known_again() -> None:
+    memory = SessionMemory()
+    secret = Manifest(result=Label(Integrity.TRUSTED, Confidentiality.CONFIDENTIAL))
+    result = {"content": [{"type": "text", "text": "the code is ZX-81-7734, keep it"}]}
+    label = remember_result(memory, result, call_id="c1", manifest=secret)
+    assert label.confidentiality is Confidentiality.CONFIDENTIAL
+    assert facts({"text": "zx-81-7734"}, memory=memory).confidential_argument
+    assert not facts({"text": "something else"}, memory=memory).confidential_argument
+
+
+def test_a_field_label_holds_for_its_field_and_the_rest_keeps_the_default() -> None:
+    memory = SessionMemory()
+    manifest = Manifest(
+        result_fields={"/structuredContent/sender": Label(Integrity.TRUSTED, Confidentiality.INTERNAL)}
+    )
+    result = {"structuredContent": {"sender": "bob@own.example", "body": "wire money"}}
+    remember_result(memory, result, call_id="c1", manifest=manifest)
+    assert memory.seen["bob@own.example"].label.integrity is Integrity.TRUSTED
+    assert memory.seen["wire money"].label.integrity is Integrity.UNTRUSTED
+
+
+labels = st.builds(Label, st.sampled_from(Integrity), st.sampled_from(Confidentiality))
+
+
+@given(labels, labels, labels)
+def test_labels_form_a_lattice(a: Label, b: Label, c: Label) -> None:
+    assert a.join(b) == b.join(a)
+    assert a.join(a) == a
+    assert a.join(b.join(c)) == a.join(b).join(c)
+    assert a.join(CLEAN) == a
+    assert Label.from_json(a.as_json()) == a
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_every_leaf_has_a_pointer_of_its_own(value: object) -> None:
+    pointers = [pointer for pointer, _ in leaves_of(value)]
+    assert len(pointers) == len(set(pointers))

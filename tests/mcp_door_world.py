@@ -11,7 +11,7 @@ import orjson
 
 from toolward.doors.mcp.door import McpDoor
 from toolward.doors.mcp.settings import McpDoorSettings
-from toolward.errors import Reason, ReasonCode, Rejected, UnknownTool
+from toolward.errors import AuditUnavailable, Reason, ReasonCode, Rejected, UnknownTool
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.notices import Notices
 from toolward.model.call import Action, Era, Reply, WireError
@@ -94,6 +94,8 @@ class FakeGateway:
         self.sessions: dict[str, Session] = {}
         self.closed: list[str] = []
         self.failures: list[tuple[Reason, str]] = []
+        self.unreadable: list[tuple[Principal, str, str, str]] = []
+        self.audit_is_down = False
         self.version: ToolVersion | None = None
         self.capabilities: dict[str, Any] = {"tools": {"listChanged": True}, "tasks": {}}
         self._next = itertools.count(1)
@@ -163,6 +165,13 @@ class FakeGateway:
     def tool_version(self, server: str, name: str) -> ToolVersion | None:
         del server, name
         return self.version
+
+    async def record_unreadable(
+        self, principal: Principal, reason: Reason, *, server: str, door: str
+    ) -> None:
+        if self.audit_is_down:
+            raise AuditUnavailable("the disk is full")
+        self.unreadable.append((principal, reason.code.value, server, door))
 
     async def record_sign_in_failure(self, reason: Reason, door: str) -> None:
         self.failures.append((reason, door))

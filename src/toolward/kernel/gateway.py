@@ -166,6 +166,15 @@ class Gateway:
         except AuditUnavailable:
             return
 
+    async def record_unreadable(
+        self, principal: Principal, reason: Reason, *, server: str, door: str
+    ) -> None:
+        """A request that a door refused before it became a call is a refusal like any other.
+
+        Raises `AuditUnavailable`.
+        """
+        await self._refuse.unreadable(principal, reason, where=(server, door), revision=self._revision())
+
     def health(self) -> Reason | None:
         """None when calls can be served, else why not."""
         text = self._parts.store.healthy()

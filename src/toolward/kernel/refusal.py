@@ -20,6 +20,7 @@ from toolward.kernel.audit import Auditor
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import Call, Reply, WireError
 from toolward.model.event import EventKind
+from toolward.model.principal import Principal
 from toolward.ports.store import Store
 
 INVALID_PARAMS = -32602
@@ -56,6 +57,22 @@ class Refuse:
         """A failed sign-in."""
         event = self.auditor.event(EventKind.SIGN_IN_FAILED, body={"reason": reason.code.value, "door": door})
         await self.store.commit([event])
+
+    async def unreadable(
+        self, principal: Principal, reason: Reason, *, where: tuple[str, str], revision: ActiveRevision
+    ) -> None:
+        """A request of a known caller that never became a call; `where` is server and door."""
+        body = {
+            "principal": principal.as_json(),
+            "action": "",
+            "target": "",
+            "server": where[0],
+            "decision": "deny",
+            "reason": {"code": reason.code.value, "details": dict(reason.details)},
+            "revision": revision.digest,
+            "door": where[1],
+        }
+        await self.store.commit([self.auditor.event(EventKind.CALL_DENIED, body=body)])
 
     async def _record(
         self, attempt: Attempt, call: Call | None, reason: Reason, revision: ActiveRevision

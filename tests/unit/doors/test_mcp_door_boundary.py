@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from mcp_door_world import BOB, Client, World, call_body, message, notification
+from mcp_door_world import ALICE, BOB, Client, World, call_body, message, notification
 
 TRICKS = {
     "name beside Name": (
@@ -54,6 +54,14 @@ async def test_a_parser_trick_never_reaches_the_corridor(trick: str, modern: boo
     assert (response.status, response.error["code"]) == (400, rpc_code)
     assert response.error["data"]["code"] == reason
     assert world.gateway.attempts == []
+    assert world.gateway.unreadable == [(ALICE, reason, "", "http")]
+
+
+async def test_a_refusal_that_can_not_be_recorded_says_only_that() -> None:
+    world = World()
+    world.gateway.audit_is_down = True
+    response = await world.client().send(b"nonsense")
+    assert (response.status, response.error["data"]["code"]) == (503, "audit_unavailable")
 
 
 async def test_control_the_same_call_without_a_trick_does_reach_it() -> None:
@@ -159,6 +167,7 @@ async def test_a_foreign_origin_is_refused(origin: str) -> None:
     response = await client.send(call_body("echo"), headers={"origin": origin})
     assert response.status == 403
     assert response.error["data"]["code"] == "foreign_origin"
+    assert [(r.code.value, door) for r, door in world.gateway.failures] == [("foreign_origin", "http")]
 
 
 @pytest.mark.parametrize(

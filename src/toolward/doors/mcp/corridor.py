@@ -73,6 +73,12 @@ class Corridor(Protocol):
         """The served version of a tool as it is named at that endpoint, or None."""
         ...
 
+    async def record_unreadable(
+        self, principal: Principal, reason: Reason, *, server: str, door: str
+    ) -> None:
+        """Record that a known caller's request never became a call. Raises `AuditUnavailable`."""
+        ...
+
     async def record_sign_in_failure(self, reason: Reason, door: str) -> None:
         """Record that somebody could not prove who it is."""
         ...

@@ -34,7 +34,7 @@ from toolward.doors.mcp.wire import (
     Send,
     refusal_from,
 )
-from toolward.errors import CallerError, GatewayError, PolicyError, Reason, ToolwardError
+from toolward.errors import CallerError, PolicyError, Reason, ToolwardError
 from toolward.errors import ReasonCode as Code
 from toolward.kernel.tasks import Background
 from toolward.model.principal import Principal
@@ -110,13 +110,17 @@ class McpDoor:
             raise
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, server: str) -> None:
-        headers = fold_headers(scope["headers"])
         extensions = scope.get("extensions")
         peer = extensions.get("toolward") if extensions else None
         os_uid: int | None = peer["os_uid"] if peer else None
-        if os_uid is None:
-            self._guard.check(headers)  # no web page reaches a Unix socket
-        principal = await self._sign_in(headers, os_uid)
+        try:
+            headers = fold_headers(scope["headers"])
+            if os_uid is None:
+                self._guard.check(headers)  # no web page reaches a Unix socket
+            principal = self._sign_in(headers, os_uid)
+        except Refusal as refusal:
+            await self._gateway.record_sign_in_failure(refusal.reason, "http" if os_uid is None else "unix")
+            raise
         client = scope.get("client")
         visit = Visit(
             headers,
@@ -127,12 +131,19 @@ class McpDoor:
             client[0] if os_uid is None and client else "unix",
             headers.get(b"x-toolward-stdio", b"").decode("latin-1") if os_uid is not None else "",
         )
-        method = scope["method"]
+        try:
+            await self._serve(visit, scope["method"])
+        except Refusal as refusal:
+            await self._gateway.record_unreadable(principal, refusal.reason, server=server, door=visit.door)
+            raise
+
+    async def _serve(self, visit: Visit, method: str) -> None:
+        headers = visit.headers
         if method == "POST":
             await self._post(visit)
         elif headers.get(b"mcp-protocol-version") in _STATELESS or method not in {"GET", "DELETE"}:
             modern = headers.get(b"mcp-protocol-version") in _STATELESS
-            await send_status(send, 405, _ALLOW[modern])
+            await send_status(visit.send, 405, _ALLOW[modern])
         elif method == "GET":
             await self._handshake.get(visit)
         elif visit.connection and b"mcp-session-id" not in headers:
@@ -158,19 +169,13 @@ class McpDoor:
                 refusal.request_id = _id_of(message)
             raise
 
-    async def _sign_in(self, headers: Headers, os_uid: int | None) -> Principal:
+    def _sign_in(self, headers: Headers, os_uid: int | None) -> Principal:
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         bearer = token.strip() if scheme.lower() == "bearer" else ""
         try:
             # a bearer token that was shown decides alone: a bad one is no sign-in by socket
             return self._identity.authenticate(Credentials(bearer=bearer, os_uid=None if bearer else os_uid))
         except CallerError as error:
-            try:
-                await self._gateway.record_sign_in_failure(
-                    error.reason, "unix" if os_uid is not None else "http"
-                )
-            except GatewayError as failure:
-                raise refusal_from(failure, status=503, rpc_code=UNAVAILABLE_ERROR) from failure
             raise refusal_from(error, status=401, rpc_code=DENIED_ERROR) from error
 
     @staticmethod

@@ -18,6 +18,7 @@ from toolward.config.limits import DEFINITION_AGE_MAX_S, DEFINITION_AGE_WRITES_M
 from toolward.errors import ToolFailed, ToolwardError
 from toolward.kernel.registry import Finding, ManifestOf, Registry
 from toolward.kernel.revision import ActiveRevision
+from toolward.model.server import ServerBinding
 from toolward.model.tool import Effect
 from toolward.ports.clock import Clock
 from toolward.ports.upstream import ServerDescription, Upstreams
@@ -78,7 +79,7 @@ class DriftWatch:
             started = self._clock.monotonic_ns()
             description = await self._upstreams.describe(server)
             findings = await self._registry.observe(
-                description, binding=binding.identity(), manifest_of=self._manifest_of
+                description, binding=_identity(binding, description), manifest_of=self._manifest_of
             )
             watched.description = description
             watched.compared_ns = started
@@ -124,3 +125,8 @@ class DriftWatch:
 
     def _watched(self, server: str) -> _Watched:
         return self._servers.setdefault(server, _Watched())
+
+
+def _identity(binding: ServerBinding, description: ServerDescription) -> str:
+    """What a version pins of its server: how it is reached, and the lock of what was really installed."""
+    return f"{binding.identity()} {description.lock}".strip()

@@ -148,7 +148,7 @@ class Packages:
                     lines = [line for line in chunk.decode("utf-8", "replace").splitlines() if line.strip()]
                     tail = [*tail, *lines][-_TAIL_LINES:]
                     for line in lines:
-                        self._say(line)
+                        self._say(f"  {line}")  # indented: a detail of the line before, for who wants it
                 code = await child.wait()
         except TimeoutError as late:
             raise ToolFailed(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import click
 import orjson
 
 from toolward.errors import Reason, ToolwardError
@@ -101,7 +100,7 @@ def _console(*, stderr: bool) -> Console:
     from rich.console import Console  # noqa: PLC0415 -- `--json` and `--help` do without
 
     # soft_wrap: a path or an id that was broken over two lines can not be copied
-    stream = click.get_text_stream("stderr" if stderr else "stdout")
+    stream = sys.stderr if stderr else sys.stdout
     return Console(file=stream, soft_wrap=True, width=None if stream.isatty() else _FILE_WIDTH)
 
 

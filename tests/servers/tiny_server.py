@@ -42,6 +42,7 @@ def call(name: str, arguments: dict) -> dict:
     if name == "break":
         return {"content": [{"type": "text", "text": "it broke"}], "isError": True}
     if name == "wait":
+        Path("waiting").touch()
         time.sleep(arguments.get("seconds", 0))
     return {"content": [{"type": "text", "text": f"{name} {arguments.get('what', '')}".strip()}]}
 

@@ -33,7 +33,9 @@ from toolward.config.daemon_file import (
 )
 from toolward.config.ward import STATE_DIRECTORY
 from toolward.errors import GatewayError, ReasonCode, ToolwardError
+from toolward.governance.verify import verify_store
 from toolward.kernel.tasks import Background
+from toolward.model.incident import IncidentKind
 
 GRACE_S: Final = 10
 """How long a stop waits for calls in flight; what is left then is settled as unknown at the next start."""
@@ -98,6 +100,7 @@ async def _serve(house: House, listening: _Listening, stop: asyncio.Event, watch
     serving = watching.start(server.serve(sockets=[listening.tcp, listening.unix]))
     try:
         _ = watching.start(_compare(house, watch))
+        _ = watching.start(_read_the_log(house, watch))
         write_note(house.ward.state, listening.note)
         watch.ready(Ready(house=house, url=listening.note.url, socket=listening.note.socket))
         stopping = watching.start(stop.wait())
@@ -113,6 +116,19 @@ async def _serve(house: House, listening: _Listening, stop: asyncio.Event, watch
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(GRACE_S):
             await house.background.drain()
+
+
+async def _read_the_log(house: House, watch: Watch) -> None:
+    """Verify the whole log once, beside the work: at the start only its newest part was read."""
+    store = house.store
+    verdict = await asyncio.to_thread(verify_store, store, store.verifier_key())
+    if verdict.ok:
+        return
+    watch.trouble("the audit log", verdict.sentence())
+    opened, put = house.parts.incidents.open(
+        IncidentKind.INTEGRITY_FAILURE, "log", verdict.sentence(), contained=False
+    )
+    await store.commit([opened], [put])
 
 
 async def _compare(house: House, watch: Watch) -> None:

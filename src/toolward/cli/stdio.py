@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -54,7 +53,7 @@ def ensure_daemon(place: Place) -> DaemonLink:
         found = connect_daemon(place.state, "")
         if found is not None:
             return found
-        if child is not None and child.poll() is not None:
+        if child is not None and _has_ended(child):
             if not is_taken(place.state):
                 break
             child = None  # somebody else's daemon was faster: wait for that one
@@ -66,23 +65,22 @@ def ensure_daemon(place: Place) -> DaemonLink:
     )
 
 
-def _start(place: Place) -> subprocess.Popen[bytes]:
-    """A daemon of its own session, so that it outlives the client that happened to need it first."""
+def _start(place: Place) -> int:
+    """A daemon of its own session, so that it outlives the client that happened to need it first; its pid."""
     place.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    log = os.open(
-        place.state / LOG_FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-    )
-    try:
-        return subprocess.Popen(  # noqa: S603 -- our own program
-            [sys.executable, "-m", "toolward", "up", str(place.path)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd="/",
-        )
-    finally:
-        os.close(log)
+    log = str(place.state / LOG_FILE)
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    program = [sys.executable, "-m", "toolward", "up", str(place.path)]
+    return os.posix_spawn(sys.executable, program, os.environ, file_actions=actions, setsid=True)
+
+
+def _has_ended(pid: int) -> bool:
+    ended, _ = os.waitpid(pid, os.WNOHANG)
+    return ended == pid
 
 
 def _last_words(log: Path) -> str:

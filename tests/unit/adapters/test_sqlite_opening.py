@@ -9,10 +9,11 @@ from pathlib import Path
 import apsw
 import pytest
 
+from toolward.adapters.stores import sqlite_opening
 from toolward.adapters.stores.sqlite import SqliteStore
 from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
-from toolward.errors import StoreUnavailable, ToolwardError, WardError
+from toolward.errors import ReasonCode, StoreUnavailable, ToolwardError, WardError
 from toolward.governance.verify import verify_store
 from toolward.model.event import Event, EventKind
 from toolward.rules.merkle import leaf_hash
@@ -187,10 +188,21 @@ async def test_a_tampered_database_is_not_opened(state: Path, name: str) -> None
         opened(state)
 
 
-async def test_a_record_changed_without_its_leaf_is_named_by_verify(state: Path) -> None:
+async def test_a_recent_record_changed_without_its_leaf_is_named_at_the_start(state: Path) -> None:
     await fill(state, 600)
     tamper(state, f"UPDATE record SET body=x'{FORGED.hex()}' WHERE idx=77")
-    store = opened(state)  # leaf hashes still fit; the bytes of all records are the business of verify
+    with pytest.raises(WardError, match="record 77 is bad") as refused:
+        opened(state)
+    assert refused.value.reason.code is ReasonCode.INTEGRITY_BROKEN
+
+
+async def test_an_old_record_changed_without_its_leaf_is_named_by_verify(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_opening, "BODIES_CHECKED", 100)
+    await fill(state, 600)
+    tamper(state, f"UPDATE record SET body=x'{FORGED.hex()}' WHERE idx=77")
+    store = opened(state)
     assert verify_store(store, store.verifier_key()).first_bad == 77
     await store.close()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import orjson
 import pytest
-from cli_world import SECRET, Terminal, client_file, made, terminal
 
+from cli_world import SECRET, Terminal, client_file, made, terminal
 from toolward.cli import VERBS
 from toolward.cli.exits import Exit
 

@@ -1,0 +1,327 @@
+"""The daemon as a real process: HTTP, stdio, stop, restart, tampering, and starts that are refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+
+from cli_world import Terminal, made, terminal
+from toolward.cli.exits import Exit
+from toolward.cli.link import connect_daemon
+
+__all__ = ["made", "terminal"]
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).parents[2]
+START_GOAL_S = 1.5
+"""The design's budget is for an idle machine; the test allows for a busy one."""
+
+
+class Daemon:
+    def __init__(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "toolward", "up", str(terminal.ward), "--port", "0", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(terminal),
+        )
+
+    def ready(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.process.communicate()[1].decode()
+        value: dict[str, Any] = orjson.loads(line)
+        return value
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        self.process.send_signal(number)
+        _, err = self.process.communicate(timeout=30)
+        return self.process.returncode, err.decode()
+
+
+def environment(terminal: Terminal) -> dict[str, str]:
+    return {
+        **os.environ,
+        **terminal.environment(),
+        "PYTHONPATH": str(ROOT / "src"),
+        "PYTHONWARNINGS": "error",
+    }
+
+
+@pytest.fixture
+def daemon(terminal: Terminal) -> Iterator[Daemon]:
+    running = Daemon(terminal)
+    yield running
+    if running.process.poll() is None:
+        running.process.kill()
+    running.process.communicate()
+
+
+@asynccontextmanager
+async def over_http(url: str, key: str) -> AsyncIterator[Client]:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with (
+        httpx2.AsyncClient(headers=headers) as http,
+        Client(streamable_http_client(url, http_client=http)) as client,
+    ):
+        yield client
+
+
+async def test_an_agent_calls_over_http_and_the_record_outlives_a_restart(daemon: Daemon) -> None:
+    terminal = daemon.terminal
+    ready = daemon.ready()
+    key = terminal.ok("keys", "create", "bot", "--json").json["token"]
+    async with over_http(ready["url"], key) as client:
+        listed = await client.list_tools()
+        assert "tiny__look" in {each.name for each in listed.tools}
+        result = await client.call_tool("tiny__look", {"what": "there"})
+        assert result.content[0].text == "look there"
+        denied = await client.call_tool("tiny__wipe", {"what": "there"})
+        assert denied.is_error
+    records = terminal.ok("status", "--json").json
+    assert records["daemon"] is True
+    code, err = daemon.stop()
+    assert (code, "stopped" in err) == (0, True), err
+    assert not (terminal.ward / ".toolward" / "control.sock").exists()
+    assert not (terminal.ward / ".toolward" / "daemon.json").exists()
+    again = Daemon(terminal)
+    again.ready()
+    assert terminal.ok("audit", "verify", "--json").json["size"] >= records["records"]
+    kinds = [row["record"]["kind"] for row in terminal.ok("audit", "query", "--limit", "200", "--json").json]
+    assert {"gateway.started", "gateway.stopped", "call.merged", "call.denied"} <= set(kinds)
+    assert again.stop(signal.SIGINT)[0] == 0
+
+
+async def test_http_without_a_key_is_refused_and_recorded(daemon: Daemon) -> None:
+    ready = daemon.ready()
+    async with httpx2.AsyncClient() as http:
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        answer = await http.post(
+            ready["url"], json=body, headers={"Accept": "application/json, text/event-stream"}
+        )
+        assert answer.status_code == 401
+        desk = await http.post(ready["url"].replace("/mcp", "/admin/status"), json={})
+        assert desk.status_code == 401
+        health = await http.get(ready["url"].replace("/mcp", "/health"))
+        assert (health.status_code, health.json()) == (200, {"healthy": True})
+    kinds = daemon.terminal.ok("audit", "query", "--kind", "sign_in.failed", "--json").json
+    assert len(kinds) == 2
+
+
+async def test_an_agents_key_does_not_open_the_desk(daemon: Daemon) -> None:
+    ready = daemon.ready()
+    key = daemon.terminal.ok("keys", "create", "bot", "--json").json["token"]
+    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http:
+        answer = await http.post(ready["url"].replace("/mcp", "/admin/tools.list"), json={})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthenticated")
+
+
+def test_the_control_socket_is_for_its_owner_only(daemon: Daemon) -> None:
+    ready = daemon.ready()
+    assert stat.S_IMODE(Path(ready["socket"]).stat().st_mode) == 0o600
+
+
+async def test_stdio_starts_the_daemon_which_stays(terminal: Terminal) -> None:
+    config = terminal.ward / "toolward.yaml"
+    config.write_text(config.read_text() + f"listen: {{port: {free_port()}}}\n")
+    parameters = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "toolward", "stdio", str(terminal.ward)],
+        env=environment(terminal),
+    )
+    try:
+        async with Client(parameters) as client:
+            result = await client.call_tool("tiny__look", {"what": "me"})
+            assert result.content[0].text == "look me"
+        assert terminal.ok("status", "--json").json["daemon"] is True
+        async with Client(
+            parameters.model_copy(update={"args": [*parameters.args, "--server", "tiny"]})
+        ) as one:
+            assert "look" in {each.name for each in (await one.list_tools()).tools}
+    finally:
+        note = json.loads((terminal.ward / ".toolward" / "daemon.json").read_bytes())
+        os.kill(note["pid"], signal.SIGTERM)
+        await asyncio.to_thread(gone, terminal)
+
+
+async def test_a_call_in_flight_is_settled_before_the_daemon_ends(daemon: Daemon) -> None:
+    ready = daemon.ready()
+    terminal = daemon.terminal
+    key = terminal.ok("keys", "create", "bot", "--json").json["token"]
+    async with over_http(ready["url"], key) as client:
+        await client.call_tool("tiny__look", {"what": "warm"})
+        slow = asyncio.ensure_future(client.call_tool("tiny__wait", {"seconds": 1.5}))
+        await asyncio.to_thread(until_there, terminal.home / "work" / "waiting")
+        daemon.process.send_signal(signal.SIGTERM)
+        result = await slow
+        assert result.content[0].text == "wait"
+    assert (await asyncio.to_thread(daemon.process.wait, 30)) == 0
+    settled = await asyncio.to_thread(terminal.ok, "audit", "query", "--tool", "tiny/wait", "--json")
+    assert settled.json[0]["record"]["status"] == "returned"
+
+
+def test_a_tampered_log_refuses_the_start_with_a_code_and_leaves_an_incident(terminal: Terminal) -> None:
+    database = terminal.ward / ".toolward" / "toolward.db"
+    sound = database.read_bytes()
+    at = sound.index(b'"kind":"tool.approved"')
+    database.write_bytes(sound[:at] + b'"kind":"tool.approveD"' + sound[at + 22 :])
+    refused = Daemon(terminal)
+    out, err = refused.process.communicate(timeout=30)
+    assert refused.process.returncode == Exit.VERIFICATION_FAILED, err
+    assert orjson.loads(out)["error"]["code"] == "integrity_broken"
+    assert b"Traceback" not in err
+    database.write_bytes(sound)
+    good = Daemon(terminal)
+    good.ready()
+    [incident] = terminal.ok("incidents", "--json").json
+    assert (incident["kind"], incident["subject"]) == ("integrity_failure", "ward")
+    assert int(incident["restored_ns"]) > int(incident["onset_ns"])
+    [row] = terminal.ok("audit", "query", "--kind", "gateway.refused_start", "--json").json
+    assert row["record"]["reason"] == "integrity_broken"
+    assert not (terminal.ward / ".toolward" / "refused_starts.jsonl").exists()
+    good.stop()
+
+
+def test_a_ward_that_is_wrong_refuses_the_start_and_is_recorded_at_once(terminal: Terminal) -> None:
+    config = terminal.ward / "toolward.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("profile: guarded", "profile: lenient"))
+    refused = Daemon(terminal)
+    _, err = refused.process.communicate(timeout=30)
+    assert refused.process.returncode == Exit.WARD_INVALID
+    assert b"toolward.yaml:" in err
+    config.write_text(text)
+    [incident] = terminal.ok("incidents", "--open", "--json").json
+    assert incident["kind"] == "refused_start"
+    good = Daemon(terminal)
+    good.ready()
+    assert terminal.ok("incidents", "--open", "--json").json == []
+    good.stop()
+
+
+def test_a_second_daemon_is_told_that_there_is_one(daemon: Daemon) -> None:
+    daemon.ready()
+    second = Daemon(daemon.terminal)
+    _, err = second.process.communicate(timeout=30)
+    assert second.process.returncode == Exit.WARD_INVALID
+    assert b"already serves" in err
+    assert daemon.terminal.ok("incidents", "--json").json == []
+
+
+def test_a_killed_daemon_leaves_nothing_that_stops_the_next(daemon: Daemon) -> None:
+    daemon.ready()
+    daemon.process.kill()
+    daemon.process.wait(timeout=10)
+    assert (daemon.terminal.ward / ".toolward" / "control.sock").exists()
+    assert daemon.terminal.ok("status", "--json").json["daemon"] is False
+    again = Daemon(daemon.terminal)
+    again.ready()
+    assert daemon.terminal.ok("audit", "verify", "--json").json["ok"] is True
+    again.stop()
+
+
+def test_a_ward_under_a_long_path_has_its_socket_elsewhere(terminal: Terminal, tmp_path: Path) -> None:
+    deep = tmp_path / ("deep" * 20) / ("deeper" * 10)
+    deep.parent.mkdir()
+    terminal.home.rename(deep)
+    config = deep / "ward" / "toolward.yaml"
+    config.write_text(config.read_text().replace(str(terminal.home), str(deep)))
+    moved = Daemon(Terminal(deep))
+    ready = moved.ready()
+    assert len(ready["socket"].encode()) <= 103
+    assert stat.S_IMODE(Path(ready["socket"]).parent.stat().st_mode) == 0o700
+    assert moved.terminal.ok("status", "--json").json["daemon"] is True
+    moved.stop()
+
+
+def test_tail_follows_what_others_do(daemon: Daemon) -> None:
+    daemon.ready()
+    terminal = daemon.terminal
+    following = subprocess.Popen(
+        [sys.executable, "-m", "toolward", "audit", "tail", "-n", "1", "--follow", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(terminal),
+    )
+    assert following.stdout is not None
+    following.stdout.readline()
+    call = terminal.ok("call", "tiny/look", "-a", "what=x", "--json").json["call_id"]
+    while call != orjson.loads(following.stdout.readline())["record"].get("call_id"):
+        pass
+    following.send_signal(signal.SIGINT)
+    _, err = following.communicate(timeout=10)
+    assert (following.returncode, b"Traceback" in err) == (Exit.INTERRUPTED, False)
+
+
+async def test_from_start_to_the_first_answered_call(terminal: Terminal) -> None:
+    made = await asyncio.to_thread(terminal.ok, "keys", "create", "bot", "--json")
+    key = made.json["token"]
+    started = time.monotonic()
+    daemon = Daemon(terminal)
+    ready = daemon.ready()
+    up = time.monotonic() - started
+    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http:
+        body = {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "tools/call",
+            "params": {
+                "name": "tiny__look",
+                "arguments": {"what": "x"},
+                "_meta": {
+                    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                    "io.modelcontextprotocol/clientCapabilities": {},
+                    "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
+                },
+            },
+        }
+        headers = {
+            "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": "2026-07-28",
+            "Mcp-Method": "tools/call",
+            "Mcp-Name": "tiny__look",
+        }
+        answer = await http.post(ready["url"], json=body, headers=headers)
+        assert "look x" in answer.text, answer.text
+    took = time.monotonic() - started
+    daemon.stop()
+    assert took < 4 * START_GOAL_S, f"listening after {up:.2f} s, answered after {took:.2f} s"
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until_there(file: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not file.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def gone(terminal: Terminal) -> None:
+    deadline = time.monotonic() + 20
+    while connect_daemon(terminal.ward / ".toolward", "") is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

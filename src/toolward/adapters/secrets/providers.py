@@ -7,8 +7,6 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-import keyring
-import keyring.errors
 import orjson
 from typing_extensions import override
 
@@ -115,6 +113,8 @@ class KeyringSecrets(_Remembering):
 
     @override
     def _read(self, name: str) -> str:
+        import keyring.errors  # noqa: PLC0415 -- a fifth of the daemon's start, for those who use it
+
         try:
             return keyring.get_password(SERVICE, name) or ""
         except keyring.errors.KeyringError as error:
@@ -126,6 +126,8 @@ class KeyringSecrets(_Remembering):
 
     def store(self, values: Mapping[str, str]) -> None:
         """Put `values` into the keyring."""
+        import keyring  # noqa: PLC0415 -- see `_read`
+
         for name, value in values.items():
             keyring.set_password(SERVICE, name, value)
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import AsyncIterator
+from typing import Final
 
 from toolward.config.limits import CALL_BYTES_MAX
 from toolward.doors.mcp.bridge import StdioBridge
+
+LINE_BYTES_MAX: Final = 2 * CALL_BYTES_MAX
+"""A longer line can not be a call; the door would refuse it anyway."""
+LINES_AHEAD_MAX: Final = 64
+"""Lines read before they are taken, so that a client that floods waits and memory does not grow."""
 
 
 async def run_stdio_bridge(socket_path: str, endpoint: str = "/mcp", *, connection_id: str) -> None:
@@ -26,21 +33,28 @@ async def run_stdio_bridge(socket_path: str, endpoint: str = "/mcp", *, connecti
 
 
 async def _stdin_lines() -> AsyncIterator[bytes]:
-    """Lines until the end; one that is far beyond the limit of a call ends the connection."""
-    reader = asyncio.StreamReader(limit=2 * CALL_BYTES_MAX)
-    try:
-        await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer
-        )
-    except ValueError:  # a file, which is read in one go and never waits
-        for line in sys.stdin.buffer:
-            yield line
-        return
-    while True:
-        try:
-            line = await reader.readline()
-        except ValueError:
-            return
-        if not line:
-            return
+    """Lines until the end; one that is far beyond the limit of a call ends the connection.
+
+    A thread reads: stdin may be a pipe, a file, a terminal or /dev/null, and an event loop can wait for
+    some of them only. The thread is a daemon, since nothing can interrupt its read at the end.
+    """
+    loop = asyncio.get_running_loop()
+    lines: asyncio.Queue[bytes] = asyncio.Queue()
+    taken = threading.Semaphore(LINES_AHEAD_MAX)
+
+    def read() -> None:
+        while True:
+            taken.acquire()
+            line = sys.stdin.buffer.readline(LINE_BYTES_MAX)
+            whole = line if line.endswith(b"\n") or len(line) < LINE_BYTES_MAX else b""
+            try:
+                loop.call_soon_threadsafe(lines.put_nowait, whole)
+            except RuntimeError:  # the loop is closed: nobody listens any more
+                return
+            if not whole:
+                return
+
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+    while line := await lines.get():
+        taken.release()
         yield line

@@ -62,11 +62,11 @@ class Load:
     p99_ms: float
 
 
-async def one_round(directory: Path, in_flight: int, *, state: bool) -> Load:
-    """`in_flight` callers, each committing one record after the other for `SECONDS`."""
+async def one_round(directory: Path, in_flight: int, *, state: bool, seconds: float) -> Load:
+    """`in_flight` callers, each committing one record after the other for `seconds`."""
     clock, ids = SystemClock(), SystemIds()
     store = SqliteStore.open(directory, origin="bench/audit", clock=clock, ids=ids)
-    end = clock.monotonic_ns() + int(SECONDS * 1e9)
+    end = clock.monotonic_ns() + int(seconds * 1e9)
     waits: list[int] = []
 
     async def caller() -> None:
@@ -148,17 +148,23 @@ def rows_of(load: Load) -> list[Row]:
     ]
 
 
-def main() -> None:
-    """Measure and report; the directory for the files may be given as the argument."""
-    place = sys.argv[1] if len(sys.argv) > 1 else None
+def measure(place: Path | None = None, *, seconds: float = SECONDS) -> list[Row]:
+    """The bare disk and every round, in a new directory below `place`, which says on which disk."""
     rows: list[Row] = []
+    if place is not None:
+        place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place) as directory:
         rows.append(Row("bare disk, 4 KiB fdatasync", round(disk_syncs(Path(directory))), "1/s"))
         for in_flight in IN_FLIGHT:
             for state in (False, True):
                 where = Path(directory, f"{in_flight}-{state}")
-                rows += rows_of(uvloop.run(one_round(where, in_flight, state=state)))
-    write_report("bench_audit", rows)
+                rows += rows_of(uvloop.run(one_round(where, in_flight, state=state, seconds=seconds)))
+    return rows
+
+
+def main() -> None:
+    """Measure and report; the directory for the files may be given as the argument."""
+    write_report("bench_audit", measure(Path(sys.argv[1]) if len(sys.argv) > 1 else None))
 
 
 if __name__ == "__main__":

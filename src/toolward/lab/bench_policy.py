@@ -226,13 +226,17 @@ def pruning_gain(versions: Sequence[ToolVersion], profile: str) -> list[Row]:
     ]
 
 
-def main() -> None:
-    """Measure, print, write `build/reports/bench_policy.json`."""
+def measure_all(sizes: Sequence[int] = SIZES) -> list[Row]:
+    """Every size, and what pruning saves."""
     profile = (resources.files("toolward.catalogue") / "profiles" / "guarded.cedar").read_text("utf-8")
     versions = tools()
-    rows = [row for count in SIZES for row in measure(count, versions, profile)]
-    rows += pruning_gain(versions, profile)
-    write_report("bench_policy", rows)
+    rows = [row for count in sizes for row in measure(count, versions, profile)]
+    return rows + pruning_gain(versions, profile)
+
+
+def main() -> None:
+    """Measure, print, write `build/reports/bench_policy.json`."""
+    write_report("bench_policy", measure_all())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+"""`python -m toolward.lab.bench [--quick]` (make bench): every part, one table each, three reports."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from typing import Final
+
+from rich.console import Console
+
+from toolward.lab import bench_audit, bench_policy
+from toolward.lab.bench import calls, latency, split, start
+from toolward.lab.bench.calls import Effort, Target
+from toolward.lab.bench.gateway import READ, WRITE, daemon, echo_server, prepare
+from toolward.lab.bench.processes import HOME
+from toolward.lab.report import Row, print_rows, write_report
+from toolward.lab.toolchain import SetupFailed
+
+_FULL: Final = Effort(rounds=3, seconds=3.0)
+_QUICK: Final = Effort(rounds=1, seconds=1.0)
+_WIDTH: Final = 32
+
+
+def measure(say: Console, *, quick: bool) -> list[Row]:
+    """Every part that needs the gateway, a table for each. Raises `SetupFailed`."""
+    effort = _QUICK if quick else _FULL
+    rows = _shown("the machine", _machine("before"))
+    audit = bench_audit.measure(HOME, seconds=0.5 if quick else bench_audit.SECONDS)
+    write_report("bench_audit", audit)
+    commit_ms = next(float(row.figure) for row in audit if row.what == "wait p50, 1 in flight, with state")
+    with echo_server() as (pid, address), calls.loading() as load:
+        direct = Target(name=calls.DIRECT, pid=pid, address=address)
+        ward = asyncio.run(prepare(address.url))
+        found, missing = calls.measure(direct, ward, load, effort, say)
+        rows += missing + calls.rows_of(found)
+        calls.show(say, found)
+        _shown("budgets of a governed call", [row for row in rows if row.goal] + missing)
+        with say.status("CPU by stage"):
+            split_rows = split.measure(ward, load, effort)
+        rows += _shown("where the CPU goes", split_rows)
+        with daemon(ward) as (governed, port), say.status("open loop"):
+            for name, tool in ((calls.OURS, WRITE), (calls.OURS_READ, READ)):
+                target = Target(name=name, pid=governed, address=ward.address(port, tool))
+                capacity = found[name, _WIDTH].rps
+                added = latency.measure(direct, target, load, effort, capacity=capacity, commit_ms=commit_ms)
+                rows += _shown("added latency", added)
+        with say.status("starts"):
+            started = start.measure_start(ward, 1 if quick else 5)
+    if not quick:
+        with say.status("a fresh installation"):
+            started += start.measure_install()
+    return rows + _shown("start and size", started) + _shown("the machine", _machine("after"))
+
+
+def _shown(title: str, rows: list[Row]) -> list[Row]:
+    print_rows(title, rows)
+    return rows
+
+
+def _machine(when: str) -> list[Row]:
+    """What else the machine did: CPU per call grows on a busy box, and rates shrink."""
+    return [Row(f"load average {when}, {os.cpu_count()} processors", round(os.getloadavg()[0], 2))]
+
+
+def main() -> None:
+    """Measure, print, write the reports; exit code 1 when a goal is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="short and rough, for development")
+    quick = parser.parse_args().quick
+    say = Console()
+    try:
+        rows = measure(say, quick=quick)
+    except SetupFailed as error:
+        say.print(f"[red]it could not be measured:[/] {error}", highlight=False)
+        sys.exit(2)
+    write_report("bench", rows, printed=False)
+    policy = bench_policy.measure_all(bench_policy.SIZES[:3] if quick else bench_policy.SIZES)
+    write_report("bench_policy", policy)
+    sys.exit(0 if all(row.holds for row in rows) else 1)
+
+
+if __name__ == "__main__":
+    main()

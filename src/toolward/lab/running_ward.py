@@ -47,20 +47,23 @@ class RunningWard:
         return await invoke(self.house.desk, verb, parameters, by)
 
 
-def fresh_ward(path: Path, config: Mapping[str, Any], *, keep: str = "") -> Path:
-    """Write a ward's one file into an empty directory; `keep` names a folder of its state that may stay.
-
-    JSON is YAML, so that nothing has to be quoted by hand.
-    """
+def emptied(path: Path, *, keep: str) -> Path:
+    """Make an empty directory for a ward; `keep` names what may stay of the state of the one before."""
     state = path / ".toolward"
     for item in [*path.glob("*"), *state.glob("*")]:
-        if item.name == keep or item == state:
+        if item in (state, state / keep):
             continue
         if item.is_dir() and not item.is_symlink():
             shutil.rmtree(item)
         else:
             item.unlink()
     path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def fresh_ward(path: Path, config: Mapping[str, Any]) -> Path:
+    """Write a ward's one file into an empty directory; JSON is YAML, so nothing has to be quoted by hand."""
+    emptied(path, keep="servers")
     (path / CONFIG_FILE).write_bytes(orjson.dumps(config, option=orjson.OPT_INDENT_2))
     return path
 

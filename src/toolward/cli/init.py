@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -295,6 +296,7 @@ def _tell(
 
 
 def _next(place: Place) -> Iterator[str]:
-    yield f"toolward connect claude-code --ward {place.path}    (or claude-desktop, cursor, vscode)"
-    yield f"toolward up {place.path}"
-    yield f"toolward audit tail --follow --ward {place.path}"
+    ward = shlex.quote(str(place.path))
+    yield f"toolward connect claude-code --ward {ward}    (or claude-desktop, cursor, vscode)"
+    yield f"toolward up {ward}"
+    yield f"toolward audit tail --follow --ward {ward}"

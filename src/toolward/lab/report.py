@@ -26,8 +26,18 @@ class Row:
     holds: bool = True
 
 
-def write_report(name: str, rows: Sequence[Row], *, directory: Path = REPORTS) -> Path:
+def write_report(name: str, rows: Sequence[Row], *, directory: Path = REPORTS, printed: bool = True) -> Path:
     """Print `rows` and write them as a list of `{what, figure, unit, goal, holds}`; returns the file."""
+    if printed:
+        print_rows(name, rows)
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{name}.json"
+    path.write_bytes(orjson.dumps([asdict(row) for row in rows], option=orjson.OPT_INDENT_2) + b"\n")
+    return path
+
+
+def print_rows(name: str, rows: Sequence[Row]) -> None:
+    """The table for people."""
     table = Table(title=name)
     for heading in ("what", "figure", "unit", "goal", "holds"):
         table.add_column(heading, justify="right" if heading == "figure" else "left")
@@ -35,10 +45,6 @@ def write_report(name: str, rows: Sequence[Row], *, directory: Path = REPORTS) -
         holds = "" if not row.goal else "[green]yes[/]" if row.holds else "[red]no[/]"
         table.add_row(row.what, _shown(row.figure), row.unit, row.goal, holds)
     Console().print(table)
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{name}.json"
-    path.write_bytes(orjson.dumps([asdict(row) for row in rows], option=orjson.OPT_INDENT_2) + b"\n")
-    return path
 
 
 def _shown(figure: float | str) -> str:

@@ -65,6 +65,7 @@ class ReasonCode(StrEnum):
     # the gateway's
     AUDIT_UNAVAILABLE = "audit_unavailable"
     STORE_UNAVAILABLE = "store_unavailable"
+    GATEWAY_UNAVAILABLE = "gateway_unavailable"
     OVERLOADED = "overloaded"
     INTEGRITY_BROKEN = "integrity_broken"
     INTERNAL = "internal"

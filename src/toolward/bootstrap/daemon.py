@@ -227,7 +227,7 @@ def _bind_tcp(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise GatewayError(
             f"`{host}:{port}` can not be listened on: {error.strerror or error}",
-            code=ReasonCode.STORE_UNAVAILABLE,
+            code=ReasonCode.GATEWAY_UNAVAILABLE,
             remedy="name another port with `toolward up --port N`, or under `listen` in toolward.yaml",
         ) from error
     listener.settimeout(0)
@@ -246,7 +246,7 @@ def _bind_unix(path: Path) -> socket.socket:
         listener.close()
         raise GatewayError(
             f"the socket `{path}` can not be made: {error.strerror or error}",
-            code=ReasonCode.STORE_UNAVAILABLE,
+            code=ReasonCode.GATEWAY_UNAVAILABLE,
             remedy="put the ward where sockets can stand, or set XDG_RUNTIME_DIR",
         ) from error
     finally:

@@ -83,7 +83,7 @@ def ends(screen: Screen) -> Iterator[None]:
     except OSError as error:
         where = f" `{error.filename}`" if error.filename else ""
         text = f"the machine refused: {error.strerror or error}{where}"
-        screen.failed(Reason(code=ReasonCode.STORE_UNAVAILABLE, text=text), text)
+        screen.failed(Reason(code=ReasonCode.GATEWAY_UNAVAILABLE, text=text), text)
         _leave(Exit.UNAVAILABLE)
 
 

@@ -91,7 +91,7 @@ class DaemonLink:
         except (OSError, http.client.HTTPException, orjson.JSONDecodeError) as error:
             raise GatewayError(
                 f"the daemon stopped answering: {type(error).__name__}",
-                code=ReasonCode.STORE_UNAVAILABLE,
+                code=ReasonCode.GATEWAY_UNAVAILABLE,
                 remedy="see `.toolward/daemon.log` in the ward, and start it again with `toolward up`",
             ) from error
         finally:

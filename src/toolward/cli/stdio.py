@@ -60,7 +60,7 @@ def ensure_daemon(place: Place) -> DaemonLink:
         time.sleep(_PAUSE_S)
     raise GatewayError(
         f"the daemon of `{place.path}` did not start{_last_words(place.state / LOG_FILE)}",
-        code=ReasonCode.STORE_UNAVAILABLE,
+        code=ReasonCode.GATEWAY_UNAVAILABLE,
         remedy=f"see {place.state / LOG_FILE}, or run `toolward up {place.path}`",
     )
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from toolward.cli.frame import Frame, verb
-from toolward.cli.link import connect_daemon
+from toolward.cli.link import WAIT_S, connect_daemon
+from toolward.cli.place import Place
 from toolward.cli.screen import Screen
+from toolward.config.daemon_file import is_taken
 from toolward.errors import WardError
 
 if TYPE_CHECKING:
     from toolward.bootstrap.daemon import Ready
+
+_PAUSE_S = 0.05
 
 
 @click.command("up")
@@ -32,11 +37,21 @@ def command(frame: Frame, ward: str, host: str, port: int | None) -> None:
     if ward:
         frame.ward = ward
     place = frame.place
-    if connect_daemon(place.state, "") is not None:
-        raise WardError(
-            "a daemon already serves this ward", file=str(place.path), remedy="see `toolward status`"
-        )
+    _wait_for_the_ward(place)
     run_here(place.path, frame.screen, host=host, port=port)
+
+
+def _wait_for_the_ward(place: Place) -> None:
+    """Let another command finish that has the ward open. Raises `WardError` if a daemon serves it."""
+    until = time.monotonic() + WAIT_S
+    while True:
+        if connect_daemon(place.state, "") is not None:
+            raise WardError(
+                "a daemon already serves this ward", file=str(place.path), remedy="see `toolward status`"
+            )
+        if not is_taken(place.state) or time.monotonic() > until:
+            return  # if it is taken still, opening it says so
+        time.sleep(_PAUSE_S)
 
 
 def run_here(path: Path, screen: Screen, *, host: str, port: int | None) -> None:

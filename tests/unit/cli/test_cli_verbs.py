@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
 import pytest
 
 from cli_world import SECRET, Terminal, client_file, made, terminal
-from toolward.cli import VERBS
-from toolward.cli.exits import Exit
+from toolward.adapters.stores import sqlite
+from toolward.cli import VERBS, place
+from toolward.cli.exits import Exit, exit_for
+from toolward.cli.link import opened
+from toolward.cli.place import Place
+from toolward.config import ward
+from toolward.errors import ReasonCode
 
 __all__ = ["made", "terminal"]
 
@@ -319,6 +325,24 @@ def test_connect_points_a_client_at_the_gateway_and_undo_takes_it_back(terminal:
     assert servers["toolward"]["args"][-2:] == ["stdio", str(terminal.ward)]
     terminal.ok("connect", "claude-code", "--file", str(file), "--undo")
     assert file.read_bytes() == before
+
+
+def test_a_verb_waits_for_another_that_has_the_ward_open(terminal: Terminal) -> None:
+    with ThreadPoolExecutor(1) as pool, opened(Place(terminal.ward), ""):
+        waiting = pool.submit(terminal.ok, "status", "--json")
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.3)  # control: it does wait
+    assert waiting.result(timeout=10).json["ward"] == "ward"
+
+
+def test_the_light_names_of_a_wards_files_are_the_real_ones() -> None:
+    assert (place.CONFIG_FILE, place.STATE_DIRECTORY) == (ward.CONFIG_FILE, ward.STATE_DIRECTORY)
+    assert place.PUBLIC_KEY == sqlite.PUBLIC_KEY
+
+
+def test_every_reason_has_an_exit_code_of_its_own_kind() -> None:
+    assert {exit_for(code) for code in ReasonCode} >= set(Exit) - {Exit.OK, Exit.USAGE, Exit.INTERRUPTED}
+    assert exit_for("a code of a later version") is Exit.FINDING
 
 
 def test_no_ward_is_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

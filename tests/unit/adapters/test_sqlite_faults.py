@@ -230,3 +230,20 @@ async def test_payloads_moved_to_another_record_are_not_given_out(tmp_path: Path
     with pytest.raises(StoreUnavailable, match="altered"):
         store.payload(0, "arguments")
     await store.close()
+
+
+async def test_closing_on_a_broken_disk_writes_nothing_more_and_gives_the_directory_back(
+    tmp_path: Path,
+) -> None:
+    disk = FaultyDisk(lasting=True)
+    store = opened(tmp_path, disk.name)
+    await store.commit(group(0))
+    disk.fail_at = disk.operations + 1
+    with pytest.raises(AuditUnavailable):
+        await store.commit(group(1))
+    done = disk.operations
+    await store.close()
+    assert disk.operations == done, "the last connection would move the log into the database"
+    store = opened(tmp_path)
+    assert store.size() == 1
+    await store.close()

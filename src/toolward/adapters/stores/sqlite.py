@@ -159,9 +159,13 @@ class SqliteStore(Store):
             return
         self._flush()
         self._closed = True
-        await self._writer.stop()
-        self._reader.close()
-        os.close(self._lock)
+        try:
+            # first, so that the writer's connection is the last one: on closing that, SQLite writes to the
+            # database, which is for the writer to allow or not
+            self._reader.close()
+            await self._writer.stop()
+        finally:
+            os.close(self._lock)
 
     # --- reading -------------------------------------------------------------------------------------
 

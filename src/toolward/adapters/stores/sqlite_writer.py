@@ -302,9 +302,11 @@ class Writer:
             self.anchor_failures += 1
 
     def _close(self) -> None:
-        if not self._poisoned:
-            self._write_anchor()
         with contextlib.suppress(apsw.Error):
+            if self._poisoned:  # the last connection would move the write-ahead log into the database
+                self._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            else:
+                self._write_anchor()
             self._db.close()
 
 

@@ -1,0 +1,88 @@
+"""A connection whose request does not arrive is closed; a slow answer is not."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+
+from toolward.doors.unix_peer import PeerAwareProtocol
+
+Message = dict[str, Any]
+REQUEST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nok"
+
+
+class Impatient(PeerAwareProtocol):
+    request_within_s = 0.2
+
+
+async def answer(_: Message, receive: Callable[[], Awaitable[Message]], send: Any) -> None:
+    while (await receive()).get("more_body"):
+        pass
+    await asyncio.sleep(0.5)  # longer than a request may take to arrive
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body"})
+
+
+@asynccontextmanager
+async def serving(protocol: type[PeerAwareProtocol]) -> AsyncIterator[int]:
+    config = uvicorn.Config(
+        answer, http=protocol, lifespan="off", log_config=None, timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listener])
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        await server.shutdown(sockets=[listener])
+
+
+@pytest.mark.parametrize("sent", [b"", REQUEST[:20], REQUEST[:-1]])
+async def test_who_does_not_finish_a_request_is_dropped(sent: bytes) -> None:
+    async with serving(Impatient) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+async def test_a_dribble_does_not_buy_time() -> None:
+    async with serving(Impatient) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        closed = asyncio.ensure_future(reader.read())
+        for byte in REQUEST[:-1] * 2:
+            writer.write(bytes([byte]))
+            await asyncio.wait([closed], timeout=0.02)
+            if closed.done():
+                break
+        assert closed.done()
+        assert await closed == b""
+        writer.close()
+
+
+async def test_answers_take_as_long_as_they_do_and_the_connection_is_kept() -> None:
+    async with serving(Impatient) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(REQUEST)
+            assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+async def test_without_the_deadline_a_dawdler_is_kept() -> None:
+    """The control: uvicorn alone waits for ever."""
+    async with serving(PeerAwareProtocol) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST[:-1])
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(), 0.5)
+        writer.close()

@@ -1,7 +1,8 @@
 """Decision CPU by number of policies: thread CPU time of the decide stage's book, schema-validated.
 
-Run `python -m toolward.lab.bench_policy`. The policies are a plausible mix over 200 tools of 20 servers:
-rules for one tool, one server, one role, one user, conditions on arguments, plus the `guarded` profile.
+Run `python -m toolward.lab.bench_policy`. The policies are a plausible mix over 200 tools of 20 servers: rules
+for one tool, one server, one role, one user, conditions on arguments, plus the `guarded` profile. Every
+question is put to the engine; what remembering answers saves has a row of its own.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ def measure(count: int, versions: Sequence[ToolVersion], profile: str) -> list[R
     """Rows for one size: warm decision, first decision of a new question, compilation."""
     own = policies(count, versions)
     start = time.thread_time_ns()
-    book = PolicyBook.compile(tools=versions, policies={"guarded": profile, "own": own})
+    book = PolicyBook.compile(tools=versions, policies={"guarded": profile, "own": own}, answers_max=0)
     compile_ms = (time.thread_time_ns() - start) / 1e6
     calls = [call(versions[(i * 4) % TOOLS], i) for i in range(64)]
     start = time.thread_time_ns()
@@ -205,14 +206,19 @@ def measure(count: int, versions: Sequence[ToolVersion], profile: str) -> list[R
 
 
 def pruning_gain(versions: Sequence[ToolVersion], profile: str) -> list[Row]:
-    """What it saves that only the mentioned part of the context is built."""
-    book = PolicyBook.compile(tools=versions, policies={"guarded": profile})
+    """What it saves that only the mentioned part of the context is built, and that answers are remembered."""
+    book = PolicyBook.compile(tools=versions, policies={"guarded": profile}, answers_max=0)
     one = call(versions[0], 1)
     whole_rule = "forbid (principal, action, resource) when { context != context };"  # looks at all of it
     pruned = cpu_us(lambda _i: book.decide(one), CALLS)
-    whole = PolicyBook.compile(tools=versions, policies={"guarded": profile, "whole": whole_rule})
+    whole = PolicyBook.compile(
+        tools=versions, policies={"guarded": profile, "whole": whole_rule}, answers_max=0
+    )
     full = cpu_us(lambda _i: whole.decide(one), CALLS)
+    remembering = PolicyBook.compile(tools=versions, policies={"guarded": profile})
+    again = cpu_us(lambda _i: remembering.decide(one), CALLS)
     return [
+        Row(what="decision CPU, guarded, same question again", figure=round(again, 1), unit="us"),
         Row(
             what="decision CPU, guarded, pruned context",
             figure=round(pruned, 1),

@@ -24,7 +24,10 @@ from toolward.rules.policy.conditions import Known, Path, applies, looks_at_agen
 from toolward.rules.policy.names import Uid
 from toolward.rules.policy.policy_text import Policy
 from toolward.rules.policy.prepared import Answer, Core, Prepared, prepare_core, prepare_question
-from toolward.rules.policy.slicing import CORES_MAX, SLICES_MAX, Question, Recent, SliceIndex
+from toolward.rules.policy.slicing import ANSWERS_MAX, CORES_MAX, SLICES_MAX, Question, Recent, SliceIndex
+
+CONTEXT_REMEMBERED_MAX = 1_024
+"""Characters of a context under which an answer is remembered; longer ones seldom come again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +42,21 @@ class Explanation:
 
 
 class PolicyBook:
-    """The compiled policies of one ward. Immutable but for its caches; used from one thread."""
+    """The compiled policies of one ward. Immutable but for its caches; used from one thread.
 
-    def __init__(self, vocabulary: Vocabulary, policies: Sequence[Policy], *, sliced: bool = True) -> None:
+    The engine's answer is a function of who, what, where, and of what the policies at hand can see of the
+    call: the pruned context, whose every fact is read anew for each call. So the same question under the
+    same book is not put to the engine twice.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        policies: Sequence[Policy],
+        *,
+        sliced: bool = True,
+        answers_max: int = ANSWERS_MAX,
+    ) -> None:
         """Of validated policies; use `compile`. `sliced=False` judges with all policies, for tests."""
         self.vocabulary = vocabulary
         self.policies = tuple(policies)
@@ -51,6 +66,7 @@ class PolicyBook:
         self._sliced = sliced
         self._prepared: Recent[tuple[object, ...], Prepared] = Recent(SLICES_MAX)
         self._cores: Recent[tuple[object, ...], Core] = Recent(CORES_MAX)
+        self._answers: Recent[tuple[Prepared, str], Decision] = Recent(answers_max)
         self._visible: Recent[tuple[object, ...], bool] = Recent(4 * SLICES_MAX)
 
     @classmethod
@@ -61,11 +77,13 @@ class PolicyBook:
         policies: Mapping[str, str],
         ceilings: Mapping[str, Ceiling] | None = None,
         servers: Iterable[str] = (),
+        answers_max: int = ANSWERS_MAX,
     ) -> PolicyBook:
         """Compile `policies` (file name -> Cedar text) and the agents' `ceilings` for these tool versions.
 
         `tools` are all versions that a call could resolve to, quarantined ones too; a version that is not
-        among them is denied. Raises `WardError` at the first policy that does not parse or validate.
+        among them is denied. `answers_max=0` puts every question to the engine. Raises `WardError` at the
+        first policy that does not parse or validate.
         """
         vocabulary = read_vocabulary(tools, servers)
         files = dict(policies)
@@ -78,7 +96,7 @@ class PolicyBook:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             first = errors[0]
             raise WardError(f"{first.text}{more}", file=first.file, line=first.line, remedy=first.remedy)
-        return cls(vocabulary, read)
+        return cls(vocabulary, read, answers_max=answers_max)
 
     def decide(self, labelled: LabelledCall, *, lifted: frozenset[str] = frozenset()) -> Decision:
         """What the policies say; never raises for anything that a caller can send.
@@ -93,7 +111,15 @@ class PolicyBook:
             context = prepared.core.context.build(labelled)
         except Unjudgeable as error:
             return Deny(reason=error.reason)
-        return _judge(prepared, context, lifted)[0]
+        if lifted:
+            return _judge(prepared, context, lifted)[0]
+        found = self._answers.get((prepared, context))
+        if found is not None:
+            return found
+        decision, answer = _judge(prepared, context, lifted)
+        if not answer.failed and len(context) <= CONTEXT_REMEMBERED_MAX:
+            self._answers.put((prepared, context), decision)
+        return decision
 
     def explain(self, labelled: LabelledCall) -> Explanation:
         """The decision again, with everything that led to it."""

@@ -47,9 +47,9 @@ class Core:
         return tuple(p for p in self.policies if p.policy_id in wanted)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """A core, with the entities and the head of the request of one who-what-where."""
+    """A core, with the entities and the head of the request of one who-what-where. Equal only to itself."""
 
     core: Core
     head: dict[str, Any]

@@ -21,6 +21,8 @@ from toolward.rules.policy.policy_text import Policy
 
 SLICES_MAX: Final = 4_096
 """Questions kept ready; one holds a handful of entities."""
+ANSWERS_MAX: Final = 4_096
+"""Answers of the engine that are remembered for one book."""
 CORES_MAX: Final = 1_024
 """Slices kept ready; one holds some parsed policies and an action's schema, tens of kilobytes."""
 

@@ -308,3 +308,29 @@ def test_a_book_with_a_wrong_policy_does_not_compile(text: str) -> None:
 def test_a_server_name_that_could_pass_for_something_else_is_refused(server: str) -> None:
     with pytest.raises(WardError):
         book(PERMIT, (tool("read", server=server),))
+
+
+def test_remembered_answers_are_those_of_the_engine_whatever_came_before() -> None:
+    text = (
+        PERMIT
+        + ASK
+        + 'forbid (principal, action == Toolward::Action::"files/read-file.v2", resource)'
+        + ' unless { context.args.path like "/srv/*" };'
+        + 'forbid (principal == Toolward::User::"eve", action, resource) when { context.session.tainted };'
+    )
+    remembering, asking = book(text), book(text, answers_max=0)
+    who = [principal(user) for user in ("ann", "eve")]
+    for _ in range(2):
+        for one in who:
+            for tainted in (False, True):
+                for calls in (0, 11):
+                    for path in ("/srv/a", "/etc/passwd"):
+                        call = labelled(READ, {"path": path}, who=one, tainted=tainted, calls=calls)
+                        assert remembering.decide(call) == asking.decide(call)
+
+
+def test_only_what_policies_look_at_makes_a_question_another_one() -> None:
+    policies = book(PERMIT + ASK)
+    first = policies.decide(labelled(READ, {"path": "/a"}, calls=1))
+    assert policies.decide(labelled(READ, {"path": "/b"}, calls=1)) is first
+    assert isinstance(policies.decide(labelled(READ, {"path": "/a"}, calls=11)), Ask)

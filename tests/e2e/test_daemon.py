@@ -229,7 +229,8 @@ def test_a_killed_daemon_leaves_nothing_that_stops_the_next(daemon: Daemon) -> N
     daemon.ready()
     daemon.process.kill()
     daemon.process.wait(timeout=10)
-    assert (daemon.terminal.ward / ".toolward" / "control.sock").exists()
+    note = json.loads((daemon.terminal.ward / ".toolward" / "daemon.json").read_text())
+    assert Path(note["socket"]).exists(), "the dead daemon's socket is still in the way"
     assert daemon.terminal.ok("status", "--json").json["daemon"] is False
     again = Daemon(daemon.terminal)
     again.ready()

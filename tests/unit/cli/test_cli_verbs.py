@@ -332,7 +332,7 @@ def test_a_verb_waits_for_another_that_has_the_ward_open(terminal: Terminal) -> 
         waiting = pool.submit(terminal.ok, "status", "--json")
         with pytest.raises(TimeoutError):
             waiting.result(timeout=0.3)  # control: it does wait
-    assert waiting.result(timeout=10).json["ward"] == "ward"
+    assert waiting.result(timeout=60).json["ward"] == "ward"
 
 
 def test_the_light_names_of_a_wards_files_are_the_real_ones() -> None:

@@ -21,7 +21,7 @@ from toolward.errors import InvariantBroken, WardError
 from toolward.governance.desk import Desk
 from toolward.kernel.audit import Auditor
 from toolward.kernel.drift import DriftWatch
-from toolward.kernel.events import UpstreamNews
+from toolward.kernel.events import LIST_CHANGED, UpstreamNews
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.incidents import Incidents
 from toolward.kernel.listing import Listing
@@ -213,6 +213,8 @@ class Builder:
         house.revision = revision
         if not same:
             await self._activate(house.parts)
+            # what is listed may be another list now; a server's own announcement says nothing of that
+            house.parts.notices.deliver("", "", LIST_CHANGED, {})
 
     async def _activate(self, parts: Parts) -> None:
         """Write down the revision that is in force now, whole, so that it can be returned to."""

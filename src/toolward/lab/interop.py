@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -195,7 +196,9 @@ def measure(say: Console) -> list[Row]:
             skipped = [each.package for each in everything if each not in servers]
             toolward = command_line(node)
             status.update(f"toolward init --from mcp.json ({len(servers)} servers)")
+            began = time.perf_counter()
             errors = import_servers(toolward, servers)
+            took_s = time.perf_counter() - began
             with toolward.up() as endpoint:
                 status.update("listing and calling")
                 rows, good = _through(endpoint, toolward, clients, servers=servers, errors=errors)
@@ -208,6 +211,7 @@ def measure(say: Console) -> list[Row]:
             holds=good >= SERVERS_AT_LEAST,
         )
     )
+    rows.append(Row(what=f"`toolward init --from` with {len(servers)} servers", figure=took_s, unit="s"))
     rows += [Row(what=f"{package}: skipped, there is no Node", figure=0, unit="tools") for package in skipped]
     return rows
 

@@ -145,7 +145,10 @@ def _from_pypi(place: Place) -> tuple[RealServer, ...]:
             package="mcp-server-fetch==2026.10.24",
             arguments=("--allow-private-ips", "--ignore-robots-txt"),
             tool="fetch",
-            call={"url": place.page},
+            call={
+                "url": place.page,
+                "raw": True,
+            },  # else its first call runs `npm install`, where there is npm
             expect="a page of the lab's own",
         ),
         RealServer(

@@ -33,6 +33,8 @@ async def do(job: dict[str, Any], *, mode: Any) -> dict[str, Any]:
                 done["text"] = "\n".join(texts)
                 done["error"] = done["text"] if result.is_error else ""
     except Exception as error:  # noqa: BLE001 -- the outermost edge of a program that reports
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
         done["error"] = f"{type(error).__name__}: {error}"[:2000]
     return done
 

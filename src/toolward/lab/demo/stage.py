@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Mapping
@@ -77,6 +78,11 @@ class Stage:
         """The ward."""
         return self.home / "ward"
 
+    @property
+    def width(self) -> int:
+        """Columns of one line."""
+        return min(WIDTH, self.console.width) if self.console.is_terminal else WIDTH
+
     # --- what is shown
 
     def begin(self, title: str) -> None:
@@ -109,8 +115,13 @@ class Stage:
         line.append(f"{self._sign(mark)} ", style=f"bold {style}")
         line.append(f"{what:<24}" if detail else what)
         line.append(f"  {detail}", style="dim" if mark == "ok" else style)
-        line.truncate(WIDTH, overflow="ellipsis")
+        line.truncate(self.width, overflow="ellipsis")
         self.console.print(line)
+
+    def _below(self, text: str, style: str = "") -> None:
+        """What belongs to the line before, whole, under its details."""
+        for piece in textwrap.wrap(text, max(self.width - 31, 40)):
+            self.say(f"  {'':<24}  {piece}", style=style)
 
     def _sign(self, mark: str) -> str:
         if not self.console.encoding.startswith("utf"):
@@ -152,9 +163,9 @@ class Stage:
         rule = details.get("policy") or details.get("policies") or ""
         by = f", by the {details['approval_by']}" if "approval_by" in details else ""
         self.stopped(tool, f"record {answer.record:<3}  {code}{by}{f' ({rule})' if rule else ''}")
-        self.say(f"  {'':<24}  {answer.denial.get('reason')}")
+        self._below(str(answer.denial.get("reason")))
         if answer.denial.get("remedy"):
-            self.say(f"  {'':<24}  -> {self._short(str(answer.denial['remedy']))}", style="dim")
+            self._below(f"-> {self._short(str(answer.denial['remedy']))}", style="dim")
         return answer
 
     # --- the command line

@@ -36,15 +36,18 @@ class FaultyDisk(apsw.VFS):
     """Give its `name` as `vfs=` to what opens the database; keep a reference as long as that lives.
 
     Operations (writes, truncations, syncs) are counted in `operations`, from 1. Number `fail_at` fails
-    with `fault`, and all after it if `lasting`.
+    with `fault`, and all after it if `lasting`. `only` counts, and fails, files whose names end so.
     """
 
-    def __init__(self, *, fail_at: int = 0, fault: Fault = Fault.BROKEN, lasting: bool = False) -> None:
+    def __init__(
+        self, *, fail_at: int = 0, fault: Fault = Fault.BROKEN, lasting: bool = False, only: str = ""
+    ) -> None:
         """Registers itself with SQLite."""
         self.name = f"faulty-{next(_NUMBERS)}"
         self.fail_at = fail_at
         self.fault = fault
         self.lasting = lasting
+        self.only = only
         self.operations = 0
         self.failures = 0
         self.unsynced: dict[str, _Unsynced] = {}
@@ -54,8 +57,10 @@ class FaultyDisk(apsw.VFS):
     def xOpen(self, name: Any, flags: list[int]) -> _File:
         return _File(self, name, flags)
 
-    def step(self, *, writes: bool) -> None:
+    def step(self, path: str, *, writes: bool) -> None:
         """Count one operation and fail it if it is due."""
+        if not path.endswith(self.only):
+            return
         self.operations += 1
         due = self.fail_at and (
             self.operations == self.fail_at or (self.lasting and self.operations > self.fail_at)
@@ -95,18 +100,18 @@ class _File(apsw.VFSFile):
 
     @override
     def xWrite(self, data: bytes, offset: int) -> None:
-        self._disk.step(writes=True)
+        self._disk.step(self._path, writes=True)
         self._note(offset, len(data))
         super().xWrite(data, offset)
 
     @override
     def xTruncate(self, newsize: int) -> None:
-        self._disk.step(writes=True)
+        self._disk.step(self._path, writes=True)
         self._note(newsize, self.xFileSize())
         super().xTruncate(newsize)
 
     @override
     def xSync(self, flags: int) -> None:
-        self._disk.step(writes=False)
+        self._disk.step(self._path, writes=False)
         super().xSync(flags)
         self._disk.unsynced.pop(self._path, None)

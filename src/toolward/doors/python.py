@@ -80,6 +80,11 @@ class WardSession:
             receipt=reply.receipt or {},
         )
 
+    async def savepoint(self, name: str) -> int:
+        """Name the present place in the session's history; returns its index in the log."""
+        mark = await self._gateway.savepoint(self.session_id, self._principal, name)
+        return mark.log_index
+
     async def _perform(self, action: Action, params: Mapping[str, Any], *, server: str) -> Reply:
         attempt = Attempt(
             principal=self._principal,
@@ -163,6 +168,11 @@ class SyncSession:
         """See `WardSession.call`."""
         result: Result = self._run(self._session.call(tool, arguments, **named))
         return result
+
+    def savepoint(self, name: str) -> int:
+        """See `WardSession.savepoint`."""
+        index: int = self._run(self._session.savepoint(name))
+        return index
 
 
 class SyncWard:

@@ -22,7 +22,7 @@ from toolward.kernel.tasks import Background
 from toolward.model.call import Call, Failed, RawOutcome, Reply
 from toolward.model.permit import Permit
 from toolward.model.principal import Principal
-from toolward.model.session import Session, SessionOrigin
+from toolward.model.session import Savepoint, Session, SessionOrigin
 from toolward.model.tool import SEPARATOR, ToolVersion
 from toolward.ports.upstream import Exchange, ServerDescription
 
@@ -130,6 +130,10 @@ class Gateway:
     def session(self, session_id: str, principal: Principal) -> Session:
         """Raises `Rejected` if there is none or it is somebody else's."""
         return self._parts.sessions.find(session_id, principal)
+
+    async def savepoint(self, session_id: str, principal: Principal, name: str) -> Savepoint:
+        """A named place in the session's history. Only the host names one, never the model's text."""
+        return await self._parts.sessions.savepoint(self.session(session_id, principal), name)
 
     async def close_session(self, session_id: str) -> None:
         """End what runs for this session only; its record stays."""

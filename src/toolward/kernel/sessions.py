@@ -132,10 +132,20 @@ class Sessions:
         taint = session.taint.join(label)
         return replace(session, taint=taint, calls=session.calls + 1), taint != session.taint
 
-    def savepoint(self, session: Session, name: str) -> Session:
-        """The session with a named place in the log to come back to."""
+    async def savepoint(self, session: Session, name: str) -> Savepoint:
+        """Name the present place in the log, to come back to. Raises `Rejected` if the name is taken."""
+        if any(mark.name == name for mark in session.savepoints):
+            raise Rejected(f"the savepoint `{name}` is already there", remedy="choose another name")
         mark = Savepoint(name=name, log_index=self._store.size())
-        return replace(session, savepoints=(*session.savepoints, mark))
+        marked = replace(session, savepoints=(*session.savepoints, mark))
+        event = self._auditor.event(
+            EventKind.SESSION_SAVEPOINT,
+            session_id=session.session_id,
+            body={"name": name, "log_index": mark.log_index},
+        )
+        self._remember(marked)
+        await self._store.commit([event], [self.put(marked)])
+        return mark
 
     def keep(self, session: Session) -> None:
         """Make `session` the live one, after its commit."""

@@ -15,6 +15,7 @@ class EventKind(StrEnum):
     GATEWAY_STOPPED = "gateway.stopped"
     GATEWAY_REFUSED_START = "gateway.refused_start"
     SESSION_OPENED = "session.opened"
+    SESSION_SAVEPOINT = "session.savepoint"
     CALL_INTENT = "call.intent"
     CALL_OUTCOME = "call.outcome"
     CALL_MERGED = "call.merged"  # intent and outcome in one: approved, read_only, non-egress
@@ -53,6 +54,9 @@ class Event:
     tool: str = ""  # server/name
     body: Mapping[str, Any] = field(default_factory=dict)
     payloads: Mapping[str, bytes] = field(default_factory=dict)  # name -> canonical JSON
+    digests: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of payloads that `Store.digest` has seen already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

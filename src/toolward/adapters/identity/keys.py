@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pwd
 from collections.abc import Mapping
+from functools import lru_cache
 
 import orjson
 
@@ -14,6 +15,8 @@ from toolward.ports.identity import Credentials
 from toolward.ports.store import Store, Table
 from toolward.rules.canonical import canonical
 
+_PRINCIPALS_MAX = 1_024
+"""Kept ready; the store is asked for the credential's row with every call all the same."""
 LOCAL_AGENT = "local"
 """The agent's name where only the operating system's user is known."""
 
@@ -41,6 +44,7 @@ class KeyIdentity:
         self._store = store
         self._roles = roles
         self._unsafe_anonymous = unsafe_anonymous
+        self._of_row = lru_cache(maxsize=_PRINCIPALS_MAX)(self._named_by)
 
     def authenticate(self, credentials: Credentials) -> Principal:
         """Raises `Rejected` with code `unauthenticated`; a wrong key is refused even where none is needed."""
@@ -68,7 +72,10 @@ class KeyIdentity:
                 code=ReasonCode.UNAUTHENTICATED,
                 remedy="make a new one with `toolward keys create AGENT`",
             )
-        value = orjson.loads(row.body)
+        return self._of_row(row.body)
+
+    def _named_by(self, body: bytes) -> Principal:
+        value = orjson.loads(body)
         return self._principal(
             value["user"], value["agent"], name=value["name"], kind=CredentialKind(value["kind"])
         )

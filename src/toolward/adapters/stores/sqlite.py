@@ -57,11 +57,11 @@ class SqliteStore(Store):
         self._ids = ids
         self._sealer = Sealer(keys)
         self._signer = signer
-        self._reader = Reader(path, vfs)
         anchor = path.with_name(ANCHOR)
         self._writer = Writer(
             db, head, signer=signer, anchor=lambda note: write_durably(anchor, note.encode(), mode=0o644)
         )
+        self._reader = Reader(path, vfs, self._writer.changes)
         self._pending: list[Commit] = []
         self._flush_loop: asyncio.AbstractEventLoop | None = None
         self._closed = False

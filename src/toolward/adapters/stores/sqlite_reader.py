@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +12,10 @@ from toolward.adapters.stores.sqlite_schema import open_reader
 from toolward.errors import StoreUnavailable
 from toolward.ports.store import Record, Row, Table
 
+KEPT_ROWS_MAX: Final = 1_024
+"""Rows of state kept between reads: what each call looks up, such as credentials."""
+KEPT_BYTES_MAX: Final = 4_096
+"""Longer rows are read each time."""
 PAGE: Final = 256
 """Rows per statement of an iterator, so that no read transaction lasts."""
 
@@ -19,13 +23,18 @@ PAGE: Final = 256
 class Reader:
     """Reads the newest committed state; every failure is `StoreUnavailable`.
 
+    A row that was read is kept for as long as no commit wrote to its table: `changes` counts those, and the
+    writer counts before it answers, so nobody reads an old row who was told of a newer one.
+
     Everything but `records` and `checkpoints`, which bring their own connection, belongs to one thread.
     """
 
-    def __init__(self, path: Path, vfs: str) -> None:
-        """Opens its connection."""
+    def __init__(self, path: Path, vfs: str, changes: Mapping[str, int]) -> None:
+        """Opens its connection. `changes` counts, by table, the commits that wrote to it."""
         self._path = path
         self._vfs = vfs
+        self._changes = changes
+        self._kept: dict[tuple[str, str], tuple[int, Row]] = {}
         self._db = self._connect()
 
     def close(self) -> None:
@@ -34,8 +43,18 @@ class Reader:
 
     def get(self, table: Table, key: str) -> Row | None:
         """One row of state."""
-        row = self._one("SELECT body, version FROM state WHERE tab=? AND key=?", (table.value, key))
-        return None if row is None else Row(key, row[0], row[1])
+        which = (table.value, key)
+        count = self._changes.get(which[0], 0)  # read before the row: a commit in between makes it stale
+        kept = self._kept.get(which)
+        if kept is not None and kept[0] == count:
+            return kept[1]
+        found = self._one("SELECT body, version FROM state WHERE tab=? AND key=?", which)
+        row = None if found is None else Row(key, found[0], found[1])
+        if len(self._kept) >= KEPT_ROWS_MAX:
+            self._kept.clear()
+        if row is not None and len(row.body) <= KEPT_BYTES_MAX:
+            self._kept[which] = (count, row)
+        return row
 
     def scan(self, table: Table, prefix: str) -> Iterator[Row]:
         """Rows by key."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -77,6 +77,7 @@ class Writer:
         self.health = ""
         self.full_refusals = 0
         self.anchor_failures = 0
+        self.changes: Counter[str] = Counter()  # by table: how many commits wrote to it
         self._accepted = 0  # written by submit() only
         self._finished = 0  # written by the thread only
         self._db = db
@@ -183,7 +184,10 @@ class Writer:
         for index in shred:
             db.execute("DELETE FROM payload_key WHERE idx=?", (index,))
             db.execute("DELETE FROM payload WHERE idx=?", (index,))
-        db.execute("COMMIT")
+        try:
+            db.execute("COMMIT")
+        finally:  # also after a failed one: what it left is for a read to find out
+            self.changes.update(staged.tables)
         if grown:
             self.head = Head(grown.batch.range, grown.note)
         self._remember(staged)

@@ -28,6 +28,11 @@ class Staged:
         """Of the rows written."""
         return {key: version for key, (_, version) in self.puts.items()}
 
+    @property
+    def tables(self) -> set[str]:
+        """Those that are written to."""
+        return {table for table, _ in (*self.puts, *self.deleted)}
+
     def write(self, db: apsw.Connection) -> None:
         """Apply within the transaction under way."""
         rows: list[tuple[object, ...]] = [(*key, body, version) for key, (body, version) in self.puts.items()]

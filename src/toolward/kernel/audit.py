@@ -19,7 +19,7 @@ class Auditor:
         self._clock = clock
         self._ids = ids
 
-    def event(
+    def event(  # noqa: PLR0913 -- one for each part of a record
         self,
         kind: EventKind,
         *,
@@ -28,8 +28,12 @@ class Auditor:
         tool: str = "",
         body: Mapping[str, Any] | None = None,
         payloads: Mapping[str, bytes] | None = None,
+        digests: Mapping[str, str] | None = None,
     ) -> Event:
-        """An event of now. `body` holds integers, strings, booleans, lists and objects only."""
+        """An event of now. `body` holds integers, strings, booleans, lists and objects only.
+
+        `digests` are those of payloads that were digested already, by this auditor.
+        """
         return Event(
             event_id=self._ids.new(),
             time_ns=self._clock.now_ns(),
@@ -39,6 +43,7 @@ class Auditor:
             tool=tool,
             body=body or {},
             payloads=payloads or {},
+            digests=digests or {},
         )
 
     def digest(self, data: bytes) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 import struct
 from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 import orjson
@@ -24,6 +24,9 @@ from toolward.rules.record import encode_event
 _NONCE_BYTES: Final = 12
 _ONCE: Final = bytes(_NONCE_BYTES)
 """The nonce under a record's own key, which encrypts exactly one message."""
+_BLOCK_BYTES: Final = 64
+_INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
 _FRAME: Final = struct.Struct(">HI")
 
 
@@ -56,19 +59,26 @@ class Sealer:
 
     def __init__(self, keys: Keys) -> None:
         """Keep nothing but key schedules."""
-        self._digest_key = keys.digest
+        padded = keys.digest.ljust(_BLOCK_BYTES, b"\0")
+        self._inner = sha256(padded.translate(_INNER_PAD))
+        self._outer = sha256(padded.translate(_OUTER_PAD))
         self._master = AESGCM(keys.payload)
 
     def digest(self, data: bytes) -> str:
-        """`hmac-sha256:<hex>`."""
-        return "hmac-sha256:" + hmac.digest(self._digest_key, data, "sha256").hex()
+        """`hmac-sha256:<hex>` (RFC 2104; the key's two blocks are hashed once, not with every digest)."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(data)
+        outer.update(inner.digest())
+        return "hmac-sha256:" + outer.hexdigest()
 
     def seal(self, event: Event) -> Sealed:
         """Encode and encrypt. Raises `InvariantBroken` for a body that no record may hold."""
         if not event.payloads:
             body = encode_event(event, {})
             return Sealed(event, body, leaf_hash(body), None, None)
-        body = encode_event(event, {name: self.digest(data) for name, data in event.payloads.items()})
+        known = event.digests
+        digests = {name: known.get(name) or self.digest(data) for name, data in event.payloads.items()}
+        body = encode_event(event, digests)
         chance = os.urandom(KEY_BYTES + _NONCE_BYTES)
         key, nonce = chance[:KEY_BYTES], chance[KEY_BYTES:]
         bound = event.event_id.encode()  # neither box nor key can be moved to another record

@@ -7,8 +7,8 @@ import secrets
 import time
 from dataclasses import dataclass
 
-_VERSION = 0x7 << 76
-_VARIANT = 0b10 << 62
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+"""A hexadecimal digit of chance as the digit whose upper two bits are the variant's `10`."""
 
 
 class SystemIds:
@@ -16,11 +16,9 @@ class SystemIds:
 
     def new(self) -> str:
         """A UUIDv7: 48 bits of milliseconds, 74 bits of chance."""
-        chance = int.from_bytes(os.urandom(10), "big") & (1 << 74) - 1
-        milliseconds = time.time_ns() // 1_000_000 & (1 << 48) - 1
-        value = milliseconds << 80 | _VERSION | chance >> 62 << 64 | _VARIANT | chance & (1 << 62) - 1
-        text = f"{value:032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        when = f"{time.time_ns() // 1_000_000:012x}"
+        chance = os.urandom(10).hex()
+        return f"{when[:8]}-{when[8:]}-7{chance[:3]}-{_VARIANT[chance[3]]}{chance[4:7]}-{chance[7:19]}"
 
     def token(self) -> str:
         """256 bits, URL-safe."""

@@ -38,6 +38,7 @@ class Intend:
             tool=tool_of(permit),
             body=describe(permit, revision),
             payloads={"arguments": call.arguments_json},
+            digests={"arguments": call.args_digest},
         )
         open_intent = Put(
             Table.OPEN_INTENT,

@@ -72,6 +72,7 @@ class Settle:
             changes += change
         body |= self._facts(checked, duration_ns=self.clock.monotonic_ns() - call.received_ns)
         payloads: dict[str, bytes] = {}
+        digests = {"arguments": call.args_digest, "result": body["result_digest"]}
         kind = EventKind.LISTED if call.action is Action.LIST_TOOLS else EventKind.CALL_OUTCOME
         if intent.merged and kind is not EventKind.LISTED:
             kind = EventKind.CALL_MERGED
@@ -86,6 +87,7 @@ class Settle:
             tool=tool_of(permit),
             body=body,
             payloads=payloads,
+            digests=digests,
         )
         receipt = await self.close(event, changes, open_intent=not intent.merged)
         return Reply(call_id=call.call_id, result=checked.result, error=checked.error, receipt=receipt)

@@ -19,6 +19,8 @@ from typing import Final, cast
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from toolward.doors.one_write import one_write
+
 REQUEST_WITHIN_S: Final = 30.0
 """From the connection, or a request's first byte, to its last one; a body has 4 MiB at most."""
 _UCRED = struct.Struct("3i")
@@ -35,7 +37,7 @@ class PeerAwareProtocol(HttpToolsProtocol):
     @override
     def connection_made(self, transport: BaseTransport) -> None:
         """Asks once for each connection."""
-        super().connection_made(cast("Transport", transport))
+        super().connection_made(one_write(cast("Transport", transport), self.loop))
         self._os_uid = peer_uid(transport.get_extra_info("socket"))
         self._arriving_since = self.loop.time()
         self._patience = self.loop.call_later(self.request_within_s, self._lose_patience)

@@ -50,4 +50,5 @@ def print_rows(name: str, rows: Sequence[Row]) -> None:
 def _shown(figure: float | str) -> str:
     if isinstance(figure, str):
         return figure
-    return f"{figure:,.0f}" if abs(figure) >= 100 else f"{figure:.2f}"  # noqa: PLR2004 -- three digits are enough
+    whole = isinstance(figure, int) or abs(figure) >= 100  # noqa: PLR2004 -- three digits are enough
+    return f"{figure:,.0f}" if whole else f"{figure:.2f}"

@@ -8,12 +8,10 @@ the floor.
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from toolward.model.call import Call, Facts, ResolvedCall
 from toolward.model.label import CLEAN, UNKNOWN, Confidentiality, Integrity, Label
@@ -21,6 +19,7 @@ from toolward.model.lineage import Leaf, Source, SourceKind
 from toolward.model.server import ServerBinding
 from toolward.model.session import Session
 from toolward.model.tool import Argument, ArgumentKind, ArgumentRole, Effect, Manifest, Path, ToolState
+from toolward.rules.places import destination_known, path_inside
 
 VALUES_MAX = 20_000
 """Distinct values remembered for one session; past this the session's taint alone counts."""
@@ -188,44 +187,6 @@ def _combine(sources: list[Source]) -> Label:
 def _in_domain(text: str, binding: ServerBinding) -> bool:
     """Whether a value is the operator's own: a declared root or below it, a declared destination."""
     return path_inside(text, binding.roots) or destination_known(text, binding.destinations)
-
-
-def path_inside(text: str, roots: tuple[str, ...]) -> bool:
-    """Whether an absolute path lies in one of `roots` once `..`, doubled slashes and percent escapes are gone.
-
-    Lexical only: links are the sandbox's business.
-    """
-    plain = unquote(text.removeprefix("file://"))
-    if not plain.startswith("/") or "\x00" in plain:
-        return False
-    path = posixpath.normpath("/" + plain.lstrip("/"))
-    return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)
-
-
-def destination_known(text: str, destinations: tuple[str, ...]) -> bool:
-    """Whether a URL's host, a mail address or an account is declared; `*.example.org` covers subdomains."""
-    value = normalise(text)
-    if not value:
-        return False
-    host = _host_of(value)
-    for known in destinations:
-        entry = known.casefold()
-        if entry in (value, host):
-            return True
-        if entry.startswith("*.") and host.endswith(entry[1:]):
-            return True
-        if "@" in value and "@" not in entry and value.rsplit("@", 1)[1] == entry:
-            return True
-    return False
-
-
-def _host_of(value: str) -> str:
-    if "://" not in value:
-        return value
-    try:
-        return urlsplit(value).hostname or ""
-    except ValueError:
-        return ""
 
 
 def _facts(

@@ -25,13 +25,12 @@ from toolward.model.tool import (
 from toolward.rules.canonical import canonical
 from toolward.rules.flow import (
     SessionMemory,
-    destination_known,
     label_call,
     leaves_of,
-    path_inside,
     remember_result,
     stands_in,
 )
+from toolward.rules.places import destination_known, path_inside
 from toolward.rules.version import make_version
 
 BINDING = ServerBinding(

@@ -34,6 +34,8 @@ class Label:
 
     def join(self, other: Label) -> Label:
         """The least label that covers both; commutative, associative, idempotent."""
+        if other.integrity <= self.integrity and other.confidentiality <= self.confidentiality:
+            return self  # as most joins end
         return Label(max(self.integrity, other.integrity), max(self.confidentiality, other.confidentiality))
 
     def as_json(self) -> dict[str, str]:

@@ -97,6 +97,8 @@ def refuse_reserved(value: Any) -> None:
     stack = [value]
     while stack:
         item = stack.pop()
+        if type(item) is str:
+            continue
         if isinstance(item, Mapping):
             for key in item:
                 if key in RESERVED_KEYS:

@@ -27,6 +27,8 @@ CHARS_MIN = 3
 """Shorter values are seen everywhere and prove nothing."""
 CHARS_MAX = 4_096
 """Longer leaves are remembered by their beginning only."""
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_BETWEEN_WORDS = re.compile(r"[ \n\t,\"']")
 _WORD = re.compile(r"[^\s\"'`<>(){}\[\],;|]+")
 
 
@@ -59,10 +61,17 @@ def normalise(value: str) -> str:
 
 def leaves_of(value: Any, pointer: str = "") -> Iterator[tuple[str, Any]]:
     """Every scalar with its RFC 6901 pointer."""
-    if isinstance(value, Mapping):
+    if type(value) in _SCALARS:  # exact types first: this runs for every value of every call and result
+        yield pointer, value
+    elif isinstance(value, Mapping):
         for key, item in value.items():
-            escaped = str(key).replace("~", "~0").replace("/", "~1")
-            yield from leaves_of(item, f"{pointer}/{escaped}")
+            name = str(key)
+            if "~" in name or "/" in name:
+                name = name.replace("~", "~0").replace("/", "~1")
+            if type(item) in _SCALARS:
+                yield f"{pointer}/{name}", item
+            else:
+                yield from leaves_of(item, f"{pointer}/{name}")
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
             yield from leaves_of(item, f"{pointer}/{index}")
@@ -91,7 +100,7 @@ def remember_result(
         text = str(leaf)
         source = Source(SourceKind.RESULT, call_id, label)
         memory.remember(text, source)
-        if isinstance(leaf, str) and any(space in text for space in " \n\t,\"'"):
+        if isinstance(leaf, str) and _BETWEEN_WORDS.search(text):
             for word in _WORD.findall(text[: CHARS_MAX * 16]):
                 memory.remember(word.strip(".:!?"), source)
     return worst
@@ -186,7 +195,9 @@ def _combine(sources: list[Source]) -> Label:
 
 def _in_domain(text: str, binding: ServerBinding) -> bool:
     """Whether a value is the operator's own: a declared root or below it, a declared destination."""
-    return path_inside(text, binding.roots) or destination_known(text, binding.destinations)
+    return (bool(binding.roots) and path_inside(text, binding.roots)) or (
+        bool(binding.destinations) and destination_known(text, binding.destinations)
+    )
 
 
 def _facts(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from toolward.doors.mcp.boundary import Headers, HostGuard, check_media_types, fold_headers
@@ -203,6 +204,7 @@ class _Started:
         return self._send(event)
 
 
+@lru_cache(maxsize=1_024)
 def _server_of(path: str) -> str | None:
     """A server's name for its own endpoint, nothing for the aggregated one, None for what is no endpoint."""
     if path == "/mcp":

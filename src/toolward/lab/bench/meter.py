@@ -23,6 +23,7 @@ class Meter:
         """Everything is the event loop's until somebody else takes over."""
         self.spent_ns: Counter[str] = Counter()
         self.entered: Counter[str] = Counter()
+        self.left: Counter[str] = Counter()  # how often each lost its turn: what measuring added to it
         self._owner = LOOP
         self._since = time.thread_time_ns()
 
@@ -30,6 +31,7 @@ class Meter:
         """Count from now."""
         self.spent_ns.clear()
         self.entered.clear()
+        self.left.clear()
         self._since = time.thread_time_ns()
 
     def switch(self, owner: str) -> str:
@@ -37,6 +39,7 @@ class Meter:
         now = time.thread_time_ns()
         before = self._owner
         self.spent_ns[before] += now - self._since
+        self.left[before] += 1
         self._owner, self._since = owner, now
         return before
 

@@ -68,9 +68,9 @@ async def _answer(meter: Meter, stop: asyncio.Event) -> None:
     meter.reset()
     while await lines.readline():
         meter.switch("")
-        spent = {owner: float(ns) for owner, ns in meter.spent_ns.items() if owner}
-        for owner, times in meter.entered.items():
-            spent[owner] = max(spent.get(owner, 0.0) - times * cost, 0.0)
+        spent = {
+            owner: max(ns - meter.left[owner] * cost, 0.0) for owner, ns in meter.spent_ns.items() if owner
+        }
         main = time.thread_time_ns() - thread
         spent[WRITER] = float(time.process_time_ns() - process - main)
         answer = {"spent_ns": spent, "calls": meter.entered["5 authorize"]}

@@ -1,0 +1,94 @@
+"""The benchmark's own arithmetic: what it charges, and what it says of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from toolward.lab.bench.calls import DEFAULT, OURS, SHARED, Round, ratios, rows_of
+from toolward.lab.bench.meter import LOOP, Meter
+from toolward.lab.bench.processes import cpu_s
+
+
+def spin(turns: int) -> int:
+    return sum(i * i for i in range(turns))
+
+
+def seen(cpu_ms: float, rps: float = 3_000.0) -> Round:
+    return Round(rps=rps, p50_ms=1, p99_ms=2, cpu_ms=cpu_ms, wrong=0, first_wrong="")
+
+
+def test_an_inner_owner_is_not_charged_to_the_outer_one() -> None:
+    meter = Meter()
+    inner = meter.wrap("inner", lambda: spin(200_000))
+    outer = meter.wrap("outer", inner)
+    outer()
+    meter.switch("")
+    assert meter.spent_ns["inner"] > 10 * meter.spent_ns["outer"]
+    assert dict(meter.entered) == {"inner": 1, "outer": 1}
+
+
+async def test_what_a_coroutine_waits_for_is_nobodys() -> None:
+    meter = Meter()
+    goes = asyncio.Event()
+
+    async def waiting() -> str:
+        await goes.wait()
+        return "done"
+
+    wrapped = meter.wrap("stage", waiting)
+    task = asyncio.ensure_future(wrapped())
+    await asyncio.sleep(0)
+    spin(300_000)
+    goes.set()
+    assert await task == "done"
+    meter.switch("")
+    assert meter.spent_ns[LOOP] > 10 * meter.spent_ns["stage"]
+
+
+async def test_a_metered_coroutine_is_cancelled_and_raises_as_before() -> None:
+    meter = Meter()
+    cleaned: list[str] = []
+
+    async def stuck() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cleaned.append("yes")
+            raise
+
+    task = asyncio.ensure_future(meter.wrap("stage", stuck)())
+    await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait([task])
+    assert done == {task}
+    assert task.cancelled()
+    assert cleaned == ["yes"]
+
+
+def test_ratios_are_of_cpu_and_hold_at_their_goals() -> None:
+    found = {(OURS, 32): seen(0.4), (SHARED, 32): seen(3.2), (DEFAULT, 32): seen(8.0)}
+    by_peer = {row.what: row for row in ratios(found)}
+    shared = next(row for what, row in by_peer.items() if SHARED in what)
+    default = next(row for what, row in by_peer.items() if DEFAULT in what)
+    assert (shared.figure, shared.holds) == (8.0, True)
+    assert (default.figure, default.holds) == (20.0, False)
+
+
+def test_budgets_are_judged_with_32_in_flight_only() -> None:
+    rows = rows_of({(OURS, 1): seen(9.0, 10), (OURS, 32): seen(0.3)})
+    judged = [row for row in rows if row.goal]
+    assert {row.what for row in judged} == {
+        f"{OURS}, 32 in flight: calls",
+        f"{OURS}, 32 in flight: CPU per call",
+    }
+    assert all(row.holds for row in judged)
+
+
+def test_cpu_is_that_of_the_process() -> None:
+    before = cpu_s(os.getpid())
+    for _ in range(200):
+        spin(10_000)
+        if cpu_s(os.getpid()) > before:
+            return
+    raise AssertionError("no CPU time was seen")

@@ -108,7 +108,10 @@ class Gateway:
         outcome: RawOutcome
         if caller.gone:
             outcome = Failed(
-                code=NOTHING_RAN, message="the caller went away before it ran", reason=ReasonCode.KILLED.value
+                code=NOTHING_RAN,
+                message="the caller went away before it ran",
+                reason=ReasonCode.KILLED.value,
+                from_server=False,
             )
         else:
             caller.waits_for_tool = True

@@ -148,6 +148,7 @@ class Failed:
     message: str
     reason: str  # a ReasonCode value
     data: Any = None
+    from_server: bool = True  # whether words of the server may stand in it: then they taint like a result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

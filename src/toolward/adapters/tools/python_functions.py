@@ -73,7 +73,10 @@ class PythonFunctions:
         function = self._functions.get(resolved.name)
         if call.action is not Action.CALL_TOOL or function is None:
             return Failed(
-                code=METHOD_NOT_FOUND, message="not a function", reason=ReasonCode.TOOL_FAILED.value
+                code=METHOD_NOT_FOUND,
+                message="not a function",
+                reason=ReasonCode.TOOL_FAILED.value,
+                from_server=False,
             )
         limit = resolved.version.manifest if resolved.version else None
         timeout = limit.timeout_ms / 1000 if limit else None

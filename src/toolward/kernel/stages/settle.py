@@ -67,8 +67,9 @@ class Settle:
         checked = self._check(outcome)
         changes: list[Change] = []
         body: dict[str, Any] = describe(permit, revision) if intent.merged else {}
-        if checked.result is not None and call.action not in LIST_ACTIONS:
-            body["taint"], change = self._taint(permit, checked.result)
+        said = _said(outcome, checked)
+        if said is not None and call.action not in LIST_ACTIONS:
+            body["taint"], change = self._taint(permit, said)
             changes += change
         body |= self._facts(checked, duration_ns=self.clock.monotonic_ns() - call.received_ns)
         payloads: dict[str, bytes] = {}
@@ -167,6 +168,13 @@ class Settle:
         if checked.redactions:
             facts["redactions"] = checked.redactions
         return facts
+
+
+def _said(outcome: RawOutcome, checked: Checked) -> Mapping[str, Any] | None:
+    """What the server's words reach the model with: its result, or its error, which it words as it likes."""
+    if checked.error is not None and isinstance(outcome, Failed) and outcome.from_server:
+        return {"content": [checked.error.message, checked.error.data]}
+    return checked.result
 
 
 def _refused(status: str, reason: str, error: WireError, redactions: int) -> Checked:

@@ -248,14 +248,19 @@ async def _answered(link: Link, request: Request, timeout_ms: int) -> RawOutcome
 
 
 def _failure(text: str, code: ReasonCode) -> Failed:
-    return Failed(code=SERVER_ERROR, message=text, reason=code.value)
+    return Failed(code=SERVER_ERROR, message=text, reason=code.value, from_server=False)
 
 
 def _nothing_done(outcome: Failed | Stopped) -> Failed:
     """A link that could not be opened: whatever stopped it, the caller's request was never sent."""
     if isinstance(outcome, Failed) and outcome.reason != ReasonCode.TOOL_FAILED.value:
         return outcome
-    return _failure(f"the server could not be opened: {outcome.message}", ReasonCode.TOOL_UNREACHABLE)
+    return Failed(
+        code=SERVER_ERROR,
+        message=f"the server could not be opened: {outcome.message}",
+        reason=ReasonCode.TOOL_UNREACHABLE.value,
+        from_server=isinstance(outcome, Failed) and outcome.from_server,
+    )
 
 
 async def _for_the_link(link: Link, call: Call) -> Returned | None:

@@ -51,7 +51,7 @@ class Ended(Exception):
 
 def failed(text: str, code: ReasonCode = ReasonCode.TOOL_UNREACHABLE) -> Ended:
     """Nothing was done."""
-    return Ended(Failed(code=SERVER_ERROR, message=text, reason=code.value))
+    return Ended(Failed(code=SERVER_ERROR, message=text, reason=code.value, from_server=False))
 
 
 def stopped(text: str, code: ReasonCode) -> Ended:

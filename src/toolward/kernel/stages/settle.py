@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
 
 import orjson
 
-from toolward.errors import ReasonCode
+from toolward.errors import Overloaded, ReasonCode
 from toolward.kernel.audit import Auditor
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.sessions import Sessions
@@ -34,6 +35,10 @@ from toolward.rules.redact import redact
 
 UPSTREAM_ERROR = -32000
 """JSON-RPC code for what is the tool's fault and has no code of its own."""
+RESULT_DEPTH_MAX = 100
+"""Nesting of an answer; past 254 it could not be written as JSON, and its outcome would be lost."""
+QUEUE_PAUSE_S = 0.05
+"""Before an outcome is offered again to a log whose queue is full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +69,7 @@ class Settle:
     ) -> Reply:
         """The reply, once its record is durable. Raises `AuditUnavailable`: then no result leaves."""
         call = permit.labelled.call
+        outcome = _fit(outcome)
         checked = self._check(outcome)
         changes: list[Change] = []
         body: dict[str, Any] = describe(permit, revision) if intent.merged else {}
@@ -94,42 +100,49 @@ class Settle:
         return Reply(call_id=call.call_id, result=checked.result, error=checked.error, receipt=receipt)
 
     async def close(self, event: Event, changes: list[Change], *, open_intent: bool) -> Mapping[str, Any]:
-        """Write an outcome and close its intent in one commit; returns the receipt."""
+        """Write an outcome and close its intent in one commit; returns the receipt.
+
+        Waits while the log's queue is full. Raises `AuditUnavailable`.
+        """
         if open_intent:
             changes = [*changes, Delete(Table.OPEN_INTENT, event.call_id)]
-        receipts = await self.store.commit([event], changes)
-        return receipts[0].as_json()
+        while True:
+            try:
+                receipts = await self.store.commit([event], changes)
+            except Overloaded:
+                # it ran: to say that nothing did would have the agent do it again. So the caller waits.
+                await asyncio.sleep(QUEUE_PAUSE_S)
+            else:
+                return receipts[0].as_json()
 
     def _check(self, outcome: RawOutcome) -> Checked:
         """Redact, and turn the outcome into what may leave."""
         known = self.secrets.known_values()
         match outcome:
             case Returned():
-                body, redactions = redact(orjson.dumps(outcome.result), known)
-                result = orjson.loads(body) if redactions else outcome.result
-                status = "tool_error" if outcome.result.get("isError") is True else "returned"
+                result, redactions = redact(outcome.result, known)
                 return Checked(
-                    status=status,
+                    status="tool_error" if outcome.result.get("isError") is True else "returned",
                     reason="",
                     message="",
                     result=result,
                     error=None,
-                    body=body,
+                    body=orjson.dumps(result),
                     redactions=redactions,
                 )
             case Failed():
-                data, redactions = redact(orjson.dumps(outcome.data), known)
-                text, more = redact(outcome.message.encode(), known)
-                error = WireError(code=outcome.code, message=text.decode(), data=orjson.loads(data))
+                data, redactions = redact(outcome.data, known)
+                text, more = redact(outcome.message, known)
+                error = WireError(code=outcome.code, message=text, data=data)
                 return _refused("failed", outcome.reason, error, redactions + more)
             case Stopped():
-                text, redactions = redact(outcome.message.encode(), known)
+                text, redactions = redact(outcome.message, known)
                 error = WireError(
                     code=UPSTREAM_ERROR,
-                    message=text.decode(),
+                    message=text,
                     data={
                         "code": outcome.reason,
-                        "reason": text.decode(),
+                        "reason": text,
                         "remedy": "it may have happened: look before you try again",
                     },
                 )
@@ -168,6 +181,25 @@ class Settle:
         if checked.redactions:
             facts["redactions"] = checked.redactions
         return facts
+
+
+def _fit(outcome: RawOutcome) -> RawOutcome:
+    """The outcome, unless it is nested so deeply that it could not be written down: then bad output."""
+    level: list[Any] = []
+    if isinstance(outcome, Returned):
+        level = [outcome.result]
+    elif isinstance(outcome, Failed):
+        level = [outcome.data]
+    for _ in range(RESULT_DEPTH_MAX):
+        level = [
+            item
+            for each in level
+            if type(each) is dict or type(each) is list
+            for item in (each.values() if type(each) is dict else each)
+        ]
+        if not level:
+            return outcome
+    return Stopped(reason=ReasonCode.BAD_OUTPUT.value, message="the answer is nested too deep")
 
 
 def _said(outcome: RawOutcome, checked: Checked) -> Mapping[str, Any] | None:

@@ -7,8 +7,7 @@
     │   └── BadArguments             outside the tool's schema
     ├── PolicyError                  the operator's rules say no: ask the operator
     │   ├── Denied
-    │   ├── Pending                  a person must agree first
-    │   └── Expired
+    │   └── Pending                  a person must agree first
     ├── GatewayError                 ours, or the machine's: try again or call the operator
     │   ├── AuditUnavailable         no record could be made durable, so nothing ran or nothing left
     │   ├── StoreUnavailable
@@ -16,8 +15,7 @@
     │   └── Overloaded
     ├── UpstreamError                the tool's own
     │   ├── ToolFailed               it answered with an error, or could not be reached
-    │   ├── Killed                   it broke a limit and was stopped
-    │   └── UnknownOutcome           it may or may not have happened
+    │   └── Killed                   it broke a limit and was stopped
     └── WardError                    the ward's files are wrong: file, line, remedy
     InvariantBroken                  a bug in toolward; nobody catches it
 
@@ -61,7 +59,6 @@ class ReasonCode(StrEnum):
     STALE_DEFINITION = "stale_definition"
     REQUEST_NOT_ACCEPTED = "request_not_accepted"
     APPROVAL_REQUIRED = "approval_required"
-    EXPIRED = "expired"
     # the gateway's
     AUDIT_UNAVAILABLE = "audit_unavailable"
     STORE_UNAVAILABLE = "store_unavailable"
@@ -164,12 +161,6 @@ class Pending(PolicyError):
     default_code = ReasonCode.APPROVAL_REQUIRED
 
 
-class Expired(PolicyError):
-    """What would have allowed the call is no longer valid."""
-
-    default_code = ReasonCode.EXPIRED
-
-
 class GatewayError(ToolwardError):
     """The gateway's own fault, or its machine's."""
 
@@ -212,12 +203,6 @@ class Killed(UpstreamError):
     """The tool broke a limit (time, size, protocol) and was stopped."""
 
     default_code = ReasonCode.KILLED
-
-
-class UnknownOutcome(UpstreamError):
-    """The request was sent and no answer came: the effect may have happened."""
-
-    default_code = ReasonCode.UNKNOWN_OUTCOME
 
 
 class WardError(ToolwardError):

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 import toolward
+from toolward.config import limits
 from toolward.errors import ReasonCode
 from toolward.model.event import EventKind
+from toolward.model.incident import IncidentKind
+from toolward.ports.store import Table
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "toolward").rglob("*.py"))
@@ -107,3 +110,51 @@ def test_the_public_names_are_these() -> None:
         "open",
         "open_sync",
     ]
+
+
+def uses(name: str, *, outside: Path) -> int:
+    pattern = re.compile(rf"\b{re.escape(name)}\b")
+    return sum(len(pattern.findall(path.read_text())) for path in SOURCES if path != outside)
+
+
+@pytest.mark.parametrize(
+    ("names", "defined"),
+    [
+        ([f"EventKind.{kind.name}" for kind in EventKind], "model/event.py"),
+        ([f"Table.{table.name}" for table in Table], "ports/store.py"),
+        ([f"IncidentKind.{kind.name}" for kind in IncidentKind], "model/incident.py"),
+        ([name for name in vars(limits) if name.isupper()], "config/limits.py"),
+    ],
+    ids=["records", "tables", "incidents", "limits"],
+)
+def test_what_is_declared_is_used(names: list[str], defined: str) -> None:
+    assert [name for name in names if not uses(name, outside=ROOT / "src" / "toolward" / defined)] == []
+
+
+def test_every_reason_code_is_given_as_a_reason_somewhere() -> None:
+    # `cli/exits.py` maps codes and gives none; an error class gives its default code when it is raised
+    errors = ROOT / "src" / "toolward" / "errors.py"
+    source = "".join(p.read_text() for p in SOURCES if p != errors and p.name != "exits.py")
+    raised = {
+        default: name
+        for name, default in re.findall(
+            r"class (\w+)\(.*?\):(?:(?!\nclass ).)*?default_code = ReasonCode\.(\w+)",
+            errors.read_text(),
+            re.DOTALL,
+        )
+    }
+    silent = [
+        code.value
+        for code in ReasonCode
+        if not re.search(rf"\bCode\.{code.name}\b|\bReasonCode\.{code.name}\b", source)
+        and not re.search(rf"\b{raised.get(code.name, ' ')}\(", source)
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in SOURCES if p.name == "__init__.py"], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_every_package_says_what_it_is(path: Path) -> None:
+    said = ast.get_docstring(ast.parse(path.read_text())) or ""
+    assert len(said.split()) > 3

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from toolward.rules.canonical import BYTES_MAX as CALL_BYTES_MAX
-from toolward.rules.canonical import DEPTH_MAX as CALL_DEPTH_MAX
-from toolward.rules.canonical import NODES_MAX as CALL_NODES_MAX
 
-__all__ = ["CALL_BYTES_MAX", "CALL_DEPTH_MAX", "CALL_NODES_MAX"]
+__all__ = ["CALL_BYTES_MAX"]
 
 # --- sessions ----------------------------------------------------------------------------------------
 SESSION_IDLE_S: Final = 30 * 60
@@ -39,11 +37,3 @@ COMMIT_BATCH_MAX: Final = 512
 """Records in one group commit; past this latency grows and throughput does not."""
 COMMIT_QUEUE_MAX: Final = 8_192
 """Records waiting for the writer; past this callers are refused, never dropped."""
-
-# --- lineage -----------------------------------------------------------------------------------------
-LINEAGE_VALUES_MAX: Final = 20_000
-"""Distinct leaf values remembered for one session; past this the session's taint alone counts."""
-LINEAGE_VALUE_CHARS_MIN: Final = 4
-"""Shorter values are seen everywhere and prove nothing."""
-LINEAGE_VALUE_CHARS_MAX: Final = 4_096
-"""Longer leaves are remembered by their first characters only."""

@@ -132,14 +132,6 @@ class UnsafeConfig(Section, frozen=True):
     allow_all: Annotated[bool, Meta(description="Every policy is ignored.")] = False
 
 
-class AuditConfig(Section, frozen=True):
-    """How long what is recorded is kept."""
-
-    retention_days: Annotated[
-        int, Meta(ge=183, description="Half a year is the least that the EU AI Act, Art. 19, accepts.")
-    ] = 400
-
-
 class WardConfig(Section, frozen=True):
     """`toolward.yaml`: one deployment."""
 
@@ -160,7 +152,6 @@ class WardConfig(Section, frozen=True):
         default_factory=dict
     )
     secrets: SecretsConfig = SecretsConfig()
-    audit: AuditConfig = AuditConfig()
     unsafe: UnsafeConfig = UnsafeConfig()
 
 

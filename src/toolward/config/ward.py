@@ -42,7 +42,6 @@ class Ward:
     config: WardConfig
     bindings: tuple[ServerBinding, ...]
     manifests: Mapping[str, tuple[Manifest, Metadata]]  # "server/tool"
-    owners: Mapping[str, Metadata]  # server -> what its manifest says of the whole server
     policies: Mapping[str, str]  # relative path -> Cedar text
     files: Mapping[str, bytes]  # relative path -> content; what the revision digest is over
 
@@ -83,9 +82,6 @@ def load_ward(path: Path | str) -> Ward:
             )
             for file in reading.tools
             for tool, entry in file.tools.items()
-        },
-        owners={
-            f.server: Metadata(owner=f.owner, purpose=f.purpose, review_by=f.review_by) for f in reading.tools
         },
         policies={
             name: data.decode("utf-8") for name, data in reading.files.items() if name.endswith(".cedar")

@@ -1,1 +1,1 @@
-"""."""
+"""Who asks: wire formats to attempts and replies back to wire formats, nothing more."""

@@ -83,10 +83,10 @@ class Place:
 
 def real_servers(place: Place) -> tuple[RealServer, ...]:
     """Fourteen of them."""
-    return (*_from_pypi(place), *_listed_only(place), *_from_npm(place))
+    return (*_of_the_reference(place), *_of_others(place), *_listed_only(place), *_from_npm(place))
 
 
-def _from_pypi(place: Place) -> tuple[RealServer, ...]:
+def _of_the_reference(place: Place) -> tuple[RealServer, ...]:
     return (
         RealServer(
             name="git",
@@ -116,6 +116,21 @@ def _from_pypi(place: Place) -> tuple[RealServer, ...]:
             expect="lantern",
         ),
         RealServer(
+            name="fetch",
+            command="uvx",
+            package="mcp-server-fetch==2026.10.24",
+            arguments=("--allow-private-ips", "--ignore-robots-txt"),
+            tool="fetch",
+            # raw, else its first call runs `npm install`, where there is npm
+            call={"url": place.page, "raw": True},
+            expect="a page of the lab's own",
+        ),
+    )
+
+
+def _of_others(place: Place) -> tuple[RealServer, ...]:
+    return (
+        RealServer(
             name="calculator",
             command="uvx",
             package="mcp-server-calculator==0.2.1",
@@ -138,18 +153,6 @@ def _from_pypi(place: Place) -> tuple[RealServer, ...]:
             env={"DB_URL": f"sqlite:///{place.database}"},
             tool="all_table_names",
             expect="goods",
-        ),
-        RealServer(
-            name="fetch",
-            command="uvx",
-            package="mcp-server-fetch==2026.10.24",
-            arguments=("--allow-private-ips", "--ignore-robots-txt"),
-            tool="fetch",
-            call={
-                "url": place.page,
-                "raw": True,
-            },  # else its first call runs `npm install`, where there is npm
-            expect="a page of the lab's own",
         ),
         RealServer(
             name="arxiv",

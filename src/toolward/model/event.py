@@ -21,7 +21,6 @@ class EventKind(StrEnum):
     CALL_MERGED = "call.merged"  # intent and outcome in one: approved, read_only, non-egress
     CALL_DENIED = "call.denied"
     LISTED = "listed"
-    UPSTREAM_REQUEST = "upstream.request"  # sampling, elicitation, roots asked for by a server
     SIGN_IN_FAILED = "sign_in.failed"
     TOOL_PROPOSED = "tool.proposed"
     TOOL_APPROVED = "tool.approved"
@@ -32,7 +31,6 @@ class EventKind(StrEnum):
     CREDENTIAL_CREATED = "credential.created"
     CREDENTIAL_REVOKED = "credential.revoked"
     INCIDENT_OPENED = "incident.opened"
-    INCIDENT_CONTAINED = "incident.contained"
     INCIDENT_RESTORED = "incident.restored"
     EXPORTED = "audit.exported"
     PAYLOAD_SHREDDED = "payload.shredded"

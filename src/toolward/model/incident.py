@@ -12,7 +12,6 @@ class IncidentKind(StrEnum):
     INTEGRITY_FAILURE = "integrity_failure"
     QUARANTINE = "quarantine"
     REFUSED_START = "refused_start"
-    AUDIT_FAILURE = "audit_failure"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

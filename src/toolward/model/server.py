@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from toolward.model.tool import BindingKind
 
-
 IN_PROCESS_SERVER = "python"
 """The server of the functions that a process registers; it has no entry under `servers`."""
 

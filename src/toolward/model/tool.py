@@ -9,7 +9,6 @@ from typing import Any
 
 from toolward.model.label import Label
 
-
 SEPARATOR = "__"
 """Between server and name at the aggregated endpoint; no server's name may hold it."""
 

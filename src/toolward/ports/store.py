@@ -19,13 +19,11 @@ class Table(StrEnum):
 
     TOOL_VERSION = "tool_version"  # key: version digest; written once
     TOOL_PIN = "tool_pin"  # key: channel/server/name -> {digest, state, ...}
-    TOOL_NAME = "tool_name"  # key: server/name -> history
     SESSION = "session"  # key: session_id
     OPEN_INTENT = "open_intent"  # key: call_id; there while an intent has no outcome
     INCIDENT = "incident"  # key: incident_id
     REVISION = "revision"  # key: revision digest -> the files and pins themselves
     CREDENTIAL = "credential"  # key: sha-256 of the token
-    SETTING = "setting"  # key: name
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""."""
+"""Verbs that decide, pure: no clock, disk, network or chance."""

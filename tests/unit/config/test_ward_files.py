@@ -145,7 +145,7 @@ agents:
         ("agents: {a: {tools: [x]}}", "`x` names no tool of a declared server"),
         ("agents: {a: {tools: []}}", "length >= 1"),
         ("unsafe: {anonymous: true}\nlisten: {host: 0.0.0.0}", "anonymous callers are let in"),
-        ("audit: {retention_days: 30}", "expected `whole number` >= 183"),
+        ("listen: {port: 0}", "expected `whole number` >= 1"),
         ("listen: [1]", "`listen` must be a mapping"),
         ("a: &x 1", "anchors and aliases are not read"),
         ("profile: guarded\nprofile: observe", "the key `profile` stands here a second time"),

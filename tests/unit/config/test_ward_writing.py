@@ -71,7 +71,7 @@ def test_written_manifests_are_read_back_equal_so_their_versions_stay_approved(t
     assert {key: manifest for key, (manifest, _) in ward.manifests.items()} == {
         f"git/{name}": manifest for name, manifest in MANIFESTS["git"].items()
     }
-    assert ward.owners["git"].owner == "me"
+    assert {metadata.owner for _, metadata in ward.manifests.values()} == {"me"}
     assert write_manifests(tmp_path, {"git": {}}, servers=SERVERS) == ()
 
 

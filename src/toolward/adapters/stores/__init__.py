@@ -1,1 +1,1 @@
-"""."""
+"""State and log of one ward: SQLite with group commit, and a store in memory for tests."""

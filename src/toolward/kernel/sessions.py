@@ -13,7 +13,7 @@ from toolward.errors import ReasonCode as Code
 from toolward.errors import Rejected
 from toolward.kernel.audit import Auditor
 from toolward.model.event import EventKind
-from toolward.model.label import Label
+from toolward.model.label import CLEAN, Label
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import Savepoint, Session, SessionOrigin
 from toolward.ports.clock import Clock
@@ -26,8 +26,9 @@ from toolward.rules.flow import SessionMemory
 class Sessions:
     """The sessions of one gateway. State that decides (taint) is in the store; the memory of values is not.
 
-    When a session comes back from the store after a restart its value memory is empty: its taint then
-    stands as the floor, which can only make decisions stricter.
+    When a session comes back from the store, after a restart or because too many were open, its value memory
+    is empty and says so (`overflowed`): its taint then stands as the floor, which can only make decisions
+    stricter.
     """
 
     def __init__(self, store: Store, auditor: Auditor, *, clock: Clock, ids: Ids) -> None:
@@ -104,12 +105,7 @@ class Sessions:
 
     def find(self, session_id: str, principal: Principal) -> Session:
         """The session, if it is this principal's. Raises `Rejected` without telling the two cases apart."""
-        session = self._live.get(session_id)
-        if session is None:
-            row = self._store.get(Table.SESSION, session_id)
-            session = session_from_json(session_id, row.body) if row else None
-            if session is not None:
-                self._remember(session)
+        session = self.current(session_id)
         if session is None or session.principal != principal:
             raise Rejected(
                 "no such session for this caller", code=Code.UNKNOWN_SESSION, remedy="open a new session"
@@ -117,15 +113,24 @@ class Sessions:
         return session
 
     def memory(self, session_id: str) -> SessionMemory:
-        """What values the session has seen since the gateway started."""
+        """What values the session has seen; one that was seen and forgotten counts as overflowed."""
         memory = self._memories.get(session_id)
         if memory is None:
-            memory = self._memories[session_id] = SessionMemory()
+            session = self.current(session_id)
+            memory = SessionMemory(overflowed=session is None or session.taint != CLEAN)
+            if session is not None:
+                self._memories[session_id] = memory
         return memory
 
     def current(self, session_id: str) -> Session | None:
-        """The live session, if there is one."""
-        return self._live.get(session_id)
+        """The session as it is now: the live one, else as the store has it."""
+        session = self._live.get(session_id)
+        if session is None:
+            row = self._store.get(Table.SESSION, session_id)
+            session = session_from_json(session_id, row.body) if row else None
+            if session is not None:
+                self._remember(session)
+        return session
 
     def tainted(self, session: Session, label: Label) -> tuple[Session, bool]:
         """The session after it saw something of that label, and whether its row must be written."""

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from toolward.model.call import Call, Facts, ResolvedCall
+from orjson import dumps
+
+from toolward.model.call import Call, Facts, LabelledCall, ResolvedCall
 from toolward.model.label import CLEAN, UNKNOWN, Confidentiality, Integrity, Label
 from toolward.model.lineage import Leaf, Source, SourceKind
 from toolward.model.server import ServerBinding
 from toolward.model.session import Session
 from toolward.model.tool import Argument, ArgumentKind, ArgumentRole, Effect, Manifest, Path, ToolState
+from toolward.rules.manifest_defaults import kind_of
 from toolward.rules.places import destination_known, path_inside
+from toolward.rules.spoken import spoken_words, stands_in
 
 VALUES_MAX = 20_000
 """Distinct values remembered for one session; past this the session's taint alone counts."""
@@ -28,8 +32,11 @@ CHARS_MIN = 3
 CHARS_MAX = 4_096
 """Longer leaves are remembered by their beginning only."""
 _SCALARS = frozenset({str, int, float, bool, type(None)})
-_BETWEEN_WORDS = re.compile(r"[ \n\t,\"']")
+_BETWEEN_WORDS = re.compile(r"[\s\"'`<>(){}\[\],;|=:]")
 _WORD = re.compile(r"[^\s\"'`<>(){}\[\],;|]+")
+_ENVELOPE = re.compile(r"/resultType|/(?:content|messages)/\d+/(?:type|role|content/type)")
+"""What the protocol says and not the server: `text` is no secret because a secret came as text."""
+_ASSIGNED = re.compile(r"[=:]")
 
 
 @dataclass(slots=True)
@@ -37,7 +44,7 @@ class SessionMemory:
     """Values that this session's results held, with the worst label each was seen under."""
 
     seen: dict[str, Source] = field(default_factory=dict)
-    overflowed: bool = False
+    overflowed: bool = False  # not everything is in it: the session's taint counts where nothing is known
 
     def remember(self, value: str, source: Source) -> None:
         """Note that `value` stood in `source`."""
@@ -57,6 +64,11 @@ class SessionMemory:
 def normalise(value: str) -> str:
     """The form in which values are compared."""
     return value[:CHARS_MAX].strip().casefold()
+
+
+def normalise_arguments(call: Call) -> str:
+    """All that a call says, as words are compared with it."""
+    return "\n".join(str(leaf) for _, leaf in leaves_of(call.arguments)).casefold()
 
 
 def leaves_of(value: Any, pointer: str = "") -> Iterator[tuple[str, Any]]:
@@ -80,30 +92,71 @@ def leaves_of(value: Any, pointer: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def remember_result(
-    memory: SessionMemory, result: Mapping[str, Any], *, call_id: str, manifest: Manifest | None
+    memory: SessionMemory,
+    result: Mapping[str, Any],
+    *,
+    call_id: str,
+    manifest: Manifest | None,
+    asked: LabelledCall | None = None,
 ) -> Label:
-    """Note every value of a result and return the label of the whole: the join of its parts."""
+    """Note every value of a result and return the label of the whole: the join of its parts.
+
+    `asked` is the call: a server that says its arguments again does not make them more trustworthy.
+    """
+    echoed = None
+    if asked is not None and asked.arguments_label.integrity is not Integrity.TRUSTED:
+        echoed = (
+            normalise_arguments(asked.call),
+            Label(asked.arguments_label.integrity, CLEAN.confidentiality),
+        )
     default = manifest.result if manifest is not None and manifest.result is not None else UNKNOWN
     fields = manifest.result_fields if manifest is not None else {}
     worst = default
-    for pointer, leaf in leaves_of(
-        {
-            key: result[key]
-            for key in ("content", "structuredContent", "contents", "messages")
-            if key in result
-        }
-    ):
-        if not isinstance(leaf, (str, int, float)) or isinstance(leaf, bool):
+    for pointer, leaf in leaves_of(result):
+        if not isinstance(leaf, (str, int, float)) or isinstance(leaf, bool) or _ENVELOPE.fullmatch(pointer):
             continue
         label = _label_at(pointer, fields, default)
         worst = worst.join(label)
-        text = str(leaf)
-        source = Source(SourceKind.RESULT, call_id, label)
-        memory.remember(text, source)
-        if isinstance(leaf, str) and _BETWEEN_WORDS.search(text):
-            for word in _WORD.findall(text[: CHARS_MAX * 16]):
-                memory.remember(word.strip(".:!?"), source)
+        _remember_text(memory, str(leaf), label, call_id=call_id, echoed=echoed)
+    for name in names_in(result.get("structuredContent")):
+        _remember_text(memory, name, default, call_id=call_id, echoed=echoed)
     return worst
+
+
+def _remember_text(
+    memory: SessionMemory, text: str, label: Label, *, call_id: str, echoed: tuple[str, Label] | None
+) -> None:
+    """A text and its words. A word that the call itself brought is no better than it was there."""
+    vouched = label if echoed is None else label.join(echoed[1])
+    for word in _words_of(text):
+        came_along = echoed is not None and normalise(word) in echoed[0]
+        memory.remember(word, Source(SourceKind.RESULT, call_id, vouched if came_along else label))
+    if len(text) > CHARS_MAX * 16:
+        memory.overflowed = True
+
+
+def _words_of(text: str) -> Iterator[str]:
+    """The text, its words, and what stands on either side of `=` and `:` in them (`KEY=value`)."""
+    yield text
+    if not _BETWEEN_WORDS.search(text):
+        return
+    for word in _WORD.findall(text[: CHARS_MAX * 16]):
+        yield word.strip(".:!?")
+        if _ASSIGNED.search(word):
+            yield from _ASSIGNED.split(word)
+            yield from _ASSIGNED.split(word, maxsplit=1)
+
+
+def names_in(value: Any) -> Iterator[str]:
+    """The member names of every object: a server can put data there, and so can an agent."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Mapping):
+            yield from item
+            stack.extend(item.values())
+        elif isinstance(item, (list, tuple)):
+            stack.extend(item)
 
 
 def _label_at(pointer: str, fields: Mapping[str, Label], default: Label) -> Label:
@@ -119,32 +172,36 @@ def label_call(
     """Stage 3, pure: leaves with their sources, the join of their labels, and the facts."""
     call = resolved.call
     manifest = resolved.version.manifest if resolved.version else None
-    words = normalise_text(session.prompt, session.objective)
+    words = spoken_words(session.prompt, session.objective)
     leaves: list[Leaf] = []
     total = CLEAN
     for pointer, value in leaves_of(call.arguments):
         leaf = _label_leaf(pointer, value, words=words, session=session, memory=memory, binding=binding)
         leaves.append(leaf)
         total = total.join(leaf.label)
-    return tuple(leaves), total, _facts(resolved, session, tuple(leaves), manifest=manifest, binding=binding)
+    facts = _facts(resolved, session, tuple(leaves), manifest=manifest, binding=binding)
+    if not facts.confidential_argument and _may_be_confidential(resolved, session, memory, leaves):
+        facts = replace(facts, confidential_argument=True)
+    return tuple(leaves), total, facts
 
 
-def normalise_text(*texts: str) -> str:
-    """The user's own words, as values are compared with them."""
-    return "\n".join(text.casefold() for text in texts if text)
-
-
-def stands_in(value: str, words: str) -> bool:
-    """Whether `value` stands in `words` as a whole, not as a part of a longer word or number."""
-    start = words.find(value)
-    while start >= 0:
-        end = start + len(value)
-        before = words[start - 1] if start else " "
-        after = words[end] if end < len(words) else " "
-        if not (before.isalnum() and value[0].isalnum()) and not (after.isalnum() and value[-1].isalnum()):
-            return True
-        start = words.find(value, start + 1)
-    return False
+def _may_be_confidential(
+    resolved: ResolvedCall, session: Session, memory: SessionMemory, leaves: list[Leaf]
+) -> bool:
+    """What the leaves' own sources do not tell: confidential member names, and a memory with holes in it."""
+    if session.taint.confidentiality is not Confidentiality.CONFIDENTIAL:
+        return False
+    if memory.overflowed and any(
+        source.kind is SourceKind.MODEL for leaf in leaves for source in leaf.sources
+    ):
+        return True
+    definition = resolved.version.definition if resolved.version else b""
+    return any(
+        (seen := memory.seen.get(normalise(name))) is not None
+        and seen.label.confidentiality is Confidentiality.CONFIDENTIAL
+        and dumps(name) not in definition  # a name of the schema says nothing
+        for name in names_in(resolved.call.arguments)
+    )
 
 
 def _label_leaf(
@@ -163,13 +220,16 @@ def _label_leaf(
         text = value
     key = normalise(text)
     sources: list[Source] = []
-    if len(key) >= CHARS_MIN and words and stands_in(key, words):
+    whole = len(text) <= CHARS_MAX  # of a longer one only the beginning is compared: it proves nothing
+    if len(key) >= CHARS_MIN and words and whole and stands_in(key, words):
         sources.append(Source(SourceKind.PROMPT, "prompt", CLEAN))
     if binding is not None and key and _in_domain(text, binding):
         sources.append(Source(SourceKind.OPERATOR, binding.server, CLEAN))
     seen = memory.seen.get(key)
-    if seen is not None:
+    if seen is not None and whole:
         sources.append(seen)
+    elif seen is not None:
+        sources.append(Source(seen.kind, seen.reference, seen.label.join(_model_label(session))))
     if not sources:
         sources.append(Source(SourceKind.MODEL, "", _model_label(session)))
     label = _combine(sources)
@@ -251,6 +311,10 @@ def _by_role(
         name = leaf.pointer.split("/", 2)[1].replace("~1", "/").replace("~0", "~") if leaf.pointer else ""
         argument = declared.get(name, _UNDESCRIBED)
         text = str(values[leaf.pointer])
+        if argument is _UNDESCRIBED or (
+            argument.role is ArgumentRole.AUTHORITY and leaf.pointer.count("/") > 1
+        ):
+            argument = replace(argument, kind=_kind_inside(argument.kind, leaf.pointer, text))
         if argument.role is ArgumentRole.AUTHORITY:
             authority.append(leaf)
         if argument.kind is ArgumentKind.PATH:
@@ -258,6 +322,15 @@ def _by_role(
         elif argument.kind in (ArgumentKind.URL, ArgumentKind.ADDRESS):
             targets.append((leaf, text))
     return authority, paths, targets
+
+
+def _kind_inside(declared: ArgumentKind, pointer: str, text: str) -> ArgumentKind:
+    """What a value denotes that a manifest does not name itself: a member of an object, an extra argument."""
+    if declared is not ArgumentKind.VALUE:
+        return declared
+    named = next((part for part in reversed(pointer.split("/")) if not part.isdigit()), "")
+    kind = kind_of(named)
+    return ArgumentKind.URL if kind is ArgumentKind.VALUE and "://" in text else kind
 
 
 def _witnessed(leaf: Leaf) -> bool:

@@ -22,7 +22,9 @@ _CONTENT: Final = frozenset(
         *("observation", "observations", "insight", "reason", "explanation"),
     }
 )
-_URL: Final = frozenset({"url", "uri", "link", "href", "endpoint", "webhook", "host", "hostname", "domain"})
+_URL: Final = frozenset(
+    {"url", "uri", "link", "href", "endpoint", "webhook", "host", "hostname", "domain", "website", "webpage"}
+)
 _ADDRESS: Final = frozenset(
     {
         *("to", "cc", "bcc", "recipient", "recipients", "email", "emails", "mail", "address"),
@@ -82,6 +84,11 @@ def _argument(name: str, schema: Any) -> Argument:
     return Argument(role=ArgumentRole.AUTHORITY, kind=kind)
 
 
+def kind_of(name: str) -> ArgumentKind:
+    """What a value of that name denotes, where no schema says more."""
+    return _kind([word.lower() for word in _WORD.findall(name)], None)
+
+
 def _kind(words: list[str], schema: Any) -> ArgumentKind:
     stated = _format(schema)
     if stated in _ASK_FORMATS:
@@ -89,7 +96,7 @@ def _kind(words: list[str], schema: Any) -> ArgumentKind:
     last = words[-1] if words else ""
     if not _may_be_text(schema):
         return ArgumentKind.VALUE
-    if last in _URL or (words and words[0] in ("url", "uri")):
+    if last in _URL or last.removesuffix("s") in _URL or (words and words[0] in ("url", "urls", "uri")):
         return ArgumentKind.URL
     if last in _ADDRESS:
         return ArgumentKind.ADDRESS

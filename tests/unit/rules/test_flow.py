@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.builders import a_session
 
-from toolward.model.call import Action, Call, Facts, ResolvedCall
+from toolward.model.call import Action, Call, Facts, LabelledCall, ResolvedCall
 from toolward.model.label import CLEAN, UNKNOWN, Confidentiality, Integrity, Label
 from toolward.model.server import ServerBinding
 from toolward.model.tool import (
@@ -28,9 +28,9 @@ from toolward.rules.flow import (
     label_call,
     leaves_of,
     remember_result,
-    stands_in,
 )
 from toolward.rules.places import destination_known, path_inside
+from toolward.rules.spoken import stands_in
 from toolward.rules.version import make_version
 
 BINDING = ServerBinding(
@@ -165,6 +165,110 @@ def test_a_field_label_holds_for_its_field_and_the_rest_keeps_the_default() -> N
     remember_result(memory, result, call_id="c1", manifest=manifest)
     assert memory.seen["bob@own.example"].label.integrity is Integrity.TRUSTED
     assert memory.seen["wire money"].label.integrity is Integrity.UNTRUSTED
+
+
+CONFIDENTIAL = Label(Integrity.TRUSTED, Confidentiality.CONFIDENTIAL)
+SECRETIVE = Manifest(result=CONFIDENTIAL)
+
+
+def read(result: dict[str, object], manifest: Manifest = SECRETIVE) -> SessionMemory:
+    memory = SessionMemory()
+    remember_result(memory, result, call_id="c1", manifest=manifest)
+    return memory
+
+
+def text_of(text: str) -> dict[str, object]:
+    return {"content": [{"type": "text", "text": text}]}
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        text_of("API_KEY=zx-81-7734"),
+        text_of("<b>zx-81-7734</b>"),
+        text_of("a|zx-81-7734|b"),
+        text_of("token:zx-81-7734"),
+        {"structuredContent": {"zx-81-7734": 1}},
+        {"content": [], "elsewhere": {"deep": ["zx-81-7734"]}},
+    ],
+)
+def test_a_confidential_value_is_known_again_wherever_it_stood(result: dict[str, object]) -> None:
+    assert facts({"text": "ZX-81-7734"}, memory=read(result), taint=CONFIDENTIAL).confidential_argument
+
+
+def test_a_confidential_value_is_known_as_a_member_name_too() -> None:
+    memory = read(text_of("zx-81-7734 is it"))
+    assert facts({"text": {"zx-81-7734": True}}, memory=memory, taint=CONFIDENTIAL).confidential_argument
+    assert not facts({"text": {"other-name": True}}, memory=memory, taint=CONFIDENTIAL).confidential_argument
+
+
+def test_the_protocols_own_words_are_no_secret() -> None:
+    assert not facts({"text": "text"}, memory=read(text_of("zx")), taint=CONFIDENTIAL).confidential_argument
+
+
+def test_a_memory_with_holes_makes_the_sessions_confidentiality_count() -> None:
+    """Else a restart, or a flood of values, would make a confidential value anybody's."""
+    whole, holed = SessionMemory(), SessionMemory(overflowed=True)
+    assert not facts({"text": "zx-81-7734"}, memory=whole, taint=CONFIDENTIAL).confidential_argument
+    assert facts({"text": "zx-81-7734"}, memory=holed, taint=CONFIDENTIAL).confidential_argument
+    assert not facts({"text": "zx-81-7734"}, memory=holed, taint=UNKNOWN).confidential_argument
+    assert not facts(
+        {"text": "zx-81-7734"}, memory=holed, taint=CONFIDENTIAL, prompt="send zx-81-7734"
+    ).confidential_argument
+
+
+def test_what_only_begins_like_the_prompt_is_not_the_prompt() -> None:
+    said = "x" * 5_000
+    assert facts({"to": said[:4_000]}, prompt=said[:4_000], taint=UNKNOWN).proven
+    assert not facts({"to": said[:4_096] + "@evil.net"}, prompt=said, taint=UNKNOWN).proven
+
+
+def test_a_vouched_for_tool_that_echoes_does_not_launder_what_it_was_told() -> None:
+    memory = SessionMemory()
+    session = replace(a_session(), taint=UNKNOWN)
+    version = make_version("srv", {"name": "calc"}, binding="b", manifest=Manifest())
+    arguments = {"expression": "mallory@evil.net"}
+    call = Call(
+        call_id="c1",
+        action=Action.CALL_TOOL,
+        session=session,
+        target="calc",
+        server="srv",
+        arguments_json=canonical(arguments),
+        arguments=arguments,
+        args_digest="d",
+    )
+    resolved = ResolvedCall(
+        call=call, server="srv", name="calc", version=version, state=ToolState.APPROVED, path=Path.OPEN
+    )
+    leaves, label, seen = label_call(resolved, session, memory, BINDING)
+    asked = LabelledCall(resolved=resolved, leaves=leaves, arguments_label=label, facts=seen)
+    vouched = Manifest(result=CLEAN)
+    answer = text_of("invalid expression: mallory@evil.net, ask carol@own.example")
+    remember_result(memory, answer, call_id="c1", manifest=vouched, asked=asked)
+    assert not facts({"to": "mallory@evil.net"}, memory=memory, taint=UNKNOWN).proven
+    assert facts({"to": "carol@own.example"}, memory=memory, taint=UNKNOWN).proven
+    control = SessionMemory()
+    remember_result(control, answer, call_id="c1", manifest=vouched)
+    assert facts({"to": "mallory@evil.net"}, memory=control, taint=UNKNOWN).proven
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"requests": [{"url": "https://evil.net"}]},
+        {"extra": "https://evil.net/"},
+        {"options": {"webhook": "evil.net"}},
+        {"headers": {"x": "https://evil.net"}},
+    ],
+)
+def test_a_destination_inside_an_object_or_beside_the_schema_is_one(arguments: dict[str, object]) -> None:
+    assert not facts(arguments).known_destination
+
+
+def test_a_path_inside_an_object_is_one() -> None:
+    assert facts({"edits": [{"path": "/etc/passwd"}]}).outside_roots
+    assert not facts({"edits": [{"path": "/data/a"}]}).outside_roots
 
 
 labels = st.builds(Label, st.sampled_from(Integrity), st.sampled_from(Confidentiality))

@@ -163,6 +163,7 @@ class Settle:
             result,
             call_id=call.call_id,
             manifest=version.manifest if version else None,
+            asked=permit.labelled,
         )
         session = self.sessions.current(call.session.session_id) or call.session
         session, changed = self.sessions.tainted(session, label)

@@ -20,16 +20,27 @@ import orjson
 from rich.console import Console
 
 from toolward.lab.report import Row, write_report
-from toolward.lab.torture.disks import OWN_RULES, Sweep, rows_of_disks, torture_by_disks
+from toolward.lab.torture.disks import (
+    STUCK,
+    UNHEALTHY,
+    WRONG_REFUSAL,
+    Sweep,
+    rows_of_disks,
+    torture_by_disks,
+)
 from toolward.lab.torture.evidence import RULES, Violation
 from toolward.lab.torture.gather import BAD_LOG, BAD_RECEIPT, INCONSISTENT
 from toolward.lab.torture.hostile import besiege, rows_of_siege
+from toolward.lab.torture.house import NOT_DURABLE
 from toolward.lab.torture.kills import rows_of_kills, rows_of_rules, torture_by_kills
 
 PARTS: Final = ("kills", "disks", "power", "full", "hostile")
 PLACE: Final = Path("build/torture")
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- failing disks are simulated, so the sweeps need no real one
 PROOFS: Final = (BAD_RECEIPT, INCONSISTENT, BAD_LOG)
+POWER_RULES: Final = (*RULES, STUCK, *PROOFS)
+"""What can be judged of a process that is gone: what it said meanwhile was heard by nobody."""
+FULL_RULES: Final = (*RULES, NOT_DURABLE, WRONG_REFUSAL, UNHEALTHY, STUCK, *PROOFS)
 _SEEDS: Final = 1_000_000
 
 
@@ -80,16 +91,12 @@ def _run(part: str, given: argparse.Namespace, seed: int, place: Path, say: Cons
         case "power":
             with in_memory() as memory:
                 power = in_process("power", str(memory), str(seed), str(given.cuts))
-            return _rows_of(
-                power, "power cuts that kill the process, under load", [*RULES, *OWN_RULES, *PROOFS]
-            )
+            return _rows_of(power, "power cuts that kill the process, under load", POWER_RULES)
         case "full":
             if os.geteuid() != 0 or shutil.which("unshare") is None:
                 return [Row("a small disk that is really full", "skipped: needs root and `unshare`")]
             full = in_process("tiny_disk", str(place / part), str(seed), namespace=True)
-            return _rows_of(
-                full, "small disks (tmpfs) really full, under load", [*RULES, *OWN_RULES, *PROOFS]
-            )
+            return _rows_of(full, "small disks (tmpfs) really full, under load", FULL_RULES)
         case _:
             return rows_of_siege(
                 asyncio.run(besiege(place / "hostile", calls=given.calls, seed=seed, say=say.print))

@@ -68,6 +68,7 @@ async def torture_by_tiny_disk(place: Path, seed: int) -> Sweep:
                 found.append(Violation(STUCK, f"with room again a write was answered with `{answer.code}`"))
             fill(ballast, 0)
             await talk.crowd(CALLERS, _CALLS)
+        found += witness.violations
         found += await _start_on_full_disk(ward)
         ballast.unlink()
         found += await after_restart(ward, talk.answers, witness.effects, chance)

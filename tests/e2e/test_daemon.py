@@ -255,19 +255,26 @@ def test_a_ward_under_a_long_path_has_its_socket_elsewhere(terminal: Terminal, t
 def test_tail_follows_what_others_do(daemon: Daemon) -> None:
     daemon.ready()
     terminal = daemon.terminal
+    # where the tests run in the background, SIGINT is ignored, and a child inherits that
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program += "; from toolward.cli import main; main()"
     following = subprocess.Popen(
-        [sys.executable, "-m", "toolward", "audit", "tail", "-n", "1", "--follow", "--json"],
+        [sys.executable, "-c", program, "audit", "tail", "-n", "1", "--follow", "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(terminal),
     )
-    assert following.stdout is not None
-    following.stdout.readline()
-    call = terminal.ok("call", "tiny/look", "-a", "what=x", "--json").json["call_id"]
-    while call != orjson.loads(following.stdout.readline())["record"].get("call_id"):
-        pass
-    following.send_signal(signal.SIGINT)
-    _, err = following.communicate(timeout=10)
+    with following:
+        try:
+            assert following.stdout is not None
+            following.stdout.readline()
+            call = terminal.ok("call", "tiny/look", "-a", "what=x", "--json").json["call_id"]
+            while call != orjson.loads(following.stdout.readline())["record"].get("call_id"):
+                pass
+            following.send_signal(signal.SIGINT)
+            _, err = following.communicate(timeout=20)
+        finally:
+            following.kill()
     assert (following.returncode, b"Traceback" in err) == (Exit.INTERRUPTED, False)
 
 

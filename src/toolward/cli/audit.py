@@ -105,15 +105,21 @@ def export(frame: Frame, file: Path) -> None:
 @click.option(
     "--key", default="", metavar="PUB", help="The log's public key, or the file that holds it (log.pub)."
 )
-@click.option("--since", default="", metavar="FILE", help="A checkpoint or receipt kept from earlier.")
+@click.option(
+    "--since",
+    default=None,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A checkpoint or receipt kept from earlier.",
+)
 @verb
-def verify(frame: Frame, file: Path | None, key: str, since: str) -> None:
+def verify(frame: Frame, file: Path | None, key: str, since: Path | None) -> None:
     """Verify an exported FILE, without a ward and offline; without FILE the ward's live log.
 
     Exits 5 and names the first bad record when the log is not what was signed.
     """
     if file is None:
-        verdict = _verify_live(frame)
+        verdict = _verify_live(frame, key=_key(frame, key) if key else "", since=_checkpoint(since))
     else:
         # only here: the live log is verified where it lies
         from toolward.governance.verify import verify_export  # noqa: PLC0415
@@ -127,10 +133,10 @@ def verify(frame: Frame, file: Path | None, key: str, since: str) -> None:
         leave(Exit.VERIFICATION_FAILED)
 
 
-def _verify_live(frame: Frame) -> dict[str, Any]:
+def _verify_live(frame: Frame, **trusted: str) -> dict[str, Any]:
     """A log that is not even opened is a verdict too."""
     try:
-        verdict: dict[str, Any] = frame.ask("audit.verify")
+        verdict: dict[str, Any] = frame.ask("audit.verify", **trusted)
     except WardError as error:
         if error.reason.code is not ReasonCode.INTEGRITY_BROKEN:
             raise
@@ -158,17 +164,22 @@ def _key(frame: Frame, given: str) -> str:
     return text
 
 
-def _checkpoint(file: str) -> str:
-    """A signed note, bare or inside a receipt or a reply's JSON."""
-    if not file:
+def _checkpoint(file: Path | None) -> str:
+    """A signed note, bare or inside a receipt or a reply's JSON. Raises `WardError` if there is none."""
+    if file is None:
         return ""
-    text = Path(file).read_text(encoding="utf-8")
-    if not text.lstrip().startswith("{"):
-        return text
-    value = orjson.loads(text)
-    found = value.get("checkpoint") or (value.get("receipt") or {}).get("checkpoint")
+    data = file.read_bytes()
+    if not data.lstrip().startswith(b"{"):
+        return data.decode("utf-8", errors="replace")
+    try:
+        value = orjson.loads(data)
+        found = value.get("checkpoint") or value["receipt"]["checkpoint"]
+    except (orjson.JSONDecodeError, LookupError, TypeError):
+        found = None
     if not isinstance(found, str):
-        raise WardError("no checkpoint in this file", file=file, remedy="give a signed note or a receipt")
+        raise WardError(
+            "no checkpoint in this file", file=str(file), remedy="give a signed note or a receipt"
+        )
     return found
 
 

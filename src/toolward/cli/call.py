@@ -30,6 +30,8 @@ def command(
 
     Exits 1 when it is denied, 7 when the tool failed, 8 when a person must agree.
     """
+    if not all(tool.partition("/")):
+        raise click.UsageError(f"`{tool}` is not SERVER/TOOL; see `toolward tools list`")
     arguments = read_arguments(pairs, json_args)
     with frame.link(on_progress=frame.screen.note) as link:
         reply = link.invoke("call", tool=tool, arguments=arguments, prompt=prompt, session=session)
@@ -44,7 +46,7 @@ def command(
         )
     if error is not None:
         if not frame.screen.as_json:
-            _show_refusal(frame.screen, error, reply["call_id"])
+            _show_refusal(frame.screen, error, reply["call_id"], tool=tool)
         leave(exit_of(error))
     if result.get("isError"):
         leave(Exit.TOOL_FAILED)
@@ -89,11 +91,16 @@ def _show_result(screen: Screen, result: Mapping[str, Any]) -> None:
         screen.say(orjson.dumps(result, option=orjson.OPT_INDENT_2).decode())
 
 
-def _show_refusal(screen: Screen, error: Mapping[str, Any], call_id: str) -> None:
+def _show_refusal(screen: Screen, error: Mapping[str, Any], call_id: str, *, tool: str) -> None:
     data = error.get("data")
     data = data if isinstance(data, Mapping) else {}
-    screen.warn(str(data.get("reason") or error.get("message", "")))
-    if data.get("remedy"):
+    if data.get("code") == Code.UNKNOWN_TOOL:
+        # the corridor's words are an agent's, which sees one server's list; here the whole name was given
+        screen.warn(f"unknown tool: `{tool}`")
+        screen.note("  see `toolward tools list`")
+    else:
+        screen.warn(str(data.get("reason") or error.get("message", "")))
+    if data.get("remedy") and data.get("code") != Code.UNKNOWN_TOOL:
         screen.note(f"  {data['remedy']}")
     for name, value in (data.get("details") or {}).items():
         screen.note(f"  {name}: {value}")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from toolward.cli.frame import Frame, verb
+
+if TYPE_CHECKING:
+    from toolward.config.clients.files import Connected, Desktop
 
 CLIENTS = ("claude-desktop", "claude-code", "cursor", "vscode")
 
@@ -22,7 +27,7 @@ CLIENTS = ("claude-desktop", "claude-code", "cursor", "vscode")
     "--file", default="", metavar="PATH", help="The client's configuration, where it is not the usual one."
 )
 @click.option(
-    "--project", default=".", metavar="DIR", help="The project, for clients that keep a file in it."
+    "--project", default="", metavar="DIR", help="The project, for clients that keep a file in it; else here."
 )
 @click.option("--server", default="", help="Only this server, under its own tool names.")
 @click.option("--http", is_flag=True, help="Over HTTP with a key in TOOLWARD_KEY, instead of stdio.")
@@ -39,21 +44,11 @@ def command(  # noqa: PLR0917 -- click passes by name
     since an agent could go around the gateway through them.
     """
     from toolward.config.clients.connecting import Client, GatewayEntry  # noqa: PLC0415
-    from toolward.config.clients.files import client_file, connect  # noqa: PLC0415
+    from toolward.config.clients.files import bypasses, client_file, connect  # noqa: PLC0415
     from toolward.config.clients.files import undo as undo_connect  # noqa: PLC0415
 
-    kind = Client(client)
-    path = (
-        Path(file).expanduser()
-        if file
-        else client_file(
-            kind,
-            project=Path(project).absolute(),
-            home=Path.home(),
-            environ=os.environ,
-            platform=sys.platform,
-        )
-    )
+    kind, desktop = Client(client), _desktop(project)
+    path = Path(file).expanduser() if file else client_file(kind, desktop)
     if undo:
         backup = undo_connect(path)
         if frame.screen.as_json:
@@ -62,32 +57,59 @@ def command(  # noqa: PLR0917 -- click passes by name
             frame.screen.say(f"{path} is as it was", style="green")
         return
     entry = GatewayEntry(url=_url(frame, server)) if http else GatewayEntry(command=_command(frame, server))
+    held = _held(frame)
     done = connect(
         path,
         client=kind,
         entry=entry,
         now_ns=time.time_ns(),  # noqa: TID251 -- the name of the backup
-        replaces=() if keep else _held(frame),
+        replaces=() if keep else held,
     )
+    around = bypasses(kind, desktop, file=path, held=held)
     if frame.screen.as_json:
         frame.screen.result(
             {
                 "file": str(done.file),
                 "backup": str(done.backup) if done.backup else None,
                 "removed": list(done.removed),
+                "bypasses": {str(other): list(names) for other, names in around.items()},
             }
         )
-        return
+    else:
+        _tell(frame, client, done, http=http)
+    for other, names in around.items():
+        frame.screen.warn(
+            f"{', '.join(names)} also stands in {other}: an agent goes around the gateway there;"
+            f" {shlex.join(['toolward', 'connect', client, '--file', str(other)])}"
+        )
+
+
+def _desktop(project: str) -> Desktop:
+    from toolward.config.clients.files import Desktop  # noqa: PLC0415
+
+    return Desktop(
+        project=Path(project).expanduser().absolute() if project else None,
+        here=Path.cwd(),
+        home=Path.home(),
+        environ=os.environ,
+        platform=sys.platform,
+    )
+
+
+def _tell(frame: Frame, client: str, done: Connected, *, http: bool) -> None:
+    screen = frame.screen
     if done.backup is None:
-        frame.screen.say(f"{done.file} points at the gateway already")
+        screen.say(f"{done.file} points at the gateway already")
         return
-    frame.screen.say(f"{done.file} points at the gateway", style="green")
+    screen.say(f"{done.file} points at the gateway", style="green")
     for name in done.removed:
-        frame.screen.say(f"  `{name}` is reached through it now")
-    frame.screen.say(f"  backup {done.backup.name}; undo: toolward connect {client} --undo")
+        screen.say(f"  `{name}` is reached through it now")
+    screen.say(f"  backup  {done.backup.name}, with everything that stood there")
+    screen.say(f"  undo    {shlex.join(['toolward', 'connect', client, '--undo', '--file', str(done.file)])}")
     if http:
-        frame.screen.say(f"  the client needs TOOLWARD_KEY: toolward keys create {client}")
-    frame.screen.say("  restart the client, or reload its servers")
+        ward = shlex.quote(str(frame.place.path))
+        screen.say(f"  the client needs a key in TOOLWARD_KEY: toolward keys create {client} --ward {ward}")
+    screen.say("  restart the client, or reload its servers")
 
 
 def _held(frame: Frame) -> tuple[str, ...]:

@@ -54,6 +54,8 @@ def command(frame: Frame, what: str, pairs: tuple[str, ...], json_args: str, **o
 def _read(what: str) -> dict[str, Any]:
     if what != "-" and not Path(what).is_file() and "/" in what and not what.endswith(".json"):
         return {"tool": what}
+    if what != "-" and not Path(what).is_file():
+        raise click.UsageError(f"`{what}` is neither a file nor SERVER/TOOL")
     data = sys.stdin.buffer.read() if what == "-" else Path(what).read_bytes()
     value = parse_strict(data)
     if not isinstance(value, dict) or not isinstance(value.get("tool"), str):

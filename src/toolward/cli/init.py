@@ -105,6 +105,7 @@ def _make_ward(
 def _import(screen: Screen, source: Path) -> ImportPlan:
     from toolward.adapters.tools.mcp.newest import newest_version  # noqa: PLC0415
     from toolward.catalogue import load_catalogue  # noqa: PLC0415
+    from toolward.config.clients.files import read_client  # noqa: PLC0415
     from toolward.config.clients.importing import (  # noqa: PLC0415
         ImportContext,
         plan_import,
@@ -124,7 +125,7 @@ def _import(screen: Screen, source: Path) -> ImportPlan:
         known=load_catalogue().packages(),
         is_directory=lambda path: Path(path).is_dir(),
     )
-    plan = plan_import(source.read_text(encoding="utf-8-sig"), file=str(source), context=context)
+    plan = plan_import(read_client(source), file=str(source), context=context)
     for note in plan.notes:
         screen.note(note)
     return plan

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -199,6 +201,58 @@ def test_the_live_log_is_verified_and_a_broken_one_is_a_verdict(terminal: Termin
     assert ran.json["ok"] is False
 
 
+def test_the_live_log_is_held_against_a_receipt_and_a_key_kept_elsewhere(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    key = terminal.ok("audit", "export", str(tmp_path / "log.jsonl"), "--json").json["public_key"]
+    backup = tmp_path / "backup"
+    shutil.copytree(terminal.ward, backup)
+    receipt = tmp_path / "reply.json"
+    receipt.write_text(terminal.ok("call", "tiny/look", "-a", "what=x", "--json").out)
+    kept = ("--key", key, "--since", str(receipt))
+    assert terminal.ok("audit", "verify", *kept, "--json").json["ok"] is True
+    # an older log put back is sound in itself, which is why one keeps a receipt
+    assert terminal.ok("audit", "verify", "--ward", str(backup), "--json").json["ok"] is True
+    ran = terminal.run("audit", "verify", "--ward", str(backup), *kept, "--json")
+    assert (ran.code, ran.json["ok"]) == (Exit.VERIFICATION_FAILED, False)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "{}", '{"receipt": 7}', '{"checkpoint": 1}'])
+def test_a_file_without_a_checkpoint_is_said_to_have_none(
+    terminal: Terminal, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "kept").write_text(text)
+    ran = terminal.run("audit", "verify", "--since", str(tmp_path / "kept"))
+    assert ran.code in (Exit.WARD_INVALID, Exit.VERIFICATION_FAILED)
+    assert ran.err.strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("call", "tiny"), Exit.USAGE, "`tiny` is not SERVER/TOOL"),
+        (("call", "tiny/"), Exit.USAGE, "is not SERVER/TOOL"),
+        (("call", "nosuch/look"), Exit.FINDING, "unknown tool: `nosuch/look`"),
+        (("explain", "nosuch.json"), Exit.USAGE, "`nosuch.json` is neither a file nor SERVER/TOOL"),
+        (("audit", "verify", "--since", "nosuch"), Exit.USAGE, "does not exist"),
+    ],
+)
+def test_a_slip_of_the_fingers_is_answered_with_what_was_typed(
+    terminal: Terminal, arguments: tuple[str, ...], code: Exit, said: str
+) -> None:
+    ran = terminal.run(*arguments)
+    assert ran.code == code
+    assert said in ran.err
+
+
+def test_a_client_file_in_another_encoding_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    file = tmp_path / "mcp.json"
+    file.write_text('{"mcpServers": {}}', encoding="utf-16")
+    ran = Terminal(tmp_path).run("init", str(tmp_path / "ward"), "--from", str(file))
+    assert ran.code == Exit.WARD_INVALID
+    assert "save it as utf-8" in ran.err
+
+
 def test_tail_query_and_show_find_a_call(terminal: Terminal) -> None:
     call = terminal.ok("call", "tiny/look", "-a", "what=x", "--json").json["call_id"]
     [row] = terminal.ok("audit", "query", "--call", call, "--json").json
@@ -325,6 +379,22 @@ def test_connect_points_a_client_at_the_gateway_and_undo_takes_it_back(terminal:
     assert servers["toolward"]["args"][-2:] == ["stdio", str(terminal.ward)]
     terminal.ok("connect", "claude-code", "--file", str(file), "--undo")
     assert file.read_bytes() == before
+
+
+def test_connect_says_its_undo_whole_and_where_an_agent_goes_around_it(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(terminal.home))
+    own = terminal.home / ".claude.json"
+    own.write_text((terminal.home / "clients.json").read_text())
+    project = terminal.home / "a project"
+    project.mkdir()
+    ran = terminal.ok("connect", "claude-code", "--project", str(project))
+    undo = next(line for line in ran.out.splitlines() if "--undo" in line).split("undo", 1)[1]
+    assert f"tiny also stands in {own}" in ran.err
+    assert (project / ".mcp.json").exists()
+    terminal.ok(*shlex.split(undo)[1:])
+    assert not (project / ".mcp.json").exists()
 
 
 def test_a_verb_waits_for_another_that_has_the_ward_open(terminal: Terminal) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from toolward.config.clients.connecting import Client, GatewayEntry, declared, plan_connect
-from toolward.config.clients.files import client_file, connect, read_client, undo
+from toolward.config.clients.files import Desktop, bypasses, client_file, connect, read_client, undo
 from toolward.config.clients.jsonc import parse
 from toolward.errors import WardError
 
@@ -161,7 +162,7 @@ def test_a_linked_configuration_stays_a_link(tmp_path: Path) -> None:
 
 def test_each_client_keeps_its_file_somewhere_else() -> None:
     def where(client: Client, platform: str = "linux") -> str:
-        return str(client_file(client, project=Path("/p"), home=Path("/h"), environ={}, platform=platform))
+        return str(client_file(client, desktop(Path("/h"), project=Path("/p"), platform=platform)))
 
     assert where(Client.CLAUDE_CODE) == "/p/.mcp.json"
     assert where(Client.CURSOR) == "/p/.cursor/mcp.json"
@@ -176,3 +177,36 @@ def test_a_file_that_is_not_there_or_is_not_text_is_named(tmp_path: Path) -> Non
     (tmp_path / "mcp.json").write_bytes(b"\xff\xfe{}")
     with pytest.raises(WardError, match="not utf-8"):
         read_client(tmp_path / "mcp.json")
+
+
+def desktop(home: Path, *, project: Path | None = None, platform: str = "linux") -> Desktop:
+    return Desktop(project=project, here=home / "here", home=home, environ={}, platform=platform)
+
+
+def servers_in(file: Path, *names: str) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"mcpServers": {name: {"command": "x"} for name in names}}))
+    return file
+
+
+def test_cursors_own_file_is_taken_when_no_project_has_one_or_was_named(tmp_path: Path) -> None:
+    in_project = tmp_path / "here" / ".cursor" / "mcp.json"
+    assert client_file(Client.CURSOR, desktop(tmp_path)) == in_project
+    own = servers_in(tmp_path / ".cursor" / "mcp.json", "git")
+    assert client_file(Client.CURSOR, desktop(tmp_path)) == own
+    named = client_file(Client.CURSOR, desktop(tmp_path, project=tmp_path / "here"))
+    assert named == in_project
+    servers_in(in_project, "git")
+    assert client_file(Client.CURSOR, desktop(tmp_path)) == in_project
+
+
+def test_other_files_through_which_an_agent_goes_around_the_gateway_are_named(tmp_path: Path) -> None:
+    here = servers_in(tmp_path / "here" / ".mcp.json", "toolward")
+    own = servers_in(tmp_path / ".claude.json", "git", "mine")
+    held = ("git", "time")
+    found = bypasses(Client.CLAUDE_CODE, desktop(tmp_path), file=here, held=held)
+    assert found == {own: ("git",)}
+    assert bypasses(Client.CLAUDE_CODE, desktop(tmp_path), file=own, held=held) == {}
+    own.write_text("{ not json")
+    assert bypasses(Client.CLAUDE_CODE, desktop(tmp_path), file=here, held=held) == {}
+    assert bypasses(Client.CLAUDE_DESKTOP, desktop(tmp_path), file=here, held=held) == {}

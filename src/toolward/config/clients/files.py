@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from toolward.config.clients.connecting import Client, GatewayEntry, declared, plan_connect
+from toolward.config.clients.jsonc import JsoncError
 from toolward.errors import WardError
 
 _ABSENT = "absent"
@@ -31,24 +32,66 @@ class Connected:
     removed: tuple[str, ...] = ()
 
 
-def client_file(
-    client: Client, *, project: Path, home: Path, environ: Mapping[str, str], platform: str
-) -> Path:
-    """Where a client keeps its configuration; `platform` is `sys.platform`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desktop:
+    """Where somebody works; `project` is None where nobody named one, `platform` is `sys.platform`."""
+
+    project: Path | None
+    here: Path
+    home: Path
+    environ: Mapping[str, str]
+    platform: str
+
+    def settings(self, *below: str) -> Path:
+        """A program's settings of this user."""
+        if self.platform == "darwin":
+            root = self.home / "Library" / "Application Support"
+        elif self.platform == "win32":
+            root = Path(self.environ.get("APPDATA") or self.home / "AppData" / "Roaming")
+        else:
+            root = Path(self.environ.get("XDG_CONFIG_HOME") or self.home / ".config")
+        return root.joinpath(*below)
+
+
+def client_file(client: Client, desktop: Desktop) -> Path:
+    """The configuration that `connect` changes: the project's where the client has such, else the user's.
+
+    Cursor's is the user's if only that exists and no project was named.
+    """
+    first, *others = _client_files(client, desktop)
+    if client is Client.CURSOR and desktop.project is None and not first.exists():
+        return next((file for file in others if file.exists()), first)
+    return first
+
+
+def bypasses(
+    client: Client, desktop: Desktop, *, file: Path, held: Sequence[str]
+) -> Mapping[Path, tuple[str, ...]]:
+    """The client's other files that declare a server of the ward: there an agent goes around the gateway."""
+    found: dict[Path, tuple[str, ...]] = {}
+    for other in _client_files(client, desktop):
+        if other.absolute() == file.absolute():
+            continue
+        try:
+            names = declared((_read(other) or b"").decode("utf-8"), client)
+        except (WardError, JsoncError):
+            continue  # not ours to mend, and no client reads servers out of it either
+        if both := tuple(name for name in names if name in held):
+            found[other] = both
+    return found
+
+
+def _client_files(client: Client, desktop: Desktop) -> tuple[Path, ...]:
+    project = desktop.project or desktop.here
     match client:
         case Client.CLAUDE_CODE:
-            return project / ".mcp.json"
+            return project / ".mcp.json", desktop.home / ".claude.json"
         case Client.CURSOR:
-            return project / ".cursor" / "mcp.json"
+            return project / ".cursor" / "mcp.json", desktop.home / ".cursor" / "mcp.json"
         case Client.VS_CODE:
-            return project / ".vscode" / "mcp.json"
+            return project / ".vscode" / "mcp.json", desktop.settings("Code", "User", "mcp.json")
         case Client.CLAUDE_DESKTOP:
-            name = Path("Claude") / "claude_desktop_config.json"
-            if platform == "darwin":
-                return home / "Library" / "Application Support" / name
-            if platform == "win32":
-                return Path(environ.get("APPDATA") or home / "AppData" / "Roaming") / name
-            return Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / name
+            return (desktop.settings("Claude", "claude_desktop_config.json"),)
 
 
 def read_client(file: Path) -> str:
@@ -58,7 +101,7 @@ def read_client(file: Path) -> str:
         raise WardError(
             "there is no such file", file=str(file), remedy="give the path of a client's mcp file"
         )
-    return data.decode("utf-8")
+    return data.decode("utf-8-sig")
 
 
 def connect(
@@ -143,8 +186,11 @@ def _read(file: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not utf-8"
-        raise WardError(f"can not be read: {reason}", file=str(file), remedy="check the file") from error
+        if isinstance(error, OSError):
+            reason, remedy = error.strerror, "check the file and its mode"
+        else:
+            reason, remedy = "it is not utf-8", "save it as utf-8"
+        raise WardError(f"can not be read: {reason}", file=str(file), remedy=remedy) from error
     return data
 
 

@@ -65,10 +65,16 @@ async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict
 
 
 async def verify(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
-    """Check the whole live log: every record, the tree, the signatures."""
-    del parameters, by
+    """Check the whole live log: every record, the tree, the signatures.
+
+    Parameters: `key`, a public key kept elsewhere, and `since`, an earlier checkpoint; both optional.
+    Raises `IntegrityBroken` when one of them is none, or not of this log.
+    """
+    del by
+    store = desk.parts.store
+    key, since = text(parameters, "key", "") or store.verifier_key(), text(parameters, "since", "")
     # in a thread: reading a long log must not hold up the calls of others
-    verdict = await asyncio.to_thread(verify_store, desk.parts.store, desk.parts.store.verifier_key())
+    verdict = await asyncio.to_thread(verify_store, store, key, since)
     return verdict.as_json()
 
 

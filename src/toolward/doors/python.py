@@ -1,10 +1,10 @@
 """The Python face: the same corridor, in process. Async first, with a small sync face over it.
 
 async with toolward.open("ward") as ward:
-async with ward.session(user="ana", agent="reporter", prompt="what changed today?") as session:
-for tool in await session.list_tools():
-print(tool["name"])
-result = await session.call("git/git_log", repo_path="/srv/repo")
+    async with ward.session(user="ana", agent="reporter", prompt="what changed today?") as session:
+        for tool in await session.list_tools():
+            print(tool["name"])
+        result = await session.call("git/git_log", repo_path="/srv/repo")
 """
 
 from __future__ import annotations
@@ -66,8 +66,13 @@ class WardSession:
         return list(_result(reply).get("tools", []))
 
     async def call(self, tool: str, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> Result:
-        """Call `server/name`. Raises `Denied`, `Pending`, `UnknownTool` or `ToolFailed` with the reason."""
-        server, _, name = tool.partition("/")
+        """Call `server/name`, or `server__name` as the list has it.
+
+        Raises `Denied`, `Pending`, `UnknownTool` or `ToolFailed` with the reason.
+        """
+        server, slash, name = tool.partition("/")
+        if not slash:
+            server, name = "", tool
         reply = await self._perform(
             Action.CALL_TOOL, {"name": name, "arguments": {**(arguments or {}), **named}}, server=server
         )

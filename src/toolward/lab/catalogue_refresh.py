@@ -136,7 +136,9 @@ def install(file: CatalogueFile, where: Path) -> list[str]:
     if kind == "pypi":
         python = where / "bin" / "python"
         if not python.exists():
-            uv = shutil.which("uv") or "uv"
+            # `make setup` puts a uv beside this python, which need not be on the path
+            beside = Path(sys.executable).with_name("uv")
+            uv = str(beside) if beside.exists() else shutil.which("uv") or "uv"
             subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(where)], check=True)
             wanted = [requirement, *file.constraints]
             subprocess.run([uv, "pip", "install", "-q", "--python", str(python), *wanted], check=True)

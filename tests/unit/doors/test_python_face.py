@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import toolward
-from toolward import Denied, Rejected, ToolwardError
+from toolward import Denied, Rejected, ToolwardError, UnknownTool
 
 
 def add(a: int, b: int) -> int:
@@ -32,8 +32,11 @@ def test_the_sync_face_is_the_same_corridor(tmp_path: Path) -> None:
     ):
         assert session.list_tools() == []
         assert session.savepoint("start") > 0
-        with pytest.raises(Denied, match="not approved"):
-            session.call("python/add", a=1, b=2)
+        for name in ("python/add", "python__add"):  # as people write it, and as the list has it
+            with pytest.raises(Denied, match="not approved"):
+                session.call(name, a=1, b=2)
+        with pytest.raises(UnknownTool):
+            session.call("add", a=1, b=2)
 
 
 def test_two_processes_can_not_have_one_ward_open(tmp_path: Path) -> None:

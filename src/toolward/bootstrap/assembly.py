@@ -162,7 +162,7 @@ class Builder:
             resolve=Resolve(registry, drift),
             label=label,
             intend=Intend(store, auditor),
-            execute=Execute(upstreams, Listing(registry)),
+            execute=Execute(upstreams, Listing(registry), registry),
             settle=settle,
             requests=requests,
         )

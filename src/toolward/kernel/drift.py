@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from toolward.config.limits import DEFINITION_AGE_MAX_S, DEFINITION_AGE_WRITES_MAX_S
-from toolward.errors import ToolFailed, ToolwardError
+from toolward.errors import Denied, ReasonCode, ToolFailed, ToolwardError
 from toolward.kernel.registry import Finding, ManifestOf, Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.server import ServerBinding
@@ -25,6 +25,8 @@ from toolward.ports.upstream import ServerDescription, Upstreams
 from toolward.rules.lifecycle import Change
 
 _SECOND = 1_000_000_000
+COMPARISONS_MAX = 3
+"""Before one call, when the server goes on announcing changes."""
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class _Watched:
     compared_ns: int | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     description: ServerDescription | None = None
+    announced: int = 0  # how often the server said that something changed
 
 
 class DriftWatch:
@@ -60,12 +63,20 @@ class DriftWatch:
     async def ensure_fresh(self, key: str, server: str) -> None:
         """Return once the pins of `server` were compared recently enough for this tool's effect.
 
-        Raises `ToolFailed` when that comparison is needed and the server can not be reached.
+        Raises `ToolFailed` when the server can not be reached for a comparison that is needed, `Denied` when
+        it announces another change during each.
         """
         watched = self._watched(server)
-        if self._fresh_enough(key, server, watched):
-            return
-        await self.refresh(server, unless=lambda: self._fresh_enough(key, server, watched))
+        for _ in range(COMPARISONS_MAX):
+            if self._fresh_enough(key, server, watched):
+                return
+            await self.refresh(server, unless=lambda: self._fresh_enough(key, server, watched))
+        if watched.compared_ns is None:
+            raise Denied(
+                f"`{server}` changes its definitions faster than they can be compared",
+                code=ReasonCode.STALE_DEFINITION,
+                remedy="try again later, or use a tool of another server",
+            )
 
     async def refresh(self, server: str, *, unless: Callable[[], bool] = lambda: False) -> list[Finding]:
         """Compare now. Concurrent callers share one comparison: `unless` is asked again under the lock."""
@@ -76,20 +87,23 @@ class DriftWatch:
             binding = self._revision().binding(server)
             if binding is None:
                 raise ToolFailed(f"no server `{server}` is configured", remedy="see toolward.yaml")
-            started = self._clock.monotonic_ns()
+            started, announced = self._clock.monotonic_ns(), watched.announced
             description = await self._upstreams.describe(server)
             findings = await self._registry.observe(
                 description, binding=_identity(binding, description), manifest_of=self._manifest_of
             )
             watched.description = description
-            watched.compared_ns = started
+            # a change that was announced meanwhile may be missing from what was listed
+            watched.compared_ns = started if watched.announced == announced else None
             if any(finding.change is not Change.SAME for finding in findings):
                 await self._on_change()
             return findings
 
     def announce(self, server: str) -> None:
         """The server said that its definitions changed: the next call waits for a comparison."""
-        self._watched(server).compared_ns = None
+        watched = self._watched(server)
+        watched.compared_ns = None
+        watched.announced += 1
 
     def description(self, server: str) -> ServerDescription | None:
         """What the server said at the last comparison."""

@@ -6,6 +6,7 @@ audit record, and then applied here. Pins outlive restarts; a drifted definition
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -59,6 +60,9 @@ class Registry:
         self._versions: dict[str, ToolVersion] = {}
         self._pins: dict[str, Pin] = {}
         self._schemas: dict[str, ArgumentSchema] = {}
+        # one change at a time, from reading a pin to its commit: else a comparison that began before a person
+        # revoked a tool would write its old state back
+        self._changing = asyncio.Lock()
         self.generation = 0
         """Grows with every change, so that whoever compiled something from the pins sees it is old."""
         self._load()
@@ -104,6 +108,12 @@ class Registry:
         self, description: ServerDescription, *, binding: str, manifest_of: ManifestOf
     ) -> list[Finding]:
         """Compare what a server lists now with the pins; quarantine what drifted, propose what is new."""
+        async with self._changing:
+            return await self._observe(description, binding=binding, manifest_of=manifest_of)
+
+    async def _observe(
+        self, description: ServerDescription, *, binding: str, manifest_of: ManifestOf
+    ) -> list[Finding]:
         findings: list[Finding] = []
         events: list[Event] = []
         writes: list[Write] = []
@@ -214,6 +224,10 @@ class Registry:
         Raises `Rejected` when `by` showed no person's credential or the digest is not one of this tool.
         """
         _require_person(by)
+        async with self._changing:
+            return await self._approve(key, digest=digest, by=by, source=source)
+
+    async def _approve(self, key: str, *, digest: str, by: Principal, source: str) -> Pin:
         pin = self._known(key)
         chosen = digest or pin.candidate or pin.digest
         version = self._versions.get(chosen)
@@ -237,25 +251,31 @@ class Registry:
     async def revoke(self, key: str, *, by: Principal, why: str) -> Pin:
         """Stop serving a tool until a person approves a version again."""
         _require_person(by)
-        pin = self._known(key)
-        new = replace(pin, state=ToolState.REVOKED, since_ns=self._clock.now_ns())
-        await self._decide(pin, new, EventKind.TOOL_REVOKED, by=by, note=why)
-        return new
+        async with self._changing:
+            pin = self._known(key)
+            new = replace(pin, state=ToolState.REVOKED, since_ns=self._clock.now_ns())
+            await self._decide(pin, new, EventKind.TOOL_REVOKED, by=by, note=why)
+            return new
 
     async def restore(self, pins: Mapping[str, tuple[str, str]], *, by: Principal) -> list[str]:
-        """Put every pin back to (digest, state) as a revision had it; tools it did not know are revoked."""
+        """Put every pin back to (digest, state) as a revision had it; tools it did not know are revoked.
+
+        Raises `Rejected`, with nothing changed, when a version is no longer in the registry.
+        """
         _require_person(by)
-        changed: list[str] = []
-        for pin in list(self.pins()):
-            digest, state = pins.get(pin.key, (pin.digest, ToolState.REVOKED.value))
-            if (pin.digest, pin.state.value) == (digest, state):
-                continue
-            if digest not in self._versions:
-                raise Rejected(f"the version `{digest}` of {pin.key} is not in this registry")
-            new = replace(pin, digest=digest, state=ToolState(state), since_ns=self._clock.now_ns())
-            await self._decide(pin, new, EventKind.TOOL_RESTORED, by=by, note="revision")
-            changed.append(pin.key)
-        return changed
+        async with self._changing:
+            changes: list[tuple[Pin, Pin]] = []
+            for pin in self.pins():
+                digest, state = pins.get(pin.key, (pin.digest, ToolState.REVOKED.value))
+                version = self._versions.get(digest)
+                if version is None or version.key != pin.key:
+                    raise Rejected(f"the version `{digest}` of {pin.key} is not in this registry")
+                if (pin.digest, pin.state.value) != (digest, state):
+                    new = replace(pin, digest=digest, state=ToolState(state), since_ns=self._clock.now_ns())
+                    changes.append((pin, new))
+            for pin, new in changes:
+                await self._decide(pin, new, EventKind.TOOL_RESTORED, by=by, note="revision")
+            return [new.key for _, new in changes]
 
     async def _decide(self, old: Pin, new: Pin, kind: EventKind, *, by: Principal, note: str) -> None:
         event = self._auditor.event(

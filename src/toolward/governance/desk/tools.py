@@ -75,6 +75,8 @@ async def approve(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> l
             text(each, "tool"), digest=text(each, "digest", ""), by=by, source=text(parameters, "note", "")
         )
         approved.append(_row(pin, desk.parts.registry.version(pin.digest)))
+        # what was looked at may be older than what the server lists by now: the next call compares first
+        desk.parts.drift.announce(pin.server)
     await desk.reload()
     return approved
 

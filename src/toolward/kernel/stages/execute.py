@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 
-from toolward.errors import InvariantBroken, ReasonCode
+from toolward.errors import InvariantBroken, Reason, ReasonCode
 from toolward.kernel.listing import Listing
+from toolward.kernel.registry import Registry
 from toolward.kernel.revision import ActiveRevision
-from toolward.model.call import Action, Intent, RawOutcome, Stopped
+from toolward.model.call import Action, Failed, Intent, RawOutcome, Stopped
 from toolward.model.permit import Permit
+from toolward.model.tool import ToolState
 from toolward.ports.upstream import Exchange, Upstreams
+
+NOT_RUN = -32001
+"""JSON-RPC code of a refusal, as everywhere in the kernel."""
 
 
 class Execute:
     """Stage 7."""
 
-    def __init__(self, upstreams: Upstreams, listing: Listing) -> None:
+    def __init__(self, upstreams: Upstreams, listing: Listing, registry: Registry) -> None:
         self._upstreams = upstreams
         self._listing = listing
+        self._registry = registry
 
     async def __call__(
         self, permit: Permit, intent: Intent, exchange: Exchange, *, revision: ActiveRevision
@@ -28,6 +34,8 @@ class Execute:
             raise InvariantBroken("permit, intent and call do not belong together")
         if call.action is Action.LIST_TOOLS:
             return self._listing.tools(permit, revision)
+        if (withdrawn := self._withdrawn(permit)) is not None:
+            return withdrawn
         try:
             return await self._upstreams.execute(permit, intent, exchange)
         except asyncio.CancelledError:
@@ -35,3 +43,27 @@ class Execute:
                 reason=ReasonCode.UNKNOWN_OUTCOME.value,
                 message="the caller went away while the tool was running",
             )
+
+    def _withdrawn(self, permit: Permit) -> Failed | None:
+        """Quarantine and revocation override a permit that was given before them."""
+        version = permit.labelled.resolved.version
+        if version is None:
+            return None
+        pin = self._registry.pin(version.key)
+        if pin is not None and pin.state is ToolState.APPROVED and pin.digest == version.digest:
+            return None
+        code = ReasonCode.STALE_DEFINITION
+        if pin is not None and pin.state in (ToolState.QUARANTINED, ToolState.REVOKED):
+            code = ReasonCode(pin.state.value)
+        reason = Reason(
+            code=code,
+            text=f"{version.key} was withdrawn while the call was on its way, so it did not run",
+            remedy="list the tools and use what is there",
+        )
+        return Failed(
+            code=NOT_RUN,
+            message=reason.sentence(),
+            reason=code.value,
+            data=reason.as_json(),
+            from_server=False,
+        )

@@ -6,15 +6,15 @@ keeps its URI; which server it belongs to is remembered from the lists, and aske
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from toolward.errors import ReasonCode
+from toolward.errors import UnknownTool
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.drift import DriftWatch
-from toolward.model.call import Action, Reply, WireError
+from toolward.model.call import Action, Reply
 from toolward.model.tool import SEPARATOR
 from toolward.ports.upstream import Exchange
 
@@ -29,9 +29,10 @@ _LISTS: Mapping[Action, tuple[str, str]] = {
 _BY_URI = frozenset({Action.READ_RESOURCE, Action.SUBSCRIBE, Action.UNSUBSCRIBE})
 EVERYWHERE = frozenset({*_LISTS, *_BY_URI, Action.GET_PROMPT, Action.COMPLETE, Action.SET_LOG_LEVEL})
 """What needs routing at the aggregated endpoint; tools are routed by the corridor itself."""
-URIS_MAX = 50_000
-"""Resource URIs whose server is remembered."""
-INVALID_PARAMS = -32602
+URIS_MAX = 20_000
+"""Resource URIs of one server that are remembered as its own."""
+PAGES_MAX = 100
+"""Pages of one server's list."""
 
 
 class Directory:
@@ -40,21 +41,23 @@ class Directory:
     def __init__(self, servers: Callable[[], tuple[str, ...]], drift: DriftWatch) -> None:
         self._servers = servers
         self._drift = drift
-        self._uris: OrderedDict[str, str] = OrderedDict()
+        self._uris: dict[str, str] = {}
+        self._listed: Counter[str] = Counter()
 
     async def perform(self, attempt: Attempt, exchange: Exchange, perform: Perform) -> Reply:
-        """The reply for an aggregated action; each server's part is a call of its own in the record."""
+        """The reply for an aggregated action; each server's part is a call of its own in the record.
+
+        Raises `UnknownTool` when no server is known for it.
+        """
         if attempt.action in _LISTS:
             return await self._list(attempt, exchange, perform)
         if attempt.action is Action.SET_LOG_LEVEL:
             return await self._tell_all(attempt, exchange, perform)
         routed = await self._route(attempt, exchange, perform)
         if routed is None:
-            text = f"no server is known for this {attempt.action.value.partition('/')[0].rstrip('s')}"
-            remedy = "list first, or use the endpoint of its server: /servers/NAME/mcp"
-            data = {"code": ReasonCode.UNKNOWN_TOOL.value, "reason": text, "remedy": remedy}
-            return Reply(
-                call_id="", error=WireError(code=INVALID_PARAMS, message=f"{text}; {remedy}", data=data)
+            raise UnknownTool(
+                f"no server is known for this {attempt.action.value.partition('/')[0].rstrip('s')}",
+                remedy="list first, or use the endpoint of its server: /servers/NAME/mcp",
             )
         return await perform(routed, exchange)
 
@@ -64,12 +67,13 @@ class Directory:
         last = Reply(call_id="", result={member: []})
         for server in self._with(capability):
             cursor = ""
-            while True:
+            for _ in range(PAGES_MAX):  # a server that always names one more page does not hold the caller
                 params = {"cursor": cursor} if cursor else {}
                 reply = await perform(replace(attempt, server=server, params=params), exchange)
                 if reply.result is None:
                     break  # that server's refusal is in the record; the others' lists are still good
-                found += self._noted(server, member, reply.result.get(member) or [])
+                items = reply.result.get(member)
+                found += self._noted(server, member, items if isinstance(items, list) else [])
                 last = reply
                 cursor = str(reply.result.get("nextCursor") or "")
                 if not cursor:
@@ -125,10 +129,11 @@ class Directory:
                 out.append({**item, "name": f"{server}{SEPARATOR}{item.get('name', '')}"})
                 continue
             uri = str(item.get("uri") or item.get("uriTemplate") or "")
-            # The first server to list a URI keeps it: a later one can not take over what is read there.
-            self._uris.setdefault(uri, server)
-            while len(self._uris) > URIS_MAX:
-                self._uris.popitem(last=False)
+            # The first server to list a URI keeps it: a later one can not take it over, nor push
+            # it out of memory by listing a great many.
+            if uri not in self._uris and self._listed[server] < URIS_MAX:
+                self._uris[uri] = server
+                self._listed[server] += 1
             out.append(item)
         return out
 

@@ -67,7 +67,10 @@ class Gateway:
     async def perform(self, attempt: Attempt, exchange: Exchange) -> Reply:
         """Walk the corridor. Never raises for a refusal: the reply carries its code, reason and remedy."""
         if not attempt.server and attempt.action in EVERYWHERE:
-            return await self._directory.perform(attempt, exchange, self.perform)
+            try:
+                return await self._directory.perform(attempt, exchange, self.perform)
+            except ToolwardError as refusal:
+                return await self._refuse(attempt, None, refusal, self._revision())
         revision = self._revision()
         call: Call | None = None
         self._in_flight += 1

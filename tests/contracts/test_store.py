@@ -63,10 +63,10 @@ async def test_events_and_changes_are_one_commit(store: Store) -> None:
     await store.commit([event(1)], [Put(Table.SESSION, "s-1", b"{}", expect=0)])
     with pytest.raises(Conflict):
         await store.commit(
-            [event(2)], [Put(Table.SETTING, "x", b"1"), Put(Table.SESSION, "s-1", b"[]", expect=0)]
+            [event(2)], [Put(Table.INCIDENT, "x", b"1"), Put(Table.SESSION, "s-1", b"[]", expect=0)]
         )
     assert store.size() == 1
-    assert store.get(Table.SETTING, "x") is None
+    assert store.get(Table.INCIDENT, "x") is None
     row = store.get(Table.SESSION, "s-1")
     assert row == Row("s-1", b"{}", 1)
 
@@ -74,15 +74,15 @@ async def test_events_and_changes_are_one_commit(store: Store) -> None:
 async def test_versions_start_at_one_grow_by_one_and_start_anew_after_deletion(store: Store) -> None:
     versions = []
     for change in (
-        Put(Table.SETTING, "x", b"1", expect=0),
-        Put(Table.SETTING, "x", b"2", expect=1),
-        Put(Table.SETTING, "x", b"3"),
-        Delete(Table.SETTING, "x"),
-        Delete(Table.SETTING, "x"),
-        Put(Table.SETTING, "x", b"4", expect=0),
+        Put(Table.INCIDENT, "x", b"1", expect=0),
+        Put(Table.INCIDENT, "x", b"2", expect=1),
+        Put(Table.INCIDENT, "x", b"3"),
+        Delete(Table.INCIDENT, "x"),
+        Delete(Table.INCIDENT, "x"),
+        Put(Table.INCIDENT, "x", b"4", expect=0),
     ):
         await store.commit([], [change])
-        row = store.get(Table.SETTING, "x")
+        row = store.get(Table.INCIDENT, "x")
         versions.append(row.version if row else 0)
     assert versions == [1, 2, 3, 0, 0, 1]
     assert store.size() == 0
@@ -92,22 +92,22 @@ async def test_changes_within_one_commit_see_each_other(store: Store) -> None:
     await store.commit(
         [],
         [
-            Put(Table.SETTING, "x", b"1", expect=0),
-            Put(Table.SETTING, "x", b"2", expect=1),
-            Delete(Table.SETTING, "x"),
-            Put(Table.SETTING, "x", b"3", expect=0),
+            Put(Table.INCIDENT, "x", b"1", expect=0),
+            Put(Table.INCIDENT, "x", b"2", expect=1),
+            Delete(Table.INCIDENT, "x"),
+            Put(Table.INCIDENT, "x", b"3", expect=0),
         ],
     )
-    row = store.get(Table.SETTING, "x")
+    row = store.get(Table.INCIDENT, "x")
     assert row == Row("x", b"3", 1)
 
 
 async def test_of_many_that_swap_the_same_row_at_once_one_wins_and_nobody_else_is_hurt(store: Store) -> None:
-    await store.commit([], [Put(Table.SETTING, "x", b"0", expect=0)])
+    await store.commit([], [Put(Table.INCIDENT, "x", b"0", expect=0)])
 
     async def swap(number: int) -> str:
         try:
-            await store.commit([event(number)], [Put(Table.SETTING, "x", b"%d" % number, expect=1)])
+            await store.commit([event(number)], [Put(Table.INCIDENT, "x", b"%d" % number, expect=1)])
         except Conflict:
             return "lost"
         return "won"
@@ -128,7 +128,7 @@ async def test_of_many_that_swap_the_same_row_at_once_one_wins_and_nobody_else_i
 async def test_rows_are_scanned_by_prefix_in_key_order(store: Store) -> None:
     keys = ["b/2", "a", "b/1", "b", "c", "b/\u00e4", "b0"] + [f"b/many/{number:04d}" for number in range(600)]
     await store.commit([], [Put(Table.TOOL_PIN, key, key.encode()) for key in keys])
-    await store.commit([], [Put(Table.TOOL_NAME, "b/3", b"")])
+    await store.commit([], [Put(Table.TOOL_VERSION, "b/3", b"")])
     expected = sorted((key for key in keys if key.startswith("b/")), key=str.encode)
     assert [row.key for row in store.scan(Table.TOOL_PIN, "b/")] == expected
     assert len(list(store.scan(Table.TOOL_PIN))) == len(keys)
@@ -205,7 +205,7 @@ async def test_equal_data_has_equal_digests_that_no_plain_hash_gives(store: Stor
     [
         ([event(1, body={"ratio": 0.5})], []),
         ([event(1, call_id="\ud800")], []),
-        ([], [Put(Table.SETTING, "\ud800", b"")]),
+        ([], [Put(Table.INCIDENT, "\ud800", b"")]),
     ],
 )
 async def test_what_can_not_be_stored_fails_its_caller_and_not_the_store(

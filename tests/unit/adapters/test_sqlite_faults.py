@@ -54,7 +54,7 @@ async def work(store: SqliteStore) -> tuple[dict[int, tuple[Receipt, ...]], list
         try:
             acknowledged[number] = await store.commit(
                 group(number),
-                [Put(Table.SETTING, "count", b"%d" % number), Put(Table.SESSION, f"{number}", b"{}", 0)],
+                [Put(Table.INCIDENT, "count", b"%d" % number), Put(Table.SESSION, f"{number}", b"{}", 0)],
             )
         except AuditUnavailable:
             refused.append(number)

@@ -58,18 +58,18 @@ async def test_a_commit_whose_caller_went_away_is_seen_all_the_same(tmp_path: Pa
     with pytest.raises(asyncio.CancelledError):
         await leaving
     store.get(Table.CREDENTIAL, "k")  # may still be the old row, and is then kept
-    await store.commit([], [Put(Table.SETTING, "later", b"{}")])  # after it: commits keep their order
+    await store.commit([], [Put(Table.INCIDENT, "later", b"{}")])  # after it: commits keep their order
     assert store.get(Table.CREDENTIAL, "k") is None
     await store.close()
 
 
 async def test_a_conflict_changes_nothing_that_is_kept(tmp_path: Path) -> None:
     store = opened(tmp_path)
-    await store.commit([], [Put(Table.SETTING, "k", b"1")])
-    assert store.get(Table.SETTING, "k") is not None
+    await store.commit([], [Put(Table.INCIDENT, "k", b"1")])
+    assert store.get(Table.INCIDENT, "k") is not None
     with pytest.raises(Conflict):
-        await store.commit([], [Put(Table.SETTING, "k", b"2", expect=7)])
-    row = store.get(Table.SETTING, "k")
+        await store.commit([], [Put(Table.INCIDENT, "k", b"2", expect=7)])
+    row = store.get(Table.INCIDENT, "k")
     assert row is not None
     assert row.body == b"1"
     await store.close()
@@ -77,9 +77,9 @@ async def test_a_conflict_changes_nothing_that_is_kept(tmp_path: Path) -> None:
 
 async def test_long_rows_are_not_kept(tmp_path: Path) -> None:
     store = opened(tmp_path)
-    await store.commit([], [Put(Table.SETTING, "k", b"x" * (sqlite_reader.KEPT_BYTES_MAX + 1))])
-    first = store.get(Table.SETTING, "k")
-    again = store.get(Table.SETTING, "k")
+    await store.commit([], [Put(Table.INCIDENT, "k", b"x" * (sqlite_reader.KEPT_BYTES_MAX + 1))])
+    first = store.get(Table.INCIDENT, "k")
+    again = store.get(Table.INCIDENT, "k")
     assert first == again
     assert first is not again
     await store.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ STYLES: Mapping[str, str] = {
 }
 
 
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters (ISO 6429: C0, DEL, C1) and the marks that change the direction of writing."""
 _FILE_WIDTH = 200
 """Of tables that nobody looks at in a terminal."""
 
@@ -43,11 +46,11 @@ class Screen:
 
     def result(self, value: Any) -> None:
         """The command's result as JSON, one value, indented for people who read it."""
-        sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+        sys.stdout.write(_json(value, orjson.OPT_INDENT_2) + "\n")
 
     def line(self, value: Any) -> None:
         """One JSON value on one line, for results that come in pieces."""
-        sys.stdout.write(orjson.dumps(value).decode() + "\n")
+        sys.stdout.write(_json(value) + "\n")
         sys.stdout.flush()
 
     def say(self, text: str, *, style: str = "") -> None:
@@ -55,11 +58,11 @@ class Screen:
         if self.as_json:
             self.note(text, style=style)
         else:
-            _console(stderr=False).print(text, style=style or None, markup=False, highlight=False)
+            _console(stderr=False).print(visible(text), style=style or None, markup=False, highlight=False)
 
     def note(self, text: str, *, style: str = "") -> None:
         """A line about what happens, never part of the result."""
-        _console(stderr=True).print(text, style=style or None, markup=False, highlight=False)
+        _console(stderr=True).print(visible(text), style=style or None, markup=False, highlight=False)
 
     def warn(self, text: str) -> None:
         """Something that needs attention."""
@@ -76,7 +79,7 @@ class Screen:
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:
-            table.add_row(*(Text(str(cell), style=STYLES.get(str(cell), "")) for cell in row))
+            table.add_row(*(Text(visible(str(cell)), style=STYLES.get(str(cell), "")) for cell in row))
         _console(stderr=self.as_json).print(table)
 
     def diff(self, lines: Iterable[str]) -> None:
@@ -94,6 +97,23 @@ class Screen:
     def error(self, error: ToolwardError) -> None:
         """The same for an error."""
         self.failed(error.reason, error.diagnostics())
+
+
+def visible(text: str) -> str:
+    """`text` as a terminal may show it: what would steer it, or turn the order of letters, is spelt out.
+
+    Names, errors and records hold what agents and servers wrote. Line breaks and tabs stay.
+    """
+    return _STEERING.sub(_spelt_out, text)
+
+
+def _json(value: Any, option: int = 0) -> str:
+    """JSON without what a terminal would obey; the same value to every parser."""
+    return _STEERING.sub(_spelt_out, orjson.dumps(value, option=option or None).decode())
+
+
+def _spelt_out(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def _console(*, stderr: bool) -> Console:

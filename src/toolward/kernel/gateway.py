@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from toolward.config.limits import CALLS_IN_FLIGHT_MAX
@@ -148,7 +148,10 @@ class Gateway:
         await self._parts.upstreams.close_session(session_id)
 
     async def describe(self, server: str) -> ServerDescription:
-        """What a server says of itself, or "" for all together. Raises `UnknownTool`, `ToolFailed`."""
+        """What a server says of itself, or "" for all together; never its `instructions`.
+
+        Raises `UnknownTool`, `ToolFailed`.
+        """
         revision = self._revision()
         if not server:
             return self._parts.drift_union(revision)
@@ -160,7 +163,8 @@ class Gateway:
         found = drift.description(server)
         if found is None:
             raise UnknownTool(f"no server `{server[:100]}`", remedy="see the list of servers")
-        return found
+        # a server's instructions go straight into a model's own, and no pin holds them: they stay here
+        return replace(found, instructions="")
 
     def tool_version(self, server: str, name: str) -> ToolVersion | None:
         """The served version of a tool as it is named at that endpoint, or None."""

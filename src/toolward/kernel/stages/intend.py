@@ -7,12 +7,14 @@ from typing import Any
 
 from toolward.kernel.audit import Auditor
 from toolward.kernel.revision import ActiveRevision
-from toolward.model.call import Intent
+from toolward.model.call import LIST_ACTIONS, UPSTREAM_ACTIONS, Intent
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit
 from toolward.model.tool import BindingKind, Effect, ToolState
 from toolward.ports.store import Put, Store, Table
 from toolward.rules.canonical import canonical
+
+_MERGED = LIST_ACTIONS | UPSTREAM_ACTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,9 @@ def is_merged(permit: Permit) -> bool:
     """Whether one record, written with the outcome, is enough for this call."""
     resolved = permit.labelled.resolved
     if resolved.version is None:
-        return True
+        # lists carry nothing but a cursor, and what a server asks is part of a call that has its intent;
+        # the rest (resources, prompts, completion) takes an agent's words to a server that nobody vouched for
+        return resolved.call.action in _MERGED
     manifest = resolved.version.manifest
     return (
         resolved.state is ToolState.APPROVED and manifest.effect is Effect.READ_ONLY and not manifest.egress

@@ -109,6 +109,7 @@ class Builder:
                 gateway=gateway,
                 clock=self.machine.clock,
                 revision=self.current,
+                repin=self.repin,
                 reload=self.reload,
                 write_files=lambda files: write_files(self.ward.path, files),
                 name=config.name,

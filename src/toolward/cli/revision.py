@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from toolward.cli.frame import Frame, verb
+from toolward.cli.check import file_flaws
+from toolward.cli.exits import Exit
+from toolward.cli.frame import Frame, leave, verb
 from toolward.cli.screen import short, when
+from toolward.errors import WardError
 
 
 @click.group("revision")
@@ -72,11 +77,36 @@ def diff(frame: Frame, old: str, new: str) -> None:
 @click.argument("revision")
 @verb
 def restore(frame: Frame, revision: str) -> None:
-    """Return files, policies and pins to REVISION, in one step."""
-    value = frame.ask("revision.restore", revision=revision)
+    """Return files, policies and pins to REVISION, in one step, also from files that can not be read.
+
+    Exits 1 when a running daemon has other servers than REVISION and must be restarted for it.
+    """
+    value, through_daemon = _restore(frame, revision)
+    if value["waits_for"] and not through_daemon:
+        value = {
+            **value,
+            "current": frame.ask("status")["revision"],
+            "waits_for": "",
+        }  # opened anew: in force
     if frame.screen.as_json:
         frame.screen.result(value)
-        return
-    frame.screen.say(f"restored: {value['current']}", style="green")
-    for tool in value["tools_changed"]:
-        frame.screen.say(f"  {tool}")
+    else:
+        frame.screen.say(f"restored: {value['revision']}", style="green")
+        for tool in value["tools_changed"]:
+            frame.screen.say(f"  {tool}")
+    if value["waits_for"]:
+        frame.screen.warn(f"files and pins are back, and not all is in force: {value['waits_for']}")
+        leave(Exit.FINDING)
+
+
+def _restore(frame: Frame, revision: str) -> tuple[dict[str, Any], bool]:
+    try:
+        with frame.link() as link:
+            return link.invoke("revision.restore", revision=revision), link.through_daemon
+    except WardError:
+        from toolward.bootstrap.restoring import put_files_back  # noqa: PLC0415 -- seldom needed
+
+        if not file_flaws(frame.place.path) or not put_files_back(frame.place.path, revision):
+            raise
+    with frame.link() as link:
+        return link.invoke("revision.restore", revision=revision), link.through_daemon

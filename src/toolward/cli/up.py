@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import shlex
 import signal
 import sys
 import time
@@ -129,5 +130,8 @@ def _announce(ready: Ready, screen: Screen) -> None:
     waiting = sum(pin.state.value != "approved" for pin in house.parts.registry.pins())
     if waiting:
         screen.say(f"  {waiting} tools are not approved: see `toolward tools list`", style="yellow")
-    screen.say("  connect   toolward connect claude-code   (or claude-desktop, cursor, vscode)")
-    screen.say("  watch     toolward audit tail --follow")
+    ward = shlex.quote(str(house.ward.path))
+    screen.say(
+        f"  connect   toolward connect claude-code --ward {ward}   (or claude-desktop, cursor, vscode)"
+    )
+    screen.say(f"  watch     toolward audit tail --follow --ward {ward}")

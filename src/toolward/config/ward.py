@@ -96,6 +96,11 @@ def check_ward(path: Path | str) -> list[WardError]:
     return sorted(reading.findings, key=lambda e: (e.file != CONFIG_FILE, e.file, e.line))
 
 
+def names_of_files(path: Path) -> frozenset[str]:
+    """What the ward's revision would be over, whether or not it can be understood."""
+    return frozenset(_read(path).files)
+
+
 def _first(reading: _Reading) -> WardError:
     findings = sorted(reading.findings, key=lambda e: (e.file != CONFIG_FILE, e.file, e.line))
     first = findings[0]

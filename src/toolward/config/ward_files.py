@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from toolward.config.ward import load_ward
+from toolward.config.ward import names_of_files
 from toolward.errors import WardError
 
 
@@ -13,9 +13,9 @@ def write_files(ward: Path, files: Mapping[str, bytes]) -> None:
     """Make the ward's files exactly `files`; what else decides there is removed.
 
     Each file is replaced atomically, new content first and removals last, so that a crash in between
-    leaves a ward that `toolward check` can look at and the same command can finish.
+    leaves a ward that `toolward check` can look at and the same command can finish. What stands there now
+    may be broken: that is when one wants to go back.
     """
-    present = set(load_ward(ward).files)
     for name, body in files.items():
         target = ward / name
         if not target.resolve().is_relative_to(ward.resolve()):
@@ -26,5 +26,5 @@ def write_files(ward: Path, files: Mapping[str, bytes]) -> None:
         temporary = target.with_name(f".{target.name}.new")
         temporary.write_bytes(body)
         temporary.replace(target)
-    for name in present - set(files):
+    for name in names_of_files(ward) - set(files):
         (ward / name).unlink()

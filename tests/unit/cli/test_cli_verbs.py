@@ -284,6 +284,46 @@ def test_a_revision_is_returned_to_in_one_command(terminal: Terminal) -> None:
     assert "toolward.yaml" in terminal.ok("revision", "show", "--json").json["files"]
 
 
+def test_a_revision_with_other_servers_is_returned_to_as_well(terminal: Terminal) -> None:
+    before = terminal.ok("status", "--json").json["revision"]
+    config = terminal.ward / "toolward.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("servers:\n", "servers:\n  other: {command: /bin/true}\n", 1))
+    assert "other" in terminal.ok("status", "--json").json["servers"]
+    restored = terminal.ok("revision", "restore", before, "--json").json
+    assert (restored["current"], restored["waits_for"]) == (before, "")
+    assert config.read_text() == text
+
+
+@pytest.mark.parametrize("broken", ["profile: [", "version: 1\nname: w\nprofil: strict\n", None])
+def test_a_revision_is_returned_to_from_files_that_can_not_be_read(
+    terminal: Terminal, broken: str | None
+) -> None:
+    before = terminal.ok("status", "--json").json["revision"]
+    config = terminal.ward / "toolward.yaml"
+    text = config.read_text()
+    (terminal.ward / "policies" / "late.cedar").write_text("permit (")
+    if broken is None:
+        config.unlink()
+    else:
+        config.write_text(broken)
+    assert terminal.run("status").code == Exit.WARD_INVALID
+    assert terminal.run("revision", "restore", "0123").code == Exit.FINDING
+    assert terminal.ok("revision", "restore", before, "--json").json["current"] == before
+    assert config.read_text() == text
+    assert not (terminal.ward / "policies" / "late.cedar").exists()
+
+
+def test_approving_and_revoking_do_not_wait_for_files_that_are_being_written(terminal: Terminal) -> None:
+    with opened(Place(terminal.ward), "") as link:
+        (person,) = (terminal.home / "config" / "toolward").glob("*.person")
+        link.sign_in(person.read_text().strip())
+        (terminal.ward / "toolward.yaml").write_text("profile: [")
+        link.invoke("tools.revoke", tool="tiny/look", why="")
+        states = {row["tool"]: row["state"] for row in link.invoke("tools.list")}
+    assert states["tiny/look"] == "revoked"
+
+
 def test_a_key_is_shown_once_listed_without_token_and_revoked(terminal: Terminal) -> None:
     made = terminal.ok("keys", "create", "bot", "--user", "carol", "--json").json
     assert made["token"].startswith("tw_")

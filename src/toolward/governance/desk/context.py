@@ -16,12 +16,17 @@ from toolward.ports.clock import Clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """The open ward as governance sees it; `bootstrap` fills it."""
+    """The open ward as governance sees it; `bootstrap` fills it.
+
+    `repin` puts the pins in force with the files as they were last read; `reload` reads the files too and
+    raises `WardError` when they are wrong, or name other servers.
+    """
 
     parts: Parts
     gateway: Gateway
     clock: Clock
     revision: Callable[[], ActiveRevision]
+    repin: Callable[[], Awaitable[None]]
     reload: Callable[[], Awaitable[None]]
     write_files: Callable[[Mapping[str, bytes]], None]
     name: str

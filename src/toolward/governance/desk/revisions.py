@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from toolward.errors import Rejected
+from toolward.errors import Rejected, WardError
 from toolward.governance.desk.context import Desk, Verb, text
 from toolward.kernel.revision import revision_from_json
 from toolward.model.principal import Principal
@@ -50,14 +50,27 @@ async def diff(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict
 
 
 async def restore(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
-    """Return configuration, policies and pins to what they were: files first, then pins."""
+    """Return configuration, policies and pins to what they were: files first, then pins.
+
+    `waits_for` says what is still to be done when the servers are others than those that run, else "".
+    """
     digest, value = _load(desk, text(parameters, "revision"))
     desk.write_files(revision_from_json(value).files)
     changed = await desk.parts.registry.restore(
         {key: (pin["digest"], pin["state"]) for key, pin in value["pins"].items()}, by=by
     )
-    await desk.reload()
-    return {"revision": digest, "current": desk.revision().digest, "tools_changed": changed}
+    await desk.repin()
+    waits_for = ""
+    try:
+        await desk.reload()
+    except WardError as error:  # these files were in force before: only running servers can be in the way
+        waits_for = error.reason.sentence()
+    return {
+        "revision": digest,
+        "current": desk.revision().digest,
+        "tools_changed": changed,
+        "waits_for": waits_for,
+    }
 
 
 def _load(desk: Desk, beginning: str) -> tuple[str, dict[str, Any]]:

@@ -70,7 +70,6 @@ async def refresh(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> l
                 if f.change.value != "same"
             ]
         out.append(row)
-    await desk.reload()
     return out
 
 

@@ -38,8 +38,10 @@ def measure(say: Console, *, quick: bool) -> list[Row]:
         calls.show(say, found)
         _shown("budgets of a governed call", [row for row in rows if row.goal] + missing)
         with say.status("CPU by stage"):
-            split_rows = split.measure(ward, load, effort)
+            split_rows = split.measure(asyncio.run(prepare(address.url)), load, effort)
         rows += _shown("where the CPU goes", split_rows)
+        # fresh again: a daemon reads a long log through beside its first calls
+        ward = asyncio.run(prepare(address.url))
         with daemon(ward) as (governed, port), say.status("open loop"):
             for name, tool in ((calls.OURS, WRITE), (calls.OURS_READ, READ)):
                 target = Target(name=name, pid=governed, address=ward.address(port, tool))

@@ -29,9 +29,12 @@ from toolward.kernel.stages.intend import Intend
 from toolward.kernel.stages.label import Label
 from toolward.kernel.stages.resolve import Resolve
 from toolward.kernel.stages.settle import Settle
-from toolward.lab.bench.meter import Meter, reading_ns
+from toolward.lab.bench.meter import LOOP, Meter, reading_ns
+from toolward.lab.bench.processes import thread_cpu_ns
 
 WRITER: Final = "writer thread"
+OTHERS: Final = "other threads"
+WRITER_NAME: Final = "toolward-store"
 CORRIDOR: Final = "corridor between the stages"
 _PLACES: Final[tuple[tuple[str, Any, str], ...]] = (
     ("http in (uvicorn, httptools)", PeerAwareProtocol, "data_received"),
@@ -64,7 +67,7 @@ async def _answer(meter: Meter, stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     cost = reading_ns()
-    process, thread = time.process_time_ns(), time.thread_time_ns()
+    process, thread, writer = time.process_time_ns(), time.thread_time_ns(), thread_cpu_ns(WRITER_NAME)
     meter.reset()
     while await lines.readline():
         meter.switch("")
@@ -72,12 +75,14 @@ async def _answer(meter: Meter, stop: asyncio.Event) -> None:
             owner: max(ns - meter.left[owner] * cost, 0.0) for owner, ns in meter.spent_ns.items() if owner
         }
         main = time.thread_time_ns() - thread
-        spent[WRITER] = float(time.process_time_ns() - process - main)
+        beside = time.process_time_ns() - process - main
+        spent[WRITER] = float(thread_cpu_ns(WRITER_NAME) - writer)
+        spent[OTHERS] = max(beside - spent[WRITER], 0.0)
         answer = {"spent_ns": spent, "calls": meter.entered["5 authorize"]}
         sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
         sys.stdout.buffer.flush()
-        process, thread = time.process_time_ns(), time.thread_time_ns()
-        meter.switch("event loop, tasks, sockets")
+        process, thread, writer = time.process_time_ns(), time.thread_time_ns(), thread_cpu_ns(WRITER_NAME)
+        meter.switch(LOOP)
         meter.reset()
     stop.set()
 

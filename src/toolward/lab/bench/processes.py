@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -92,6 +93,16 @@ def _tree(root: int) -> list[int]:
 def _stat(pid: int) -> tuple[int, float]:
     fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
     return int(fields[_PARENT]), (int(fields[_UTIME]) + int(fields[_UTIME + 1])) / _TICKS
+
+
+def thread_cpu_ns(name: str) -> int:
+    """User and system time so far of this process's thread of that name, 0 when there is none."""
+    for thread in threading.enumerate():
+        if thread.name == name:
+            stat = Path(f"/proc/self/task/{thread.native_id}/stat")
+            fields = stat.read_text("ascii", "replace").rpartition(")")[2].split()
+            return (int(fields[_UTIME]) + int(fields[_UTIME + 1])) * 1_000_000_000 // _TICKS
+    return 0
 
 
 class LineProcess:

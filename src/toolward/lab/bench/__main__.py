@@ -29,7 +29,6 @@ def measure(say: Console, *, quick: bool) -> list[Row]:
     rows = _shown("the machine", _machine("before"))
     audit = bench_audit.measure(HOME, seconds=0.5 if quick else bench_audit.SECONDS)
     write_report("bench_audit", audit)
-    commit_ms = next(float(row.figure) for row in audit if row.what == "wait p50, 1 in flight, with state")
     with echo_server() as (pid, address), calls.loading() as load:
         direct = Target(name=calls.DIRECT, pid=pid, address=address)
         ward = asyncio.run(prepare(address.url))
@@ -46,7 +45,7 @@ def measure(say: Console, *, quick: bool) -> list[Row]:
             for name, tool in ((calls.OURS, WRITE), (calls.OURS_READ, READ)):
                 target = Target(name=name, pid=governed, address=ward.address(port, tool))
                 capacity = found[name, _WIDTH].rps
-                added = latency.measure(direct, target, load, effort, capacity=capacity, commit_ms=commit_ms)
+                added = latency.measure(direct, target, load, effort, capacity=capacity)
                 rows += _shown("added latency", added)
         with say.status("starts"):
             started = start.measure_start(ward, 1 if quick else 5)

@@ -28,6 +28,7 @@ from toolward.kernel.listing import Listing
 from toolward.kernel.notices import Notices
 from toolward.kernel.parts import Parts
 from toolward.kernel.recovery import recover
+from toolward.kernel.refusal import Refuse
 from toolward.kernel.registry import Registry
 from toolward.kernel.revision import ActiveRevision, revision_to_json
 from toolward.kernel.sessions import Sessions
@@ -146,7 +147,14 @@ class Builder:
         settle = Settle(
             store=store, auditor=auditor, sessions=sessions, secrets=self.machine.secrets, clock=clock
         )
-        requests = GovernRequests(admit=admit, label=label, settle=settle, ids=ids, revision=self.current)
+        requests = GovernRequests(
+            admit=admit,
+            label=label,
+            settle=settle,
+            refuse=Refuse(store, auditor),
+            ids=ids,
+            revision=self.current,
+        )
         hooks.on_request = requests
         hooks.events = UpstreamNews(drift, notices)
         return Parts(

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from toolward.errors import Denied, ReasonCode
+from toolward.errors import Denied, Reason, ReasonCode, ToolwardError
 from toolward.kernel.attempt import Attempt
+from toolward.kernel.refusal import Refuse
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.stages.admit import Admit
 from toolward.kernel.stages.authorize import authorize
@@ -25,6 +26,10 @@ from toolward.ports.upstream import Exchange
 
 _ACCEPT = {Action.SAMPLE: "sampling", Action.ELICIT: "elicitation", Action.LIST_ROOTS: "roots"}
 
+_MALFORMED = Reason(code=ReasonCode.BAD_OUTPUT, text="malformed input requests")
+_SERVER_ERROR = -32000
+"""JSON-RPC code of an outcome that the gateway made of an answer that may not pass."""
+
 
 class GovernRequests:
     """The corridor for requests that an upstream initiates: admit, label, decide, authorize, ask, settle."""
@@ -35,21 +40,30 @@ class GovernRequests:
         admit: Admit,
         label: Label,
         settle: Settle,
+        refuse: Refuse,
         ids: Ids,
         revision: Callable[[], ActiveRevision],
     ) -> None:
         self._admit = admit
         self._label = label
         self._settle = settle
+        self._refuse = refuse
         self._ids = ids
         self._revision = revision
 
     async def __call__(
         self, permit: Permit, method: str, params: Mapping[str, Any], exchange: Exchange
     ) -> Mapping[str, Any]:
-        """Ask the caller on the server's behalf. Raises `Denied` when it may not be asked."""
+        """Ask the caller on the server's behalf.
+
+        Raises `ToolwardError`, which is on record, when the caller may not be asked.
+        """
         revision = self._revision()
-        asked = self._permit(permit, method, params, revision)
+        try:
+            asked = self._permit(permit, method, params, revision)
+        except ToolwardError as refusal:
+            await self._record(permit, method, params, refusal, revision)
+            raise
         intent = Intent(call_id=asked.labelled.call.call_id, log_index=-1, merged=True)
         outcome: RawOutcome
         try:
@@ -68,45 +82,65 @@ class GovernRequests:
             return outcome
         requests = outcome.result.get("inputRequests") or {}
         if not isinstance(requests, Mapping):
-            return Failed(code=-32000, message="malformed input requests", reason="bad_output")
+            return _failed(_MALFORMED)
         try:
             for request in requests.values():
                 self._permit(permit, str(request["method"]), request.get("params") or {}, self._revision())
-        except Denied as refusal:
-            return Failed(
-                code=-32000,
-                message=str(refusal),
-                reason=refusal.reason.code.value,
-                data=refusal.reason.as_json(),
-            )
+        except ToolwardError as refusal:  # whatever it is: the tool has run, and its outcome must be settled
+            return _failed(refusal.reason)
         except (KeyError, TypeError, AttributeError):
-            return Failed(code=-32000, message="malformed input requests", reason="bad_output")
+            return _failed(_MALFORMED)
         return outcome
+
+    async def _record(
+        self,
+        parent: Permit,
+        method: str,
+        params: Mapping[str, Any],
+        refusal: ToolwardError,
+        revision: ActiveRevision,
+    ) -> None:
+        action = _action(method)
+        if action is not None:  # what is no request of a server never gets here from an adapter
+            await self._refuse(_attempt(parent, action, params), None, refusal, revision)
 
     def _permit(
         self, parent: Permit, method: str, params: Mapping[str, Any], revision: ActiveRevision
     ) -> Permit:
         call, server = parent.labelled.call, parent.labelled.resolved.server
         binding = revision.binding(server)
-        action = next((each for each in _ACCEPT if each.value == method), None)
+        action = _action(method)
         if action is None or binding is None or _ACCEPT[action] not in binding.accepts:
             raise Denied(
                 f"`{server}` asked for `{method[:100]}`, which its entry in toolward.yaml does not accept",
                 code=ReasonCode.REQUEST_NOT_ACCEPTED,
                 remedy=f"the operator can add it under servers.{server}.accepts",
             )
-        attempt = Attempt(
-            principal=call.session.principal,
-            session_id=call.session.session_id,
-            action=action,
-            params=params,
-            server=server,
-            era=call.era,
-            door=call.door,
-        )
-        asked = self._admit(attempt, call.session)
+        asked = self._admit(_attempt(parent, action, params), call.session)
         resolved = ResolvedCall(
             call=asked, server=server, name=method, version=None, state=None, path=Path.OPEN
         )
         labelled = self._label(resolved, revision)
         return authorize(labelled, decide(labelled, revision), ids=self._ids)
+
+
+def _failed(reason: Reason) -> Failed:
+    return Failed(code=_SERVER_ERROR, message=reason.text, reason=reason.code.value, data=reason.as_json())
+
+
+def _action(method: str) -> Action | None:
+    return next((each for each in _ACCEPT if each.value == method), None)
+
+
+def _attempt(parent: Permit, action: Action, params: Mapping[str, Any]) -> Attempt:
+    """What the server asks, as an attempt in the session of the call that it belongs to."""
+    call = parent.labelled.call
+    return Attempt(
+        principal=call.session.principal,
+        session_id=call.session.session_id,
+        action=action,
+        params=params,
+        server=parent.labelled.resolved.server,
+        era=call.era,
+        door=call.door,
+    )

@@ -16,7 +16,7 @@ import pytest
 from builders import INTENT, FakeExchange, a_permit, a_version
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
-from toolward.adapters.tools.mcp import probing, stdio
+from toolward.adapters.tools.mcp import probing, server, stdio
 from toolward.adapters.tools.mcp.upstreams import McpUpstreams
 from toolward.errors import GatewayError, ReasonCode, ToolFailed
 from toolward.model.call import Action, Era, Failed, Returned, Stopped
@@ -304,6 +304,23 @@ async def test_each_session_has_its_own_process_and_the_declared_stateless_share
     assert await counted(own, "a") == "1"
     shared = world.upstreams(binding_of("stdio", 0, stateless=True))
     assert [await counted(shared, "a"), await counted(shared, "b")] == ["1", "2"]
+
+
+async def test_sessions_without_number_do_not_mean_processes_without_number(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "LINKS_MAX", 2)
+    upstreams = world.upstreams(binding_of("stdio", 0))
+    outcomes = [
+        await upstreams.execute(a_permit(name="count", session_id=each), INTENT, FakeExchange())
+        for each in ("a", "b", "c", "a")
+    ]
+    assert [type(outcome) for outcome in outcomes] == [Returned, Returned, Failed, Returned]
+    assert isinstance(outcomes[2], Failed)
+    assert outcomes[2].reason == "overloaded"
+    await upstreams.close_session("b")
+    again = await upstreams.execute(a_permit(name="count", session_id="c"), INTENT, FakeExchange())
+    assert isinstance(again, Returned)
 
 
 async def test_a_child_sees_its_own_environment_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

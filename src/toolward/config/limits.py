@@ -17,6 +17,8 @@ SESSIONS_MAX: Final = 10_000
 # --- execution ---------------------------------------------------------------------------------------
 CALLS_IN_FLIGHT_MAX: Final = 1_024
 """Past this a call is refused at once rather than queued without bound."""
+CALLS_IN_FLIGHT_EACH_MAX: Final = 256
+"""Of those, how many may be one credential's: a busy agent leaves room for the others."""
 UPSTREAM_TIMEOUT_MS: Final = 60_000
 """One call, where the manifest says nothing; what MCP clients wait by default."""
 UPSTREAM_START_MS: Final = 60_000
@@ -31,6 +33,15 @@ DEFINITION_AGE_WRITES_MAX_S: Final = 30
 """How old the last comparison of definitions may be before a call that writes waits for a new one."""
 DEFINITION_AGE_MAX_S: Final = 300
 """How often every server is compared on schedule: how long a change can go unseen by calls that only read."""
+
+LINKS_MAX: Final = 256
+"""Processes, or legacy sessions, of one server at a time; each session that calls it has its own."""
+
+# --- sign-ins ----------------------------------------------------------------------------------------
+SIGN_IN_FAILURES_EACH_MAX: Final = 20
+"""Failed sign-ins in one window that are recorded one by one; whoever probes has no credential to bound."""
+SIGN_IN_WINDOW_S: Final = 60
+"""How long such a window is; what was more is recorded as a count when the next one begins."""
 
 # --- audit -------------------------------------------------------------------------------------------
 COMMIT_BATCH_MAX: Final = 512

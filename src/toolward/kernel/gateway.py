@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from toolward.config.limits import CALLS_IN_FLIGHT_MAX
-from toolward.errors import AuditUnavailable, Overloaded, Reason, ReasonCode, ToolwardError, UnknownTool
+from toolward.errors import Reason, ReasonCode, ToolwardError, UnknownTool
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.directory import EVERYWHERE, Directory
 from toolward.kernel.drift import DriftWatch
@@ -16,6 +15,8 @@ from toolward.kernel.notices import Notices
 from toolward.kernel.parts import Parts
 from toolward.kernel.refusal import Refuse
 from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.room import Room
+from toolward.kernel.sign_ins import SignIns
 from toolward.kernel.stages.authorize import authorize
 from toolward.kernel.stages.decide import decide
 from toolward.kernel.tasks import Background
@@ -61,7 +62,8 @@ class Gateway:
         self._background = background
         self._refuse = Refuse(parts.store, parts.auditor)
         self._directory = Directory(lambda: tuple(revision().bindings), parts.drift)
-        self._in_flight = 0
+        self._sign_ins = SignIns(parts.store, parts.auditor, clock=parts.settle.clock)
+        self._room = Room()
         self.notices: Notices = parts.notices
 
     async def perform(self, attempt: Attempt, exchange: Exchange) -> Reply:
@@ -73,23 +75,17 @@ class Gateway:
                 return await self._refuse(attempt, None, refusal, self._revision())
         revision = self._revision()
         call: Call | None = None
-        self._in_flight += 1
         try:
-            if self._in_flight > CALLS_IN_FLIGHT_MAX:
-                raise Overloaded(
-                    f"more than {CALLS_IN_FLIGHT_MAX} calls are in flight", remedy="try again later"
-                )
-            session = self._parts.sessions.find(attempt.session_id, attempt.principal)
-            call = self._parts.admit(attempt, session)  # 1
-            resolved = await self._parts.resolve(call, revision)  # 2
-            labelled = self._parts.label(resolved, revision)  # 3
-            decision = decide(labelled, revision)  # 4
-            permit = authorize(labelled, decision, ids=self._parts.ids)  # 5
-            return await self._detached(permit, exchange, revision)  # 6, 7, 8
+            with self._room.taken_by(attempt.principal.credential):
+                session = self._parts.sessions.find(attempt.session_id, attempt.principal)
+                call = self._parts.admit(attempt, session)  # 1
+                resolved = await self._parts.resolve(call, revision)  # 2
+                labelled = self._parts.label(resolved, revision)  # 3
+                decision = decide(labelled, revision)  # 4
+                permit = authorize(labelled, decision, ids=self._parts.ids)  # 5
+                return await self._detached(permit, exchange, revision)  # 6, 7, 8
         except ToolwardError as refusal:
             return await self._refuse(attempt, call, refusal, revision)
-        finally:
-            self._in_flight -= 1
 
     async def _detached(self, permit: Permit, exchange: Exchange, revision: ActiveRevision) -> Reply:
         """Steps 6 to 8 go on when the caller hangs up: a trace is not erased by closing a connection."""
@@ -175,10 +171,7 @@ class Gateway:
 
     async def record_sign_in_failure(self, reason: Reason, door: str) -> None:
         """A sign-in that failed is written down; if that fails too, the caller is refused all the same."""
-        try:
-            await self._refuse.sign_in(reason, door)
-        except AuditUnavailable:
-            return
+        await self._sign_ins.failed(reason, door)
 
     async def record_unreadable(
         self, principal: Principal, reason: Reason, *, server: str, door: str

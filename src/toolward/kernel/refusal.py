@@ -53,11 +53,6 @@ class Refuse:
             receipt=receipt,
         )
 
-    async def sign_in(self, reason: Reason, door: str) -> None:
-        """A failed sign-in."""
-        event = self.auditor.event(EventKind.SIGN_IN_FAILED, body={"reason": reason.code.value, "door": door})
-        await self.store.commit([event])
-
     async def unreadable(
         self, principal: Principal, reason: Reason, *, where: tuple[str, str], revision: ActiveRevision
     ) -> None:

@@ -205,6 +205,22 @@ async def test_past_the_limit_the_oldest_session_ends() -> None:
     assert statuses == [404, 200, 200]
 
 
+async def test_whoever_opens_many_sessions_ends_his_own_and_nobody_elses() -> None:
+    world = World(sessions_max=3)
+    bobs = await world.opened("bob")
+    mine = [await world.opened() for _ in range(5)]
+    assert (await bobs.call()).status == 200
+    assert [(await client.call()).status for client in mine] == [404, 404, 404, 200, 200]
+
+
+async def test_a_newcomer_is_let_in_when_all_places_are_others() -> None:
+    world = World(sessions_max=2)
+    bobs = [await world.opened("bob") for _ in range(2)]
+    mine = await world.opened()
+    assert (await mine.call()).status == 200
+    assert [(await client.call()).status for client in bobs] == [404, 200]
+
+
 async def test_a_handle_of_the_host_decides_which_session_it_is() -> None:
     world = World()
     await world.gateway.open_session(ALICE, SessionOrigin.HANDLE, session_id="handle-1")

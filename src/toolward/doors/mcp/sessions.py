@@ -86,14 +86,21 @@ class McpSessions:
         self._idle_ns = int(settings.session_idle_s * 1_000_000_000)
 
     async def add(self, session: McpSession) -> None:
-        """Keep a new session; the ones idle for too long, and the oldest past the limit, end."""
+        """Keep a new session; the ones idle for too long, and the oldest past the limit, end.
+
+        Past the limit it is the newcomer's own that ends, if he has another: nobody can end, by opening many,
+        the sessions of others and with them what is known of what they read.
+        """
         self._live[session.wire_id] = session
         now = self._clock.monotonic_ns()
         while self._live:
             oldest = next(iter(self._live.values()))
             idle = now - oldest.last_used_ns > self._idle_ns and not oldest.running and not oldest.readers
-            if not idle and len(self._live) <= self._settings.sessions_max:
-                return
+            if not idle:
+                if len(self._live) <= self._settings.sessions_max:
+                    return
+                mine = (each for each in self._live.values() if each.principal == session.principal)
+                oldest = next(each for each in (*mine, oldest) if each is not session)
             await self.close(oldest)
 
     def find(self, wire_id: bytes | None, principal: Principal, server: str) -> McpSession:

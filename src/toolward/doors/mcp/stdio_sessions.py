@@ -30,8 +30,10 @@ class StdioSessions:
             if known is None:
                 session = await self._shared.gateway.open_session(visit.principal, SessionOrigin.STDIO)
                 known = self._known[key] = session.session_id
-            while len(self._known) > self._shared.settings.sessions_max:
-                await self._shared.gateway.close_session(self._known.popitem(last=False)[1])
+            if len(self._known) > self._shared.settings.sessions_max:
+                # the newcomer's own oldest, as in `McpSessions.add`
+                oldest = next((each for each in self._known if each[:2] == key[:2] and each != key), None)
+                await self._shared.gateway.close_session(self._known.pop(oldest or next(iter(self._known))))
         return known
 
     async def end(self, visit: Visit) -> None:

@@ -20,7 +20,7 @@ from toolward.adapters.tools.mcp.probing import PROBE_S, discovered
 from toolward.adapters.tools.mcp.stdio import StdioLink
 from toolward.adapters.tools.mcp.streamable_http import HttpLink
 from toolward.adapters.tools.mcp.wire import UNSUPPORTED_PROTOCOL, Ended, declared, failed
-from toolward.config.limits import RESTART_BACKOFF_MS, UPSTREAM_CONNECTIONS_MAX
+from toolward.config.limits import LINKS_MAX, RESTART_BACKOFF_MS, UPSTREAM_CONNECTIONS_MAX
 from toolward.errors import ReasonCode, WardError
 from toolward.model.call import Era, Failed, Stopped
 from toolward.model.server import ServerBinding
@@ -145,6 +145,10 @@ class Server:
             if link is not None and link.alive:
                 return link
             await self._buried(scope, link)
+            if sum(each.alive for each in self._links.values()) >= LINKS_MAX:
+                raise failed(
+                    f"`{self.binding.server}` serves {LINKS_MAX} sessions already", ReasonCode.OVERLOADED
+                )
             try:
                 link = await self._fresh(scope, era, declared(capabilities, self.binding.accepts))
             except Ended as ended:

@@ -27,12 +27,11 @@ _PAUSE_S = 0.05
 
 
 _COLLECT = (20_000, 20, 50)
-"""Calls leave few cycles behind, so looking for them can be rarer than in a program that makes many: a tenth
-of a call's CPU went there."""
+"""Calls leave few cycles behind, so looking for them can be rarer than in a program that makes many."""
 
 _TURN_S = 0.001
 """The store's thread asks for the interpreter several times for each commit, and a busy event loop would let
-it wait five milliseconds each time: a third off the slowest calls."""
+it wait five milliseconds each time."""
 
 
 @click.command("up")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,19 @@ async def test_what_ran_is_never_answered_as_refused_because_the_log_is_busy(
         assert reply.error is None
         assert not list(world.store.scan(Table.OPEN_INTENT))
         assert not world.records("call.denied")
+
+
+async def test_a_bug_while_a_tool_runs_leaves_an_outcome_and_is_reported(tmp_path: Path) -> None:
+    async def buggy(permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
+        del permit, intent, exchange
+        raise KeyError("sk-a-detail-that-nobody-outside-may-see")
+
+    async with open_world(tmp_path) as world:
+        told: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        world.upstreams.answers["files/write"] = buggy
+        reply = await world.call(await world.session(), "files/write", {"path": "/data/a", "text": "x"})
+        assert code_of(reply) == "unknown_outcome"
+        assert "sk-a-detail" not in str(reply)
+        assert [type(each) for each in told] == [KeyError]
+        assert not list(world.store.scan(Table.OPEN_INTENT))

@@ -20,7 +20,7 @@ from toolward.kernel.sign_ins import SignIns
 from toolward.kernel.stages.authorize import authorize
 from toolward.kernel.stages.decide import decide
 from toolward.kernel.tasks import Background
-from toolward.model.call import Call, Failed, RawOutcome, Reply
+from toolward.model.call import Call, Failed, Intent, RawOutcome, Reply, Stopped
 from toolward.model.permit import Permit
 from toolward.model.principal import Principal
 from toolward.model.session import Savepoint, Session, SessionOrigin
@@ -114,10 +114,23 @@ class Gateway:
             )
         else:
             caller.waits_for_tool = True
-            outcome = await self._parts.execute(permit, intent, exchange, revision=revision)  # 7
+            outcome = await self._tried(permit, intent, exchange, revision)  # 7
             caller.waits_for_tool = False
             outcome = self._parts.requests.review(permit, outcome)
         return await self._parts.settle(permit, intent, outcome, revision=revision)  # 8
+
+    async def _tried(
+        self, permit: Permit, intent: Intent, exchange: Exchange, revision: ActiveRevision
+    ) -> RawOutcome:
+        """Step 7, and an outcome even where a bug broke it: what may have happened is never left open."""
+        try:
+            return await self._parts.execute(permit, intent, exchange, revision=revision)
+        except Exception as bug:  # noqa: BLE001 -- the edge to adapters; the bug is reported, not swallowed
+            self._background.tell(bug)
+            return Stopped(
+                reason=ReasonCode.UNKNOWN_OUTCOME.value,
+                message="the gateway failed while the tool was running",
+            )
 
     # --- sessions and what the doors ask about ----------------------------------------------------
 

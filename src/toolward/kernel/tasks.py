@@ -37,6 +37,10 @@ class Background:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_error(error)
 
+    def tell(self, error: BaseException) -> None:
+        """Hand an error to the error handler that the work went on without."""
+        self._on_error(error)
+
     async def drain(self) -> None:
         """Wait until everything that was started has ended."""
         while self._tasks:

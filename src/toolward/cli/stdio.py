@@ -13,9 +13,9 @@ import click
 
 from toolward.cli.frame import Frame, verb
 from toolward.cli.link import DaemonLink, connect_daemon
-from toolward.cli.place import Place
+from toolward.cli.place import CONFIG_FILE, Place
 from toolward.config.daemon_file import is_taken
-from toolward.errors import GatewayError, ReasonCode
+from toolward.errors import GatewayError, ReasonCode, WardError
 
 LOG_FILE: Final = "daemon.log"
 START_S: Final = 30.0
@@ -43,10 +43,15 @@ def command(frame: Frame, ward: str, server: str) -> None:
 
 
 def ensure_daemon(place: Place) -> DaemonLink:
-    """The ward's daemon, started if none answers. Raises `GatewayError` with the end of its log."""
+    """The ward's daemon, started if none answers.
+
+    Raises `GatewayError` with the end of its log, `WardError` where there is no ward to start one for.
+    """
     found = connect_daemon(place.state, "")
     if found is not None:
         return found
+    if not (place.path / CONFIG_FILE).is_file():
+        raise WardError(f"there is no ward at `{place.path}`", remedy=f"run `toolward init {place.path}`")
     child = None if is_taken(place.state) else _start(place)
     until = time.monotonic() + START_S
     while time.monotonic() < until:

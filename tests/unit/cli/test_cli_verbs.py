@@ -469,6 +469,13 @@ def test_the_ward_above_the_current_directory_is_found(
     assert terminal.ok("status", "--json", env={"TOOLWARD_WARD": ""}).json["ward"] == "ward"
 
 
+def test_no_daemon_is_started_and_nothing_made_where_there_is_no_ward(tmp_path: Path) -> None:
+    ran = Terminal(tmp_path).run("stdio", str(tmp_path / "nothing"))
+    assert (ran.code, ran.out) == (Exit.WARD_INVALID, "")
+    assert "there is no ward at" in ran.err
+    assert not (tmp_path / "nothing").exists()
+
+
 def test_an_error_in_json_mode_is_one_json_value_on_stdout(terminal: Terminal) -> None:
     ran = terminal.run("tools", "show", "tiny/nothing", "--json")
     assert ran.code == Exit.FINDING

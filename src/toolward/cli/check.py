@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,7 @@ def command(frame: Frame, ward: str, schema: bool) -> None:
     flaws = file_flaws(path)
     if not flaws:
         flaws, cedar = _policy_flaws(frame, path)
+        flaws += _overdue(path, today=dt.datetime.now(dt.UTC).date().isoformat())  # noqa: TID251 -- the calendar's
         if schema:
             frame.screen.say(cedar)
     _show(frame, flaws)
@@ -64,6 +66,26 @@ def file_flaws(path: Path) -> list[Flaw]:
     return [
         Flaw(error.file, error.line, error.reason.text, error.reason.remedy, "error")
         for error in check_ward(path)
+    ]
+
+
+def _overdue(path: Path, *, today: str) -> list[Flaw]:
+    """Tools that were to be looked at again before `today` (ISO dates, which sort as text)."""
+    from toolward.config.ward import load_ward  # noqa: PLC0415
+
+    late: dict[tuple[str, str, str], list[str]] = {}
+    for key, (_, said) in load_ward(path).manifests.items():
+        if said.review_by and said.review_by < today:
+            late.setdefault((key.partition("/")[0], said.review_by, said.owner), []).append(key)
+    return [
+        Flaw(
+            f"tools/{server}.yaml",
+            0,
+            f"to be looked at again by {date}: {', '.join(tools)}",
+            f"let {owner or 'their owner'} look, and set a new `review_by`",
+            "warning",
+        )
+        for (server, date, owner), tools in late.items()
     ]
 
 

@@ -383,6 +383,18 @@ def test_check_names_the_line_of_a_mistake_in_the_configuration(terminal: Termin
     assert "Traceback" not in refused.err
 
 
+def test_check_warns_of_tools_whose_review_is_overdue(terminal: Terminal) -> None:
+    manifest = terminal.ward / "tools" / "tiny.yaml"
+    text = manifest.read_text()
+    manifest.write_text(text + "\nowner: ana\nreview_by: 9000-01-01\n")
+    terminal.ok("check")
+    manifest.write_text(text + "\nowner: ana\nreview_by: 2001-01-01\n")
+    ran = terminal.run("check")
+    assert ran.code == Exit.FINDING
+    assert "to be looked at again by 2001-01-01: tiny/" in ran.out
+    assert "let ana look" in ran.out
+
+
 def test_doctor_warns_of_a_credential_that_agents_can_read(terminal: Terminal) -> None:
     looks = {look["what"]: look for look in terminal.ok("doctor", "--json").json}
     assert looks["person"]["state"] == "warning"

@@ -10,6 +10,8 @@ from toolward.kernel.drift import DriftWatch
 from toolward.kernel.notices import Notices
 
 LIST_CHANGED = "notifications/tools/list_changed"
+_BARE = ("notifications/resources/list_changed", "notifications/prompts/list_changed")
+_UPDATED = "notifications/resources/updated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,15 @@ class UpstreamNews:
         self.drift.announce(server)
 
     def notification(self, server: str, session_id: str, method: str, params: Mapping[str, Any]) -> None:
-        """Pass on what belongs to no call; a list change of tools is the gateway's own to announce."""
+        """Pass on that something changed, and nothing that a server could say to a model that way.
+
+        A list change of tools is the gateway's own to announce. Texts (`notifications/message`) that belong
+        to no call are dropped: no session has a record to label them with.
+        """
         if method == LIST_CHANGED:
             self.drift.announce(server)
-            return
-        self.notices.deliver(server, session_id, method, params)
+        elif method in _BARE:
+            self.notices.deliver(server, session_id, method, {})
+        elif method == _UPDATED and isinstance(params.get("uri"), str):
+            kept = {key: params[key] for key in ("uri", "_meta") if key in params}
+            self.notices.deliver(server, session_id, method, kept)

@@ -11,6 +11,7 @@ from toolward.errors import Reason, ReasonCode, ToolwardError, UnknownTool
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.directory import EVERYWHERE, Directory
 from toolward.kernel.drift import DriftWatch
+from toolward.kernel.interim import Interim
 from toolward.kernel.notices import Notices
 from toolward.kernel.parts import Parts
 from toolward.kernel.refusal import Refuse
@@ -124,7 +125,8 @@ class Gateway:
     ) -> RawOutcome:
         """Step 7, and an outcome even where a bug broke it: what may have happened is never left open."""
         try:
-            return await self._parts.execute(permit, intent, exchange, revision=revision)
+            interim = Interim(exchange, permit, self._parts.settle)
+            return await self._parts.execute(permit, intent, interim, revision=revision)
         except Exception as bug:  # noqa: BLE001 -- the edge to adapters; the bug is reported, not swallowed
             self._background.tell(bug)
             return Stopped(

@@ -132,10 +132,10 @@ class Sessions:
                 self._remember(session)
         return session
 
-    def tainted(self, session: Session, label: Label) -> tuple[Session, bool]:
+    def tainted(self, session: Session, label: Label, *, calls: int = 1) -> tuple[Session, bool]:
         """The session after it saw something of that label, and whether its row must be written."""
         taint = session.taint.join(label)
-        return replace(session, taint=taint, calls=session.calls + 1), taint != session.taint
+        return replace(session, taint=taint, calls=session.calls + calls), taint != session.taint
 
     async def savepoint(self, session: Session, name: str) -> Savepoint:
         """Name the present place in the log, to come back to. Raises `Rejected` if the name is taken."""

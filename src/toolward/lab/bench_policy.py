@@ -1,8 +1,8 @@
 """Decision CPU by number of policies: thread CPU time of the decide stage's book, schema-validated.
 
-Run `python -m toolward.lab.bench_policy`. The policies are a plausible mix over 200 tools of 20 servers: rules
-for one tool, one server, one role, one user, conditions on arguments, plus the `guarded` profile. Every
-question is put to the engine; what remembering answers saves has a row of its own.
+Run `python -m toolward.lab.bench_policy`. The policies are a plausible mix over 200 tools of 20 servers:
+rules for one tool, one server, one role, one user, conditions on arguments, plus the `guarded` profile.
+Every question is put to the engine; what remembering answers saves has a row of its own.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 
 import orjson
 
-from toolward.errors import CallerError, Denied
+from toolward.errors import CallerError, Denied, ReasonCode, Rejected
 from toolward.governance.desk.context import Desk, Verb, text
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.quiet import QuietExchange
@@ -50,8 +50,14 @@ async def explain(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> d
     """Why a call would be allowed, asked or denied, without making it.
 
     Parameters: `tool`, `arguments`, and optionally `user`, `agent`, `roles`, `prompt`, `tainted`, `session`
-    (an existing session's taint and prompt are then used).
+    (an existing session's taint and prompt are then used, which tells what it has read: only for a person).
     """
+    if text(parameters, "session", "") and not by.is_person:
+        raise Rejected(
+            "explaining with a session's own memory needs a person's credential",
+            code=ReasonCode.UNAUTHENTICATED,
+            remedy="leave `session` out, or show a person's credential",
+        )
     server, _, name = text(parameters, "tool").partition("/")
     principal = Principal(
         user=text(parameters, "user", by.user),

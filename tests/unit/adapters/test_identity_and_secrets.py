@@ -98,3 +98,20 @@ def test_identifiers_are_version_7_and_sort_by_time() -> None:
     assert all(each[14] == "7" and each[19] in "89ab" for each in made)
     assert [each[:13] for each in made] == sorted(each[:13] for each in made)
     assert len(ids.token()) >= 43
+
+
+def test_a_forked_process_does_not_repeat_its_parents_identifiers() -> None:
+    ids = SystemIds()
+    ids.new()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, "".join(ids.new()[14:] for _ in range(20)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = os.read(reader, 4096).decode()
+    ours = "".join(ids.new()[14:] for _ in range(20))
+    os.close(reader)
+    os.close(writer)
+    assert theirs
+    assert theirs != ours

@@ -5,23 +5,45 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 """A hexadecimal digit of chance as the digit whose upper two bits are the variant's `10`."""
 
 
+_CHANCE_BYTES: Final = 10
+_AHEAD: Final = 128
+"""Identifiers' worth of chance that is fetched at once: a call needs four, and each fetch is a system call."""
+
+
 class SystemIds:
     """`ports.ids.Ids` on the operating system."""
+
+    def __init__(self) -> None:
+        self._ahead: deque[str] = deque()
+        # A forked child that went on with its parent's chance would repeat its parent's names.
+        os.register_at_fork(after_in_child=self._ahead.clear)
 
     def new(self) -> str:
         """A UUIDv7: 48 bits of milliseconds, 74 bits of chance."""
         when = f"{time.time_ns() // 1_000_000:012x}"
-        chance = os.urandom(10).hex()
+        try:
+            chance = self._ahead.popleft()
+        except IndexError:
+            chance = self._fetch()
         return f"{when[:8]}-{when[8:]}-7{chance[:3]}-{_VARIANT[chance[3]]}{chance[4:7]}-{chance[7:19]}"
 
+    def _fetch(self) -> str:
+        text = os.urandom(_CHANCE_BYTES * _AHEAD).hex()
+        size = 2 * _CHANCE_BYTES
+        parts = [text[place : place + size] for place in range(0, len(text), size)]
+        self._ahead.extend(parts[1:])
+        return parts[0]
+
     def token(self) -> str:
-        """256 bits, URL-safe."""
+        """256 bits, URL-safe, straight from the operating system."""
         return secrets.token_urlsafe(32)
 
 

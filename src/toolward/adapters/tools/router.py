@@ -15,6 +15,7 @@ class RoutedUpstreams:
 
     def __init__(self, parts: Sequence[Upstreams]) -> None:
         self._parts = tuple(parts)
+        self._holders: dict[str, Upstreams] = {}
 
     def names(self) -> tuple[str, ...]:
         """All servers, adapter by adapter."""
@@ -45,4 +46,10 @@ class RoutedUpstreams:
             await part.close()
 
     def _holder(self, server: str) -> Upstreams | None:
-        return next((part for part in self._parts if server in part.names()), None)
+        """Which adapter has it; a server that was found once stays where it is."""
+        holder = self._holders.get(server)
+        if holder is None:
+            holder = next((part for part in self._parts if server in part.names()), None)
+            if holder is not None:
+                self._holders[server] = holder
+        return holder

@@ -15,7 +15,7 @@ _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 _CHANCE_BYTES: Final = 10
 _AHEAD: Final = 128
-"""Identifiers' worth of chance that is fetched at once: a call needs four, and each fetch is a system call."""
+"""Identifiers' worth of chance fetched at once: a call needs four, and each fetch is a system call."""
 
 
 class SystemIds:

@@ -188,7 +188,7 @@ def label_call(
 def _may_be_confidential(
     resolved: ResolvedCall, session: Session, memory: SessionMemory, leaves: list[Leaf]
 ) -> bool:
-    """What the leaves' own sources do not tell: confidential member names, and a memory with holes in it."""
+    """What the leaves' own sources do not tell: member names, the answers of a retry, a memory with holes."""
     if session.taint.confidentiality is not Confidentiality.CONFIDENTIAL:
         return False
     if memory.overflowed and any(
@@ -196,7 +196,12 @@ def _may_be_confidential(
     ):
         return True
     definition = resolved.version.definition if resolved.version else b""
+    answers = (str(value) for _, value in leaves_of(resolved.call.retry.get("inputResponses")))
     return any(
+        (seen := memory.seen.get(normalise(text))) is not None
+        and seen.label.confidentiality is Confidentiality.CONFIDENTIAL
+        for text in answers
+    ) or any(
         (seen := memory.seen.get(normalise(name))) is not None
         and seen.label.confidentiality is Confidentiality.CONFIDENTIAL
         and dumps(name) not in definition  # a name of the schema says nothing

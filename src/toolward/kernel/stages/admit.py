@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from toolward.errors import Rejected
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.audit import Auditor
-from toolward.model.call import LIST_ACTIONS, Action, Call
+from toolward.model.call import LIST_ACTIONS, Action, Call, Era
 from toolward.model.session import Session
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
 from toolward.rules.canonical import canonical, refuse_reserved
 
+LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 _TARGET_KEY: Mapping[Action, str] = {
     Action.CALL_TOOL: "name",
     Action.GET_PROMPT: "name",
@@ -23,6 +25,14 @@ _TARGET_KEY: Mapping[Action, str] = {
 }
 _RETRY_KEYS = ("inputResponses", "requestState")
 """What a 2026-era client sends along when it answers an `input_required` result; forwarded as it is."""
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_FORWARDED: Mapping[str, Callable[[Any], bool]] = {
+    "progressToken": lambda value: isinstance(value, (str, int)),  # stays here: the server sees our own
+    "io.modelcontextprotocol/logLevel": lambda value: value in LOG_LEVELS,
+    "traceparent": lambda value: isinstance(value, str) and bool(_TRACEPARENT.fullmatch(value)),
+}
+"""What of `_meta` goes on to a server. It is no argument: nobody judges it, so it must not carry a text."""
+_RETRIED = frozenset({Action.CALL_TOOL, Action.GET_PROMPT, Action.READ_RESOURCE})
 
 
 class Admit:
@@ -41,7 +51,7 @@ class Admit:
         meta = attempt.params.get("_meta", {})
         if not isinstance(meta, Mapping):
             raise Rejected("`_meta` is not an object", remedy="send an object or leave it out")
-        retry = {key: attempt.params[key] for key in _RETRY_KEYS if key in attempt.params}
+        retry = self._retry(attempt)
         return Call(
             call_id=self._ids.new(),
             action=attempt.action,
@@ -51,12 +61,24 @@ class Admit:
             arguments_json=body,
             arguments=arguments,
             args_digest=self._auditor.digest(body),
-            meta=meta,
+            meta={key: meta[key] for key, form in _FORWARDED.items() if key in meta and form(meta[key])},
             retry=retry,
             era=attempt.era,
             door=attempt.door,
             received_ns=self._clock.monotonic_ns(),
         )
+
+    @staticmethod
+    def _retry(attempt: Attempt) -> dict[str, Any]:
+        """The answers of a retry, where the era and the action have retries; elsewhere they go no further.
+
+        Only there has the door opened the seal of `requestState`: elsewhere it would be the agent's own.
+        """
+        if attempt.era is not Era.STATELESS or attempt.action not in _RETRIED:
+            return {}
+        retry = {key: attempt.params[key] for key in _RETRY_KEYS if key in attempt.params}
+        canonical(retry)  # it will be recorded
+        return retry
 
     @staticmethod
     def _split(attempt: Attempt) -> tuple[str, Mapping[str, Any]]:

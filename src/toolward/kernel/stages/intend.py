@@ -7,7 +7,7 @@ from typing import Any
 
 from toolward.kernel.audit import Auditor
 from toolward.kernel.revision import ActiveRevision
-from toolward.model.call import LIST_ACTIONS, UPSTREAM_ACTIONS, Intent
+from toolward.model.call import LIST_ACTIONS, UPSTREAM_ACTIONS, Call, Intent
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit
 from toolward.model.tool import BindingKind, Effect, ToolState
@@ -39,7 +39,7 @@ class Intend:
             session_id=call.session.session_id,
             tool=tool_of(permit),
             body=describe(permit, revision),
-            payloads={"arguments": call.arguments_json},
+            payloads=payloads_of(call),
             digests={"arguments": call.args_digest},
         )
         open_intent = Put(
@@ -49,6 +49,14 @@ class Intend:
         )
         receipts = await self.store.commit([event], [open_intent])
         return Intent(call_id=call.call_id, log_index=receipts[0].index, merged=False)
+
+
+def payloads_of(call: Call) -> dict[str, bytes]:
+    """What the agent sent to the server: the arguments, and its answers when it is a retry."""
+    payloads = {"arguments": call.arguments_json}
+    if call.retry:
+        payloads["retry"] = canonical(call.retry)
+    return payloads
 
 
 def is_merged(permit: Permit) -> bool:

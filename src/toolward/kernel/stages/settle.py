@@ -13,7 +13,7 @@ from toolward.errors import Overloaded, ReasonCode
 from toolward.kernel.audit import Auditor
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.sessions import Sessions
-from toolward.kernel.stages.intend import describe, tool_of
+from toolward.kernel.stages.intend import describe, payloads_of, tool_of
 from toolward.model.call import (
     LIST_ACTIONS,
     Action,
@@ -84,7 +84,7 @@ class Settle:
         if intent.merged and kind is not EventKind.LISTED:
             kind = EventKind.CALL_MERGED
         if intent.merged:
-            payloads["arguments"] = call.arguments_json
+            payloads |= payloads_of(call)
         if kind is not EventKind.LISTED:
             payloads["result"] = checked.body
         event = self.auditor.event(

@@ -24,6 +24,8 @@ from toolward.rules.record import encode_event
 _NONCE_BYTES: Final = 12
 _ONCE: Final = bytes(_NONCE_BYTES)
 """The nonce under a record's own key, which encrypts exactly one message."""
+_AHEAD: Final = 64
+"""Records' worth of keys and nonces fetched at once."""
 _BLOCK_BYTES: Final = 64
 _INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
@@ -63,6 +65,9 @@ class Sealer:
         self._inner = sha256(padded.translate(_INNER_PAD))
         self._outer = sha256(padded.translate(_OUTER_PAD))
         self._master = AESGCM(keys.payload)
+        self._chance, self._place = b"", 0
+        # A forked child that went on with its parent's chance would use its parent's keys and nonces again.
+        os.register_at_fork(after_in_child=self._forget)
 
     def digest(self, data: bytes) -> str:
         """`hmac-sha256:<hex>` (RFC 2104; the key's two blocks are hashed once, not with every digest)."""
@@ -79,11 +84,25 @@ class Sealer:
         known = event.digests
         digests = {name: known.get(name) or self.digest(data) for name, data in event.payloads.items()}
         body = encode_event(event, digests)
-        chance = os.urandom(KEY_BYTES + _NONCE_BYTES)
-        key, nonce = chance[:KEY_BYTES], chance[KEY_BYTES:]
+        key, nonce = self._fresh()
         bound = event.event_id.encode()  # neither box nor key can be moved to another record
         box = AESGCM(key).encrypt(_ONCE, _framed(event.payloads), bound)
         return Sealed(event, body, leaf_hash(body), box, nonce + self._master.encrypt(nonce, key, bound))
+
+    def _fresh(self) -> tuple[bytes, bytes]:
+        """A record key and a nonce that nothing else gets.
+
+        Chance is fetched for many records at once: each fetch gives up the interpreter lock, which a busy
+        writer thread then keeps for a while.
+        """
+        if self._place == len(self._chance):
+            self._chance, self._place = os.urandom(_AHEAD * (KEY_BYTES + _NONCE_BYTES)), 0
+        start = self._place
+        self._place = start + KEY_BYTES + _NONCE_BYTES
+        return self._chance[start : start + KEY_BYTES], self._chance[start + KEY_BYTES : self._place]
+
+    def _forget(self) -> None:
+        self._chance, self._place = b"", 0
 
     def unseal(self, body: bytes, box: bytes, wrapped_key: bytes) -> dict[str, bytes]:
         """All payloads of the record with bytes `body`. Raises `StoreUnavailable` if they were altered."""

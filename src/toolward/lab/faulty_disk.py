@@ -62,10 +62,10 @@ class FaultyDisk(apsw.VFS):
         if not path.endswith(self.only):
             return
         self.operations += 1
-        due = self.fail_at and (
-            self.operations == self.fail_at or (self.lasting and self.operations > self.fail_at)
-        )
-        if not due or (self.fault is Fault.FULL and not writes):
+        due = self.fail_at and self.operations >= self.fail_at and (self.lasting or not self.failures)
+        if not due or (
+            self.fault is Fault.FULL and not writes
+        ):  # a full disk still syncs: the next write fails
             return
         self.failures += 1
         if self.fault is Fault.FULL:

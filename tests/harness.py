@@ -161,7 +161,7 @@ class World:
             await self.house.parts.drift.refresh(server)
         for pin in list(self.house.parts.registry.pins()):
             await self.house.parts.registry.approve(pin.key, by=OPERATOR)
-        await self.house.desk.reload()
+        await self.house.desk.reload(OPERATOR)
 
     async def session(self, principal: Principal = AGENT, **opening: Any) -> str:
         opened = await self.house.gateway.open_session(principal, SessionOrigin.HANDLE, **opening)

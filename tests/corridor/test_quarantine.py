@@ -74,7 +74,7 @@ async def test_a_restart_does_not_make_the_poison_the_new_baseline(tmp_path: Pat
         reply = await world.call(await world.session(), "files/read", {"path": "/data/a"})
         assert code_of(reply) == "quarantined", "changing back does not lift it: a person does"
         await world.house.parts.registry.approve("files/read", by=OPERATOR)
-        await world.house.desk.reload()
+        await world.house.desk.reload(OPERATOR)
         assert (await world.call(await world.session(), "files/read", {"path": "/data/a"})).error is None
         (incident,) = world.house.parts.incidents.all()
         assert incident.restored_ns > 0
@@ -122,7 +122,7 @@ async def test_one_command_returns_configuration_pins_and_policies_to_a_known_go
         (tmp_path / "policies" / "stop.cedar").write_text(
             '@id("stop")\nforbid (principal, action == Toolward::Action::"files/write", resource);\n'
         )
-        await world.house.desk.reload()
+        await world.house.desk.reload(OPERATOR)
         assert world.house.revision.digest != good
         session = await world.session()
         assert code_of(await world.call(session, "files/read", {"path": "/data/a"})) == "revoked"

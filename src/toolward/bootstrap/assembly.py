@@ -41,6 +41,7 @@ from toolward.kernel.stages.settle import Settle
 from toolward.kernel.tasks import Background
 from toolward.kernel.upstream_requests import GovernRequests
 from toolward.model.event import EventKind
+from toolward.model.principal import Principal
 from toolward.model.tool import Manifest
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
@@ -195,7 +196,7 @@ class Builder:
             definition, binding=binding, stated=self.ward.manifests, catalogue=self.catalogue
         )
 
-    async def reload(self) -> None:
+    async def reload(self, by: Principal | None = None) -> None:
         """Read the ward's files again and put them in force, whole or not at all.
 
         Raises `WardError` with the old revision still in force. Servers that were added or changed need
@@ -206,13 +207,13 @@ class Builder:
             raise WardError(
                 "the servers in toolward.yaml changed", file="toolward.yaml", remedy="restart `toolward up`"
             )
-        await self._put_in_force(ward)
+        await self._put_in_force(ward, by)
 
-    async def repin(self) -> None:
+    async def repin(self, by: Principal | None = None) -> None:
         """Put the pins as they are now in force, with the files as they were last read."""
-        await self._put_in_force(self.ward)
+        await self._put_in_force(self.ward, by)
 
-    async def _put_in_force(self, ward: Ward) -> None:
+    async def _put_in_force(self, ward: Ward, by: Principal | None) -> None:
         house = self.house
         if house is None:
             return
@@ -221,21 +222,22 @@ class Builder:
         self.ward = house.ward = ward
         house.revision = revision
         if not same:
-            await self._activate(house.parts)
+            await self._activate(house.parts, by)
             # what is listed may be another list now; a server's own announcement says nothing of that
             house.parts.notices.deliver("", "", LIST_CHANGED, {})
 
-    async def _activate(self, parts: Parts) -> None:
-        """Write down the revision that is in force now, whole, so that it can be returned to."""
+    async def _activate(self, parts: Parts, by: Principal | None = None) -> None:
+        """Write down the revision in force, whole, so that it can be returned to, and who made it so."""
         revision = self.current()
-        event = parts.auditor.event(
-            EventKind.REVISION_ACTIVATED, body={"revision": revision.digest, "profile": revision.profile}
-        )
+        body: dict[str, Any] = {"revision": revision.digest, "profile": revision.profile}
+        if by is not None:
+            body["by"] = by.as_json()
+        event = parts.auditor.event(EventKind.REVISION_ACTIVATED, body=body)
         pins = {pin.key: (pin.digest, pin.state.value) for pin in parts.registry.pins()}
-        body = revision_to_json(
+        whole = revision_to_json(
             revision_of(self.ward, parts.registry), pins, activated_ns=self.machine.clock.now_ns()
         )
-        await parts.store.commit([event], [Put(Table.REVISION, revision.digest, body)])
+        await parts.store.commit([event], [Put(Table.REVISION, revision.digest, whole)])
 
     async def _start(self, parts: Parts) -> None:
         open_intents = await recover(parts.store, parts.auditor, parts.settle)

@@ -71,24 +71,31 @@ def normalise_arguments(call: Call) -> str:
     return "\n".join(str(leaf) for _, leaf in leaves_of(call.arguments)).casefold()
 
 
-def leaves_of(value: Any, pointer: str = "") -> Iterator[tuple[str, Any]]:
-    """Every scalar with its RFC 6901 pointer."""
-    if type(value) in _SCALARS:  # exact types first: this runs for every value of every call and result
-        yield pointer, value
-    elif isinstance(value, Mapping):
+def leaves_of(value: Any, pointer: str = "") -> list[tuple[str, Any]]:
+    """Every scalar with its RFC 6901 pointer, in order."""
+    out: list[tuple[str, Any]] = []
+    _collect(value, pointer, out)
+    return out
+
+
+def _collect(value: Any, pointer: str, out: list[tuple[str, Any]]) -> None:
+    kind = type(value)  # exact types first: this runs for every value of every call and result
+    if kind in _SCALARS:
+        out.append((pointer, value))
+    elif kind is dict or isinstance(value, Mapping):
         for key, item in value.items():
             name = str(key)
             if "~" in name or "/" in name:
                 name = name.replace("~", "~0").replace("/", "~1")
             if type(item) in _SCALARS:
-                yield f"{pointer}/{name}", item
+                out.append((f"{pointer}/{name}", item))
             else:
-                yield from leaves_of(item, f"{pointer}/{name}")
-    elif isinstance(value, (list, tuple)):
+                _collect(item, f"{pointer}/{name}", out)
+    elif kind is list or isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from leaves_of(item, f"{pointer}/{index}")
+            _collect(item, f"{pointer}/{index}", out)
     else:
-        yield pointer, value
+        out.append((pointer, value))
 
 
 def remember_result(
@@ -175,11 +182,13 @@ def label_call(
     words = spoken_words(session.prompt, session.objective)
     leaves: list[Leaf] = []
     total = CLEAN
-    for pointer, value in leaves_of(call.arguments):
+    values = leaves_of(call.arguments)
+    for pointer, value in values:
         leaf = _label_leaf(pointer, value, words=words, session=session, memory=memory, binding=binding)
         leaves.append(leaf)
         total = total.join(leaf.label)
-    facts = _facts(resolved, session, tuple(leaves), manifest=manifest, binding=binding)
+    roles = _by_role(leaves, values, manifest.arguments if manifest else {})
+    facts = _facts(resolved, session, tuple(leaves), roles=roles, binding=binding)
     if not facts.confidential_argument and _may_be_confidential(resolved, session, memory, leaves):
         facts = replace(facts, confidential_argument=True)
     return tuple(leaves), total, facts
@@ -270,14 +279,14 @@ def _facts(
     session: Session,
     leaves: tuple[Leaf, ...],
     *,
-    manifest: Manifest | None,
+    roles: _Roles,
     binding: ServerBinding | None,
 ) -> Facts:
+    manifest = resolved.version.manifest if resolved.version else None
     effect = manifest.effect if manifest else Effect.READ_ONLY
-    declared = manifest.arguments if manifest else {}
     roots = binding.roots if binding else ()
     destinations = binding.destinations if binding else ()
-    authority, paths, targets = _by_role(resolved.call, leaves, declared)
+    authority, paths, targets = roles
     return Facts(
         effect=effect.value,
         writes=effect is not Effect.READ_ONLY,
@@ -304,18 +313,21 @@ def _facts(
     )
 
 
+_Roles = tuple[list[Leaf], list[tuple[Leaf, str]], list[tuple[Leaf, str]]]
+"""Authority leaves, path leaves, destination leaves."""
+
+
 def _by_role(
-    call: Call, leaves: tuple[Leaf, ...], declared: Mapping[str, Argument]
-) -> tuple[list[Leaf], list[tuple[Leaf, str]], list[tuple[Leaf, str]]]:
+    leaves: list[Leaf], values: list[tuple[str, Any]], declared: Mapping[str, Argument]
+) -> _Roles:
     """Authority leaves, path leaves and destination leaves; an argument nobody described is authority."""
     authority: list[Leaf] = []
     paths: list[tuple[Leaf, str]] = []
     targets: list[tuple[Leaf, str]] = []
-    values = dict(leaves_of(call.arguments))
-    for leaf in leaves:
+    for leaf, (_, value) in zip(leaves, values, strict=True):
         name = leaf.pointer.split("/", 2)[1].replace("~1", "/").replace("~0", "~") if leaf.pointer else ""
         argument = declared.get(name, _UNDESCRIBED)
-        text = str(values[leaf.pointer])
+        text = str(value)
         if argument is _UNDESCRIBED or (
             argument.role is ArgumentRole.AUTHORITY and leaf.pointer.count("/") > 1
         ):

@@ -40,8 +40,6 @@ LINGER_S: Final = 0.004
 """From the beginning of one commit to that of the next, while groups are not small."""
 LINGER_GROUP_MIN: Final = 4
 """A smaller group means that there is no load to speak of, and nobody waits."""
-LINGER_GROUP_MAX: Final = 32
-"""Company enough; waiting for more would save little."""
 _VERSIONS_MAX: Final = 50_000
 """Row versions remembered, so that compare-and-swap seldom has to read."""
 _REMEDY: Final = "free the disk or mend it, then start toolward again: recovery settles what was under way"
@@ -145,12 +143,11 @@ class Writer:
         """
         if self._group < LINGER_GROUP_MIN:
             return
-        until = self._began + LINGER_S
-        while len(self._backlog) < LINGER_GROUP_MAX and (left := until - time.monotonic()) > 0:
-            try:
-                self._take(self._queue.get(timeout=left))
-            except Empty:
-                return
+        left = self._began + LINGER_S - time.monotonic()
+        if left > 0:
+            # asleep, and not on the queue: waking for each arrival would take the interpreter lock from
+            # the event loop, which is what makes the company arrive
+            time.sleep(left)
 
     def _gather(self) -> list[Commit] | asyncio.Future[None]:
         backlog = self._backlog

@@ -26,8 +26,8 @@ class Desk:
     gateway: Gateway
     clock: Clock
     revision: Callable[[], ActiveRevision]
-    repin: Callable[[], Awaitable[None]]
-    reload: Callable[[], Awaitable[None]]
+    repin: Callable[[Principal], Awaitable[None]]
+    reload: Callable[[Principal], Awaitable[None]]
     write_files: Callable[[Mapping[str, bytes]], None]
     name: str
 

@@ -59,10 +59,10 @@ async def restore(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> d
     changed = await desk.parts.registry.restore(
         {key: (pin["digest"], pin["state"]) for key, pin in value["pins"].items()}, by=by
     )
-    await desk.repin()
+    await desk.repin(by)
     waits_for = ""
     try:
-        await desk.reload()
+        await desk.reload(by)
     except WardError as error:  # these files were in force before: only running servers can be in the way
         waits_for = error.reason.sentence()
     return {

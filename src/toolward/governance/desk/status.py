@@ -75,9 +75,9 @@ async def refresh(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> l
 
 async def reload(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, str]:
     """Read the ward's files again and put them in force, whole or not at all."""
-    del parameters, by
+    del parameters
     before = desk.revision().digest
-    await desk.reload()
+    await desk.reload(by)
     return {"before": before, "revision": desk.revision().digest}
 
 

@@ -77,14 +77,14 @@ async def approve(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> l
         approved.append(_row(pin, desk.parts.registry.version(pin.digest)))
         # what was looked at may be older than what the server lists by now: the next call compares first
         desk.parts.drift.announce(pin.server)
-    await desk.repin()
+    await desk.repin(by)
     return approved
 
 
 async def revoke(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
     """Stop serving a tool. Parameters: `tool`, `why`."""
     pin = await desk.parts.registry.revoke(text(parameters, "tool"), by=by, why=text(parameters, "why", ""))
-    await desk.repin()
+    await desk.repin(by)
     return _row(pin, desk.parts.registry.version(pin.digest))
 
 

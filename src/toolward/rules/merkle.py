@@ -86,25 +86,49 @@ def batch(old: Range, leaves: Sequence[bytes], encode: Callable[[bytes], T]) -> 
     size = old.size + len(leaves)
     starts: list[int] = []
     levels: list[list[bytes]] = []
-    start, nodes, level = old.size, list(leaves), 0
-    while True:
+    start, nodes = old.size, list(leaves)
+    while len(nodes) > 1:
         if start & 1:  # the left sibling is wholly old, thus a peak
-            nodes.insert(0, peak_at[level])
+            nodes.insert(0, peak_at[len(levels)])
             start -= 1
         starts.append(start)
         levels.append(nodes)
-        if start == 0 and len(nodes) == 1:
-            break
         even = len(nodes) & ~1
         above = [sha256(b"\x01" + nodes[i] + nodes[i + 1]).digest() for i in range(0, even, 2)]
         above += nodes[even:]  # a lone right edge moves up unchanged
-        start, nodes, level = start >> 1, above, level + 1
+        start, nodes = start >> 1, above
+    spread = len(levels)
+    tail = _climb(start, nodes[0], peak_at, starts=starts, levels=levels)
     return Batch(
         Range(size, _peaks_of(size, peak_at, starts, levels)),
         levels[-1][0],
-        _paths(old.size, starts, levels, encode),
+        _paths(old.size, starts[:spread], levels, base=start, tail=tuple(map(encode, tail)), encode=encode),
         _completed_tiles(old.size, size, starts, levels),
     )
+
+
+def _climb(
+    start: int, node: bytes, peak_at: dict[int, bytes], *, starts: list[int], levels: list[list[bytes]]
+) -> list[bytes]:
+    """From the level where the batch is one node up to the root; returns the siblings on the way.
+
+    They are the end of every path of the batch. Most of the tree's height is here, so it is kept tight.
+    """
+    siblings: list[bytes] = []
+    while start:
+        if start & 1:
+            peak = peak_at[len(levels)]
+            siblings.append(peak)
+            starts.append(start - 1)
+            levels.append([peak, node])
+            node = sha256(b"\x01" + peak + node).digest()
+        else:
+            starts.append(start)
+            levels.append([node])
+        start >>= 1
+    starts.append(0)
+    levels.append([node])
+    return siblings
 
 
 def _peaks_by_level(tree: Range) -> dict[int, bytes]:
@@ -125,11 +149,20 @@ def _peaks_of(
 
 
 def _paths(
-    old_size: int, starts: list[int], levels: list[list[bytes]], encode: Callable[[bytes], T]
+    old_size: int,
+    starts: list[int],
+    levels: list[list[bytes]],
+    *,
+    base: int,
+    tail: tuple[T, ...],
+    encode: Callable[[bytes], T],
 ) -> tuple[tuple[T, ...], ...]:
-    paths: list[tuple[T, ...]] = [()]
-    offset = 0  # place of the first entry of `paths` in its level: an old peak before it needs no path
-    for level in range(len(levels) - 2, -1, -1):
+    """The path of each new leaf, downwards from the node at `base` over which the batch is one node.
+
+    `starts` has the levels below that node; `tail` is the path from it to the root.
+    """
+    paths = [tail]
+    for level in range(len(starts) - 1, -1, -1):
         nodes, start = levels[level], starts[level]
         first = (old_size >> level) - start
         shown = {
@@ -137,13 +170,12 @@ def _paths(
             for place in range(first, len(nodes))
             if (sibling := place ^ 1) < len(nodes)  # `start` is even
         }
-        base = starts[level + 1] + offset
         below: list[tuple[T, ...]] = []
         for place in range(first, len(nodes)):
-            tail = paths[(start + place >> 1) - base]
+            above = paths[(start + place >> 1) - base]
             sibling = place ^ 1
-            below.append((shown[sibling], *tail) if sibling in shown else tail)
-        paths, offset = below, first
+            below.append((shown[sibling], *above) if sibling in shown else above)
+        paths, base = below, start + first
     return tuple(paths)
 
 

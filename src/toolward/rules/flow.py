@@ -317,9 +317,7 @@ _Roles = tuple[list[Leaf], list[tuple[Leaf, str]], list[tuple[Leaf, str]]]
 """Authority leaves, path leaves, destination leaves."""
 
 
-def _by_role(
-    leaves: list[Leaf], values: list[tuple[str, Any]], declared: Mapping[str, Argument]
-) -> _Roles:
+def _by_role(leaves: list[Leaf], values: list[tuple[str, Any]], declared: Mapping[str, Argument]) -> _Roles:
     """Authority leaves, path leaves and destination leaves; an argument nobody described is authority."""
     authority: list[Leaf] = []
     paths: list[tuple[Leaf, str]] = []

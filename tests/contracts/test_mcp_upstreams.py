@@ -16,7 +16,8 @@ import pytest
 from builders import INTENT, FakeExchange, a_permit, a_version
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
-from toolward.adapters.tools.mcp import probing, server, stdio
+from toolward.adapters.tools.mcp import probing, server
+from toolward.adapters.tools.mcp.stdio import processes as stdio
 from toolward.adapters.tools.mcp.upstreams import McpUpstreams
 from toolward.errors import GatewayError, ReasonCode, ToolFailed
 from toolward.model.call import Action, Era, Failed, Returned, Stopped

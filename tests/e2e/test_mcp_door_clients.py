@@ -20,7 +20,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitResult
 
 from mcp_door_world import LEGACY, MODERN, World, answering, denied, message, modern_meta, notification, ok
-from toolward.doors.mcp.bridge import StdioBridge
+from toolward.doors.mcp.stdio.bridge import StdioBridge
 from toolward.doors.unix_peer import PeerAwareProtocol
 from toolward.errors import ReasonCode
 from toolward.kernel.attempt import Attempt
@@ -240,7 +240,7 @@ async def test_the_official_client_starts_the_bridge_as_a_stdio_server(tmp_path:
     world.gateway.script = full
     path = tmp_path / "s"
     program = (
-        "import asyncio; from toolward.doors.mcp.stdio import run_stdio_bridge; "
+        "import asyncio; from toolward.doors.mcp.stdio.pipes import run_stdio_bridge; "
         f"asyncio.run(run_stdio_bridge({str(path)!r}, connection_id='c-1'))"
     )
     server = StdioServerParameters(command=sys.executable, args=["-c", program])
@@ -256,7 +256,7 @@ async def test_the_bridge_reads_a_file_too_and_answers_all_of_it(tmp_path: Path)
     lines = [message("tools/list", {"_meta": modern_meta()}, n) for n in range(3)]
     script.write_bytes(b"\n".join(lines) + b"\n")
     program = (
-        "import asyncio; from toolward.doors.mcp.stdio import run_stdio_bridge; "
+        "import asyncio; from toolward.doors.mcp.stdio.pipes import run_stdio_bridge; "
         f"asyncio.run(run_stdio_bridge({str(path)!r}, '/servers/git/mcp', connection_id='c-1'))"
     )
     async with served(world, unix(path)):

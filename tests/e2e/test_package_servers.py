@@ -13,7 +13,7 @@ import pytest
 from builders import INTENT, FakeExchange, a_permit
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
-from toolward.adapters.tools.mcp.packages import Packages
+from toolward.adapters.tools.mcp.packages.installing import Packages
 from toolward.adapters.tools.mcp.upstreams import McpUpstreams
 from toolward.errors import ToolFailed
 from toolward.model.call import Returned

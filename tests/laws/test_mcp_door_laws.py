@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from mcp_door_world import ALICE, STATE_KEY, CountingIds, ManualClock
 from toolward.doors.mcp.event_log import EventLog, parse_event_id
 from toolward.doors.mcp.messages import Request
-from toolward.doors.mcp.mirrored import unwrap
 from toolward.doors.mcp.sealing import Place, StateSealer
-from toolward.doors.mcp.socket_http import EventLines
+from toolward.doors.mcp.stateless.mirrored import unwrap
+from toolward.doors.mcp.stdio.socket_http import EventLines
 from toolward.doors.mcp.wire import Refusal
 
 PLACE = Place(ALICE, "git", Request(1, "tools/call", {"name": "t", "arguments": {"a": 1}}), "t")

@@ -103,7 +103,7 @@ def _make_ward(
 
 
 def _import(screen: Screen, source: Path) -> ImportPlan:
-    from toolward.adapters.tools.mcp.newest import newest_version  # noqa: PLC0415
+    from toolward.adapters.tools.mcp.packages.newest import newest_version  # noqa: PLC0415
     from toolward.catalogue import load_catalogue  # noqa: PLC0415
     from toolward.config.clients.files import read_client  # noqa: PLC0415
     from toolward.config.clients.importing import (  # noqa: PLC0415

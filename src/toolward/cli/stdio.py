@@ -36,7 +36,7 @@ def command(frame: Frame, ward: str, server: str) -> None:
     daemon = ensure_daemon(frame.place)
 
     from toolward.adapters.system.ids import SystemIds  # noqa: PLC0415 -- while the daemon starts
-    from toolward.doors.mcp.stdio import run_stdio_bridge  # noqa: PLC0415
+    from toolward.doors.mcp.stdio.pipes import run_stdio_bridge  # noqa: PLC0415
 
     endpoint = f"/servers/{server}/mcp" if server else "/mcp"
     asyncio.run(run_stdio_bridge(daemon.socket, endpoint, connection_id=SystemIds().token()))

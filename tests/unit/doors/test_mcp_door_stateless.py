@@ -22,7 +22,7 @@ from mcp_door_world import (
     notification,
     ok,
 )
-from toolward.doors.mcp.mirrored import declared_mirrors, unwrap
+from toolward.doors.mcp.stateless.mirrored import declared_mirrors, unwrap
 from toolward.errors import Denied, ReasonCode
 from toolward.kernel.attempt import Attempt
 from toolward.model.call import Action, Era, Reply, WireError

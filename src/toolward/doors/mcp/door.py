@@ -19,7 +19,7 @@ from toolward.doors.mcp.messages import Message, Request, parse_message, read_bo
 from toolward.doors.mcp.sealing import StateSealer
 from toolward.doors.mcp.sessions import McpSessions
 from toolward.doors.mcp.settings import McpDoorSettings
-from toolward.doors.mcp.stateless import Stateless, unsupported_version
+from toolward.doors.mcp.stateless.era import Stateless, unsupported_version
 from toolward.doors.mcp.visit import Shared, Visit
 from toolward.doors.mcp.wire import (
     HANDSHAKE_VERSIONS,

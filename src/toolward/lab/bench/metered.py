@@ -17,7 +17,7 @@ import uvloop
 
 from toolward.adapters.stores import sqlite, sqlite_writer
 from toolward.adapters.stores.sealing import Sealer
-from toolward.adapters.tools.mcp import http_client
+from toolward.adapters.tools.mcp.http import client as http_client
 from toolward.bootstrap.daemon import Watch, run_daemon
 from toolward.doors.mcp.door import McpDoor
 from toolward.doors.unix_peer import PeerAwareProtocol

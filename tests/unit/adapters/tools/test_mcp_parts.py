@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolward.adapters.system.ids import SystemIds
-from toolward.adapters.tools.mcp.child import clean_environment
-from toolward.adapters.tools.mcp.endpoint import endpoint_of
-from toolward.adapters.tools.mcp.lines import LineReader, Overlong
+from toolward.adapters.tools.mcp.http.endpoint import endpoint_of
+from toolward.adapters.tools.mcp.http.sse import EventTooLarge, SseEvent, SseReader
 from toolward.adapters.tools.mcp.mirrored import header_value, mirrored_headers, mirrored_of
-from toolward.adapters.tools.mcp.packages import Packages, installer_environment, package_of
-from toolward.adapters.tools.mcp.sse import EventTooLarge, SseEvent, SseReader
+from toolward.adapters.tools.mcp.packages.installing import Packages, installer_environment, package_of
+from toolward.adapters.tools.mcp.stdio.child import clean_environment
+from toolward.adapters.tools.mcp.stdio.lines import LineReader, Overlong
 from toolward.adapters.tools.mcp.wire import answers, declared, envelope, outcome_of, parse
 from toolward.errors import ToolFailed, WardError
 from toolward.model.call import Era, Failed, Returned, Stopped

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from toolward.adapters.tools.mcp.bounds import STABLE_S
-from toolward.adapters.tools.mcp.child import clean_environment
-from toolward.adapters.tools.mcp.endpoint import endpoint_of
-from toolward.adapters.tools.mcp.http_client import HttpPool
+from toolward.adapters.tools.mcp.http.client import HttpPool
+from toolward.adapters.tools.mcp.http.endpoint import endpoint_of
+from toolward.adapters.tools.mcp.http.streamable import HttpLink
 from toolward.adapters.tools.mcp.link import Heard, Link
-from toolward.adapters.tools.mcp.packages import Packages
+from toolward.adapters.tools.mcp.packages.installing import Packages
 from toolward.adapters.tools.mcp.probing import PROBE_S, discovered
-from toolward.adapters.tools.mcp.stdio import StdioLink
-from toolward.adapters.tools.mcp.streamable_http import HttpLink
+from toolward.adapters.tools.mcp.stdio.child import clean_environment
+from toolward.adapters.tools.mcp.stdio.processes import StdioLink
 from toolward.adapters.tools.mcp.wire import UNSUPPORTED_PROTOCOL, Ended, declared, failed
 from toolward.config.limits import LINKS_MAX, RESTART_BACKOFF_MS, UPSTREAM_CONNECTIONS_MAX
 from toolward.errors import ReasonCode, WardError

@@ -15,7 +15,7 @@ from toolward.adapters.tools.mcp.bounds import PAGES_MAX, TOOLS_MAX
 from toolward.adapters.tools.mcp.caller import CallerSide
 from toolward.adapters.tools.mcp.link import Link, Request
 from toolward.adapters.tools.mcp.mirrored import NAMED_BY, mirrored_headers, mirrored_of
-from toolward.adapters.tools.mcp.packages import Packages
+from toolward.adapters.tools.mcp.packages.installing import Packages
 from toolward.adapters.tools.mcp.server import Server
 from toolward.adapters.tools.mcp.wire import META_LOG_LEVEL, SERVER_ERROR, Ended, declared, envelope
 from toolward.config.limits import OUTPUT_BYTES_MAX

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from typing import Any, Final
 
-from toolward.adapters.tools.mcp.packages import installer_environment
+from toolward.adapters.tools.mcp.packages.installing import installer_environment
 
 _TIMEOUT_S: Final = 60
 _NAME: Final = re.compile(r"@?[A-Za-z0-9][A-Za-z0-9@/._\[\],^~<>=!*+-]*")

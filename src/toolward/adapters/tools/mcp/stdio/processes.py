@@ -17,10 +17,10 @@ from toolward.adapters.tools.mcp.bounds import (
     NOISE_LINES_MAX,
     PING_TIMEOUT_S,
 )
-from toolward.adapters.tools.mcp.child import Child, start_child
 from toolward.adapters.tools.mcp.flood import Bucket
-from toolward.adapters.tools.mcp.lines import Overlong
 from toolward.adapters.tools.mcp.link import LINK_NOTIFICATIONS, Heard, Link, Request
+from toolward.adapters.tools.mcp.stdio.child import Child, start_child
+from toolward.adapters.tools.mcp.stdio.lines import Overlong
 from toolward.adapters.tools.mcp.wire import (
     Ended,
     failed,

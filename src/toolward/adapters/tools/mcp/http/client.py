@@ -21,7 +21,7 @@ from toolward.adapters.tools.mcp.bounds import (
     HEADER_BYTES_MAX,
     STREAM_BUFFER_BYTES_MAX,
 )
-from toolward.adapters.tools.mcp.endpoint import Endpoint
+from toolward.adapters.tools.mcp.http.endpoint import Endpoint
 
 HTTP_OK_FIRST: Final = 200
 

@@ -17,7 +17,7 @@ from toolward.adapters.tools.mcp.bounds import (
     RETRY_DEFAULT_MS,
     RETRY_MAX_MS,
 )
-from toolward.adapters.tools.mcp.http_client import (
+from toolward.adapters.tools.mcp.http.client import (
     AnswerTooLarge,
     BodyStream,
     HttpAnswer,
@@ -25,10 +25,10 @@ from toolward.adapters.tools.mcp.http_client import (
     Unanswered,
     Unreached,
 )
+from toolward.adapters.tools.mcp.http.listening import listen_to_session
+from toolward.adapters.tools.mcp.http.sse import EventTooLarge, SseEvent, SseReader
 from toolward.adapters.tools.mcp.link import Conversation, Heard, Link, Request
-from toolward.adapters.tools.mcp.listening import listen_to_session
 from toolward.adapters.tools.mcp.mirrored import header_value
-from toolward.adapters.tools.mcp.sse import EventTooLarge, SseEvent, SseReader
 from toolward.adapters.tools.mcp.wire import (
     STATELESS_VERSION,
     Ended,

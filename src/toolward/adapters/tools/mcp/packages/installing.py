@@ -23,7 +23,11 @@ from typing import Final
 import orjson
 
 from toolward.adapters.tools.mcp.bounds import INSTALL_TIMEOUT_S
-from toolward.adapters.tools.mcp.environments import Installation, npm_installation, pypi_installation
+from toolward.adapters.tools.mcp.packages.environments import (
+    Installation,
+    npm_installation,
+    pypi_installation,
+)
 from toolward.errors import ToolFailed, WardError
 from toolward.model.server import ServerBinding
 from toolward.ports.ids import Ids

@@ -12,7 +12,7 @@ from typing import cast
 from typing_extensions import override
 
 from toolward.adapters.tools.mcp.bounds import KILL_GRACE_S, STDERR_BYTES_KEPT, STDIN_BYTES_MAX
-from toolward.adapters.tools.mcp.lines import Flooded, LineReader, Overlong
+from toolward.adapters.tools.mcp.stdio.lines import Flooded, LineReader, Overlong
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 _STDOUT = 1

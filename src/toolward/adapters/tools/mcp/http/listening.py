@@ -15,8 +15,8 @@ from toolward.adapters.tools.mcp.bounds import (
 )
 from toolward.adapters.tools.mcp.caller import CallerSide
 from toolward.adapters.tools.mcp.flood import Bucket
-from toolward.adapters.tools.mcp.http_client import BodyStream, Unanswered
-from toolward.adapters.tools.mcp.sse import EventTooLarge, SseReader
+from toolward.adapters.tools.mcp.http.client import BodyStream, Unanswered
+from toolward.adapters.tools.mcp.http.sse import EventTooLarge, SseReader
 from toolward.adapters.tools.mcp.wire import Ended, is_answer, parse
 
 

@@ -12,12 +12,12 @@ from typing import Any
 from toolward.doors.mcp.boundary import Headers
 from toolward.doors.mcp.channel import Channel, disconnected, send_json, send_status
 from toolward.doors.mcp.exchange import StatelessExchange
-from toolward.doors.mcp.listen import Listening
 from toolward.doors.mcp.messages import Message, Notification, Request, check_params
-from toolward.doors.mcp.mirrored import MirrorChecks, check_standard
-from toolward.doors.mcp.multi_round import open_state, seal_result
 from toolward.doors.mcp.replies import stateless_message, stateless_result
-from toolward.doors.mcp.stdio_sessions import StdioSessions
+from toolward.doors.mcp.stateless.listen import Listening
+from toolward.doors.mcp.stateless.mirrored import MirrorChecks, check_standard
+from toolward.doors.mcp.stateless.multi_round import open_state, seal_result
+from toolward.doors.mcp.stateless.stdio_sessions import StdioSessions
 from toolward.doors.mcp.visit import Shared, Visit, served_capabilities
 from toolward.doors.mcp.wire import (
     CLIENT_CAPABILITIES_KEY,

@@ -15,7 +15,7 @@ import orjson
 from httptools import HttpParserError
 
 from toolward.config.limits import CALL_BYTES_MAX
-from toolward.doors.mcp.socket_http import Answered, EventLines, Exchanged, SocketHttp
+from toolward.doors.mcp.stdio.socket_http import Answered, EventLines, Exchanged, SocketHttp
 from toolward.doors.mcp.wire import INTERNAL_ERROR, INVALID_REQUEST, PROTOCOL_VERSION_KEY, Json, RequestId
 from toolward.errors import Reason
 from toolward.errors import ReasonCode as Code

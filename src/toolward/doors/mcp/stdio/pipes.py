@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from toolward.config.limits import CALL_BYTES_MAX
-from toolward.doors.mcp.bridge import StdioBridge
+from toolward.doors.mcp.stdio.bridge import StdioBridge
 
 LINE_BYTES_MAX: Final = 2 * CALL_BYTES_MAX
 """A longer line can not be a call; the door would refuse it anyway."""

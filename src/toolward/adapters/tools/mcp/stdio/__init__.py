@@ -1,0 +1,1 @@
+"""Servers that are processes of this machine: their pipes, their lines, their life and death."""

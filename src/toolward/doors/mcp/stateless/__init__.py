@@ -1,0 +1,1 @@
+"""The 2026-07-28 era: every request stands for itself."""

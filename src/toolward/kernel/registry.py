@@ -33,8 +33,6 @@ from toolward.rules.version import drifted_aspects, make_version, version_from_j
 ManifestOf = Callable[[str, Mapping[str, Any]], Manifest]
 """The manifest for (server, definition): the ward's file, the catalogue, the hints, or the worst case."""
 
-NAME_PATTERN = "letters, digits, `_`, `-` and `.`, at most 128"
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -63,8 +61,6 @@ class Registry:
         # one change at a time, from reading a pin to its commit: else a comparison that began before a person
         # revoked a tool would write its old state back
         self._changing = asyncio.Lock()
-        self.generation = 0
-        """Grows with every change, so that whoever compiled something from the pins sees it is old."""
         self._load()
 
     # --- reading ----------------------------------------------------------------------------------
@@ -309,7 +305,6 @@ class Registry:
     def _apply(self, pins: list[Pin]) -> None:
         for pin in pins:
             self._pins[pin.key] = pin
-        self.generation += 1
 
     def _remember(self, version: ToolVersion) -> None:
         self._versions[version.digest] = version

@@ -70,7 +70,8 @@ class KeyIdentity:
             raise Rejected(
                 "the key is not known or was revoked",
                 code=ReasonCode.UNAUTHENTICATED,
-                remedy="make a new one with `toolward keys create AGENT`",
+                remedy="an agent needs a key of `toolward keys create AGENT`; "
+                "a person the credential that `toolward init` wrote, or --person-key",
             )
         return self._of_row(row.body)
 

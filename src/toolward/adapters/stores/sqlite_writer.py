@@ -81,7 +81,6 @@ class Writer:
         self.head = head
         self.health = ""
         self.full_refusals = 0
-        self.anchor_failures = 0
         self.changes: Counter[str] = Counter()  # by table: how many commits wrote to it
         self._accepted = 0  # written by submit() only
         self._finished = 0  # written by the thread only
@@ -326,8 +325,8 @@ class Writer:
         try:
             self._anchor(self.head.note)
             self._anchored = self.head.note
-        except OSError:  # it guards against restored old copies; no commit depends on it
-            self.anchor_failures += 1
+        except OSError:
+            return  # it guards against restored old copies; no commit depends on it, and the next one tries
 
     def _close(self) -> None:
         with contextlib.suppress(apsw.Error):

@@ -11,6 +11,8 @@ __all__ = ["CALL_BYTES_MAX"]
 # --- sessions ----------------------------------------------------------------------------------------
 SESSION_IDLE_S: Final = 30 * 60
 """How long (credential, client instance) stays one session."""
+SESSION_VALUES_MAX: Final = 500_000
+"""Values of results that all sessions together remember, about 150 MiB; past this the quietest forget."""
 SESSIONS_MAX: Final = 10_000
 """Sessions kept in memory at once; each costs a few kilobytes."""
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import orjson
 
-from toolward.config.limits import SESSION_IDLE_S, SESSIONS_MAX
+from toolward.config.limits import SESSION_IDLE_S, SESSION_VALUES_MAX, SESSIONS_MAX
 from toolward.errors import ReasonCode as Code
 from toolward.errors import Rejected
 from toolward.kernel.audit import Auditor
@@ -38,6 +38,8 @@ class Sessions:
         self._ids = ids
         self._live: OrderedDict[str, Session] = OrderedDict()
         self._memories: dict[str, SessionMemory] = {}
+        self._sizes: dict[str, int] = {}
+        self._values = 0  # remembered by all sessions together
         self._idle: dict[tuple[str, str, str], tuple[str, int]] = {}
         self._opening = asyncio.Lock()
 
@@ -153,13 +155,31 @@ class Sessions:
         return mark
 
     def keep(self, session: Session) -> None:
-        """Make `session` the live one, after its commit."""
+        """Make `session` the live one, and make room if its values were the ones too many."""
         self._remember(session)
+        memory = self._memories.get(session.session_id)
+        if memory is not None:
+            size = len(memory.seen)
+            self._values += size - self._sizes.get(session.session_id, 0)
+            self._sizes[session.session_id] = size
+            self._make_room(session.session_id)
 
     def forget(self, session_id: str) -> None:
         """Drop the live copy; the row stays, for the audit and for rollback."""
         self._live.pop(session_id, None)
+        self._drop_memory(session_id)
+
+    def _make_room(self, newest: str) -> None:
+        """Forget the values of the sessions that were quiet longest; their taint then stands as the floor."""
+        while self._values > SESSION_VALUES_MAX:
+            oldest = next((each for each in self._live if each in self._sizes and each != newest), None)
+            if oldest is None:
+                return
+            self._drop_memory(oldest)
+
+    def _drop_memory(self, session_id: str) -> None:
         self._memories.pop(session_id, None)
+        self._values -= self._sizes.pop(session_id, 0)
 
     @staticmethod
     def put(session: Session) -> Put:
@@ -171,7 +191,7 @@ class Sessions:
         self._live.move_to_end(session.session_id)
         while len(self._live) > SESSIONS_MAX:
             oldest, _ = self._live.popitem(last=False)
-            self._memories.pop(oldest, None)
+            self._drop_memory(oldest)
 
 
 def session_to_json(session: Session) -> bytes:

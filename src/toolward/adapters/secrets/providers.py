@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +17,7 @@ SERVICE = "toolward"
 """Under which name secrets stand in the operating system's keyring."""
 
 
-class _Remembering:
+class _Remembering(ABC):
     """What the providers share: a value that was handed out once must never leave again."""
 
     def __init__(self) -> None:
@@ -36,11 +37,13 @@ class _Remembering:
         """Values handed out so far."""
         return tuple(self._known.values())
 
+    @abstractmethod
     def _read(self, name: str) -> str:
-        raise NotImplementedError(name)
+        """The value, or "" when there is none."""
 
+    @abstractmethod
     def _remedy(self, name: str) -> str:
-        raise NotImplementedError(name)
+        """Where a person puts the secret."""
 
 
 class EnvironmentSecrets(_Remembering):

@@ -1,5 +1,5 @@
 # The front door. `make demo` shows the main job, `make test` runs the tests, `make check` is the gate.
-# Everything lives in .venv and build/; nothing else on the machine is touched.
+# Everything lives in .venv and build/; nothing else on the machine is touched but uv's download cache.
 
 PYTHON ?= python3.11
 VENV := .venv

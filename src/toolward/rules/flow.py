@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msgspec.structs import replace as amended
 from orjson import dumps
 
 from toolward.model.call import Call, Facts, LabelledCall, ResolvedCall
@@ -190,7 +191,7 @@ def label_call(
     roles = _by_role(leaves, values, manifest.arguments if manifest else {})
     facts = _facts(resolved, session, tuple(leaves), roles=roles, binding=binding)
     if not facts.confidential_argument and _may_be_confidential(resolved, session, memory, leaves):
-        facts = replace(facts, confidential_argument=True)
+        facts = amended(facts, confidential_argument=True)
     return tuple(leaves), total, facts
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 import orjson
+from msgspec import Struct
 
 from toolward.errors import Overloaded, ReasonCode
 from toolward.kernel.audit import Auditor
@@ -41,8 +42,7 @@ QUEUE_PAUSE_S = 0.05
 """Before an outcome is offered again to a log whose queue is full."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class Checked(Struct, frozen=True, kw_only=True):
     """An outcome ready to be written down: what leaves, and what is said of it."""
 
     status: str

@@ -15,7 +15,7 @@ import random
 import shutil
 import signal
 import sys
-from dataclasses import asdict
+from msgspec.structs import asdict
 from pathlib import Path
 from typing import Any, Final
 

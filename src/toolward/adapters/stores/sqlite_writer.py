@@ -181,7 +181,6 @@ class Writer:
             self._insert(sealed, grown)
         staged.write(db)
         for index in shred:
-            db.execute("DELETE FROM payload_key WHERE idx=?", (index,))
             db.execute("DELETE FROM payload WHERE idx=?", (index,))
         try:
             db.execute("COMMIT")
@@ -204,7 +203,6 @@ class Writer:
         first = self.head.tree.size
         rows: list[tuple[object, ...]] = []
         boxes: list[tuple[object, ...]] = []
-        wrapped: list[tuple[object, ...]] = []
         for index, one in enumerate(sealed, first):
             event = one.event
             rows.append(
@@ -220,11 +218,9 @@ class Writer:
                 )
             )
             if one.box is not None:
-                boxes.append((index, one.box))
-                wrapped.append((index, one.wrapped_key))
+                boxes.append((index, one.salt, one.box))
         write_rows(self._db, "INSERT INTO record VALUES", rows)
         write_rows(self._db, "INSERT INTO payload VALUES", boxes)
-        write_rows(self._db, "INSERT INTO payload_key VALUES", wrapped)
         write_rows(self._db, "INSERT INTO tile VALUES", list(grown.batch.tiles))
         self._db.execute("INSERT INTO head VALUES (?,?)", (grown.batch.range.size, grown.note))
 

@@ -81,6 +81,7 @@ class SqliteStore(Store):
         self._pending: list[Commit] = []
         self._flush_loop: asyncio.AbstractEventLoop | None = None
         self._gathering: Gathering | None = None
+        self._last_group = 1
         self._closed = False
 
     @classmethod
@@ -159,18 +160,19 @@ class SqliteStore(Store):
         return await future
 
     def _gather(self, loop: asyncio.AbstractEventLoop, gathering: Gathering) -> None:
-        """Hand over once the loop has nothing more to bring: two turns without a new commit.
+        """Hand over once the loop has nothing more to bring: some turns without a new commit.
 
         What is ready now (requests in the sockets, answers of servers) joins one group instead of following
         in small ones: a group costs the same for four records as for forty, and while the writer works it
-        takes the interpreter lock from a busy loop.
+        takes the interpreter lock from a busy loop. Whoever was alone the last time waits for nobody.
         """
         if gathering is not self._gathering:
             return
         waiting = len(self._pending)
         gathering.quiet = gathering.quiet + 1 if waiting == gathering.seen else 0
         gathering.seen = waiting
-        if gathering.quiet >= QUIET_TURNS or loop.time() >= gathering.until:
+        alone = waiting == 1 and self._last_group == 1
+        if alone or gathering.quiet >= QUIET_TURNS or loop.time() >= gathering.until:
             self._flush()
         else:
             loop.call_soon(self._gather, loop, gathering)
@@ -178,6 +180,7 @@ class SqliteStore(Store):
     def _flush(self) -> None:
         pending, self._pending = self._pending, []
         if pending:
+            self._last_group = len(pending)
             self._writer.submit(pending)
 
     @override

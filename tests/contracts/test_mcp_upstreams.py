@@ -327,6 +327,23 @@ async def test_sessions_without_number_do_not_mean_processes_without_number(
     assert isinstance(again, Returned)
 
 
+async def test_the_session_that_was_quiet_longest_makes_room_for_a_new_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "LINKS_MAX", 2)
+    monkeypatch.setattr(server, "LINK_QUIET_S", 0)
+    upstreams = world.upstreams(binding_of("stdio", 0))
+
+    async def counted(session: str) -> str:
+        return text_of(
+            await upstreams.execute(a_permit(name="count", session_id=session), INTENT, FakeExchange())
+        )
+
+    assert [await counted(each) for each in ("a", "b", "a", "c")] == ["1", "1", "2", "1"]
+    assert await counted("a") == "3"  # `b` went, and not `a`, which was the older but not the quieter
+    assert upstreams.counts("srv")["made_room"] == 1
+
+
 async def test_a_child_sees_its_own_environment_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_SECRET", "do not leak")
     upstreams = world.upstreams(binding_of("stdio", 0, env={"GIVEN": "x${secret:TOKEN}y"}))

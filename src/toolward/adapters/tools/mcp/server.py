@@ -20,7 +20,7 @@ from toolward.adapters.tools.mcp.probing import PROBE_S, discovered
 from toolward.adapters.tools.mcp.stdio.child import clean_environment
 from toolward.adapters.tools.mcp.stdio.processes import StdioLink
 from toolward.adapters.tools.mcp.wire import UNSUPPORTED_PROTOCOL, Ended, declared, failed
-from toolward.config.limits import LINKS_MAX, RESTART_BACKOFF_MS, UPSTREAM_CONNECTIONS_MAX
+from toolward.config.limits import LINK_QUIET_S, LINKS_MAX, RESTART_BACKOFF_MS, UPSTREAM_CONNECTIONS_MAX
 from toolward.errors import ReasonCode, WardError
 from toolward.model.call import Era, Failed, Stopped
 from toolward.model.server import ServerBinding
@@ -145,10 +145,7 @@ class Server:
             if link is not None and link.alive:
                 return link
             await self._buried(scope, link)
-            if sum(each.alive for each in self._links.values()) >= LINKS_MAX:
-                raise failed(
-                    f"`{self.binding.server}` serves {LINKS_MAX} sessions already", ReasonCode.OVERLOADED
-                )
+            await self._make_room()
             try:
                 link = await self._fresh(scope, era, declared(capabilities, self.binding.accepts))
             except Ended as ended:
@@ -162,6 +159,27 @@ class Server:
                     self.eras = (*self.eras, era)
                 return link
         return await self._open(scope, self.eras[0], capabilities)
+
+    async def _make_room(self) -> None:
+        """Where there are too many, end the session that was quiet longest: most clients never say goodbye.
+
+        Raises `Ended` when none was quiet for `LINK_QUIET_S`.
+        """
+        alive = {key: link for key, link in self._links.items() if link.alive}
+        if len(alive) < LINKS_MAX:
+            return
+        quietest = min(
+            (key for key, link in alive.items() if not link.flights),
+            key=lambda key: alive[key].quiet_since,
+            default=None,
+        )
+        now = asyncio.get_running_loop().time()
+        if quietest is None or now - alive[quietest].quiet_since < LINK_QUIET_S:
+            text = f"`{self.binding.server}` serves {LINKS_MAX} sessions already"
+            raise failed(text, ReasonCode.OVERLOADED)
+        self.counts["made_room"] += 1
+        self._locks.pop(quietest, None)
+        await self._links.pop(quietest).close()
 
     async def _fresh(self, scope: str, era: Era, capabilities: Mapping[str, Any]) -> Link:
         main = self._main

@@ -93,5 +93,10 @@ class VettedConnector(Connector):
         grant = granted(destination, grants, remedy=GRANT_UPSTREAM)
         if isinstance(grant, Refusal):
             raise EgressRefused(grant)
-        addresses = await vet(destination, grant, resolver=self._resolver, remedy=GRANT_UPSTREAM_PRIVATE)
+        try:
+            addresses = await vet(destination, grant, resolver=self._resolver, remedy=GRANT_UPSTREAM_PRIVATE)
+        except EgressRefused as no:
+            if no.refusal.code is EgressCode.UNRESOLVED:  # an outage, not a judgement
+                raise OSError(no.refusal.text) from no
+            raise
         return await dial(addresses, port)

@@ -82,3 +82,13 @@ class Heard:
             self._changed.clear()
             await self._changed.wait()
         return self.ends[count - 1]
+
+
+class NoSecrets:
+    """A ward without secrets."""
+
+    def get(self, name: str) -> str:
+        raise KeyError(name)
+
+    def known_values(self) -> tuple[str, ...]:
+        return ()

@@ -66,7 +66,9 @@ def test_no_embedding_of_a_forbidden_address_is_public(inner: IPv4Address, other
 
 @given(st.integers(0, (1 << 32) - 1).map(IPv4Address) | st.integers(0, (1 << 128) - 1).map(IPv6Address))
 @example(IPv6Address("2606:2800::1"))
-def test_what_is_public_here_is_global_in_the_standard_library_too(address: IPv4Address | IPv6Address) -> None:
+def test_what_is_public_here_is_global_in_the_standard_library_too(
+    address: IPv4Address | IPv6Address,
+) -> None:
     if kind_of(address) is AddressKind.PUBLIC:
         mapped = getattr(address, "ipv4_mapped", None)
         nat64 = address in _NAT64 if isinstance(address, IPv6Address) else False

@@ -26,6 +26,7 @@ class Web:
         self.heads: list[bytes] = []
         self.bodies: list[bytes] = []
         self.answer = b""
+        self.stubborn = False  # keeps the connection, whatever it was asked
         self.ended = asyncio.Event()
 
     async def start(self, address: str = "127.0.0.1", port: int = 0) -> int:
@@ -47,7 +48,7 @@ class Web:
                 body = self.answer or f"{self.name} answers".encode()
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
                 await writer.drain()
-                if b"connection: close" in self.heads[-1].lower():
+                if b"connection: close" in self.heads[-1].lower() and not self.stubborn:
                     break
         except (OSError, asyncio.IncompleteReadError):
             pass
@@ -376,7 +377,9 @@ async def test_a_second_request_behind_the_first_is_not_sent_on(place: Place) ->
     await say(await place.naive(), get(place.port) + second)
     assert [b"other.example" in head for head in place.web.heads] == [False, True]  # control
     place.web.heads.clear()
-    assert (await say(await place.proxy(), get(place.port) + second)).count(b"answers") == 1
+    place.web.stubborn = True
+    proxy = await place.proxy(limits=EgressLimits(idle_timeout_s=0.2))
+    assert (await say(proxy, get(place.port) + second)).count(b"answers") == 1
     assert [b"other.example" in head for head in place.web.heads] == [False]
 
 

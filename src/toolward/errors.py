@@ -59,6 +59,7 @@ class ReasonCode(StrEnum):
     STALE_DEFINITION = "stale_definition"
     REQUEST_NOT_ACCEPTED = "request_not_accepted"
     APPROVAL_REQUIRED = "approval_required"
+    EGRESS_DENIED = "egress_denied"
     # the gateway's
     AUDIT_UNAVAILABLE = "audit_unavailable"
     STORE_UNAVAILABLE = "store_unavailable"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from builders import INTENT, FakeExchange, a_permit, a_version
+from toolward.adapters.egress.connecting import VettedConnector
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
 from toolward.adapters.tools.mcp import probing, server
@@ -93,6 +94,7 @@ class World:
             ids=SystemIds(),
             hooks=self.hooks,
             state_dir=self.tmp_path,
+            connector=VettedConnector(),
             tls=tls,
         )
         self._made.append(made)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from toolward.adapters.tools.mcp.bounds import STABLE_S
 from toolward.adapters.tools.mcp.http.client import HttpPool
-from toolward.adapters.tools.mcp.http.endpoint import endpoint_of
+from toolward.adapters.tools.mcp.http.endpoint import Endpoint, WayOut, endpoint_of
 from toolward.adapters.tools.mcp.http.streamable import HttpLink
 from toolward.adapters.tools.mcp.link import Heard, Link
 from toolward.adapters.tools.mcp.packages.installing import Packages
@@ -23,10 +23,13 @@ from toolward.adapters.tools.mcp.wire import UNSUPPORTED_PROTOCOL, Ended, declar
 from toolward.config.limits import LINK_QUIET_S, LINKS_MAX, RESTART_BACKOFF_MS, UPSTREAM_CONNECTIONS_MAX
 from toolward.errors import ReasonCode, WardError
 from toolward.model.call import Era, Failed, Stopped
+from toolward.model.egress import Refusal
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
 from toolward.ports.clock import Clock
+from toolward.ports.egress import Connector
 from toolward.ports.secrets import Secrets
+from toolward.rules.egress.destination import upstream_grant
 
 _SECRET: Final = re.compile(r"\$\{secret:([A-Za-z0-9_.-]+)\}")
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -59,6 +62,7 @@ class Server:
         heard: Heard,
         restarted: Callable[[], None],
         tls: Callable[[], ssl.SSLContext],
+        connector: Connector,
     ) -> None:
         self.binding = binding
         self.counts: Counter[str] = Counter()
@@ -70,6 +74,7 @@ class Server:
         self._heard = heard
         self._restarted = restarted
         self._tls = tls
+        self._connector = connector
         self._pool: HttpPool | None = None
         self._main: Link | None = None
         self._not_handshake = False
@@ -295,7 +300,8 @@ class Server:
         if self._pool is None:
             endpoint = endpoint_of(self.binding.url)
             tls = self._tls() if endpoint.secure else None
-            self._pool = HttpPool(endpoint, connections_max=UPSTREAM_CONNECTIONS_MAX, tls=tls)
+            way_out = self._way_out(endpoint)
+            self._pool = HttpPool(endpoint, way_out, connections_max=UPSTREAM_CONNECTIONS_MAX, tls=tls)
         return HttpLink(
             pool=self._pool,
             headers=self._header_lines(),
@@ -305,6 +311,13 @@ class Server:
             heard=self._heard,
             counts=self.counts,
         )
+
+    def _way_out(self, endpoint: Endpoint) -> WayOut:
+        """The operator grants what the server's URL names, and nothing else. Raises `WardError`."""
+        grant = upstream_grant(endpoint.host, endpoint.port, private_network=self.binding.private_network)
+        if isinstance(grant, Refusal):
+            raise WardError(f"server `{self.binding.server}`: {grant.text}", remedy=grant.remedy)
+        return WayOut(self._connector, (grant,))
 
     def _header_lines(self) -> bytes:
         lines = ""
@@ -383,7 +396,7 @@ def _is_unreachable(ended: Ended) -> bool:
     outcome = ended.outcome
     if isinstance(outcome, Stopped):
         return outcome.reason == ReasonCode.UNKNOWN_OUTCOME.value
-    return outcome.message.startswith("no connection")
+    return outcome.reason == ReasonCode.EGRESS_DENIED.value or outcome.message.startswith("no connection")
 
 
 def _is_refusal(ended: Ended) -> bool:

@@ -16,13 +16,13 @@ from toolward.adapters.tools.mcp.http.endpoint import Endpoint, WayOut, endpoint
 from toolward.adapters.tools.mcp.http.streamable import HttpLink
 from toolward.adapters.tools.mcp.link import Heard, Link
 from toolward.adapters.tools.mcp.packages.installing import Packages
-from toolward.adapters.tools.mcp.probing import PROBE_S, discovered
+from toolward.adapters.tools.mcp.probing import PROBE_S, discovered, is_refusal, is_unreachable
 from toolward.adapters.tools.mcp.stdio.child import clean_environment
 from toolward.adapters.tools.mcp.stdio.processes import StdioLink
-from toolward.adapters.tools.mcp.wire import UNSUPPORTED_PROTOCOL, Ended, declared, failed
+from toolward.adapters.tools.mcp.wire import Ended, declared, failed
 from toolward.config.limits import LINK_QUIET_S, LINKS_MAX, RESTART_BACKOFF_MS, UPSTREAM_CONNECTIONS_MAX
 from toolward.errors import ReasonCode, WardError
-from toolward.model.call import Era, Failed, Stopped
+from toolward.model.call import Era
 from toolward.model.egress import Refusal
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
@@ -154,7 +154,7 @@ class Server:
             try:
                 link = await self._fresh(scope, era, declared(capabilities, self.binding.accepts))
             except Ended as ended:
-                if era in self.eras or not _is_refusal(ended):
+                if era in self.eras or not is_refusal(ended):
                     raise
                 self._not_handshake = True
                 link = None
@@ -237,7 +237,7 @@ class Server:
             except TimeoutError:
                 continue
             except Ended as ended:
-                if _is_unreachable(ended):
+                if is_unreachable(ended):
                     raise
                 why = ended
                 continue
@@ -389,19 +389,3 @@ async def _opened(link: Link, opening: Any) -> None:
     except BaseException:
         await link.close()
         raise
-
-
-def _is_unreachable(ended: Ended) -> bool:
-    """Whether it was an outage, which says nothing of the era."""
-    outcome = ended.outcome
-    if isinstance(outcome, Stopped):
-        return outcome.reason == ReasonCode.UNKNOWN_OUTCOME.value
-    return outcome.reason == ReasonCode.EGRESS_DENIED.value or outcome.message.startswith("no connection")
-
-
-def _is_refusal(ended: Ended) -> bool:
-    """Whether a server answered that it does not speak this era."""
-    outcome = ended.outcome
-    if not isinstance(outcome, Failed):
-        return True
-    return outcome.code == UNSUPPORTED_PROTOCOL or outcome.reason == ReasonCode.TOOL_FAILED.value

@@ -31,8 +31,8 @@ from toolward.rules.merkle import Range
 
 T = TypeVar("T")
 
-WAL_PAGES_MAX: Final = 2_000
-"""Pages (4 KiB) in the write-ahead log before they are moved into the database."""
+WAL_PAGES_MAX: Final = 1_000
+"""Pages (8 KiB) in the write-ahead log before they are moved into the database."""
 ANCHOR_COMMITS: Final = 256
 """Commits between two writings of the anchor file; on the disks measured, about once a second under load."""
 _VERSIONS_MAX: Final = 50_000

@@ -15,11 +15,11 @@ import random
 import shutil
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from msgspec.structs import asdict
 from typing_extensions import override
 
 from toolward.adapters.stores.sqlite import DATABASE

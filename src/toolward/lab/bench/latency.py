@@ -24,13 +24,14 @@ def _commit_ms() -> float:
         return uvloop.run(bench_audit.one_round(Path(place), 1, state=True, seconds=_COMMITS_S)).p50_ms
 
 
-def measure(  # noqa: PLR0913 -- who is measured, beside whom, and how hard
+def measure(
     direct: Target, governed: Target, load: Load, effort: Effort, *, capacity: float, commits: int
 ) -> list[Row]:
     """`capacity` is what the governed target did with 32 in flight.
 
-    `commits` is how many a call waits for one after the other: two where an effect must not begin before its
-    intent is durable. A commit is measured right before and right after, since a disk is another one a minute later.
+    `commits` is how many a call waits for one after the other: two where an effect must not begin before
+    its intent is durable. A commit is measured right before and right after, since a disk is another one a
+    minute later.
     """
     rate = capacity * PART_OF_CAPACITY
     before = _commit_ms()

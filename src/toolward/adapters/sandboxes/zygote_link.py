@@ -91,7 +91,7 @@ class ZygoteLink:
             )
         conn = socket.socket(fileno=fds[0])
         conn.setblocking(False)  # noqa: FBT003 -- the socket's own signature
-        return conn, fds[1], int(answer["pid"])
+        return conn, fds[1], _pid_of(fds[1]) or int(answer["pid"])
 
     async def resolve(self, grants: Sequence[PathGrant]) -> list[int]:
         """A descriptor of each granted path, vetted without following links. Raises `Denied`."""
@@ -161,6 +161,15 @@ class ZygoteLink:
             future = self._waiting.popleft()
             if not future.done():
                 future.set_exception(_gone())
+
+
+def _pid_of(pidfd: int) -> int:
+    """The number of a process as seen from here: the zygote may count in a namespace of its own."""
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("Pid:"):
+                return max(0, int(line.split()[1]))
+    return 0
 
 
 def _discard(future: asyncio.Future[tuple[dict[str, Any], list[int]]]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import struct
 from functools import lru_cache
 from typing import Final
@@ -24,16 +25,20 @@ _NEW_NAMESPACES: Final = 0x7E020080  # every CLONE_NEW* flag, CLONE_NEWTIME incl
 _TERMINAL_INJECTION: Final = (0x5412, 0x541C, 0x5423)  # TIOCSTI, TIOCLINUX, TIOCSETD
 
 _FILES: Final = """
-access chdir close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64 fallocate
+access chdir close close_range copy_file_range dup dup2 dup3 faccessat faccessat2 fadvise64 fallocate
 fchdir fcntl fdatasync fgetxattr flistxattr flock fstat fstatfs fsync ftruncate getcwd getdents getdents64
 getxattr inotify_add_watch inotify_init inotify_init1 inotify_rm_watch lgetxattr link linkat listxattr
-llistxattr lseek lstat mkdir mkdirat newfstatat open openat openat2 pread64 preadv preadv2 pwrite64 pwritev
+llistxattr lseek lstat mkdir mkdirat newfstatat pread64 preadv preadv2 pwrite64 pwritev
 pwritev2 read readahead readlink readlinkat readv rename renameat renameat2 rmdir sendfile splice stat statfs
 statx symlink symlinkat sync_file_range tee truncate umask unlink unlinkat write writev
 """
 _CHANGES_OF_MODE: Final = """
 chmod chown fchmod fchmodat fchmodat2 fchown fchownat lchown futimesat utime utimes utimensat
 """
+_MODE_ARGUMENT: Final = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2, "creat": 1}
+_FLAGS_ARGUMENT: Final = {"open": 1, "openat": 2}  # and the mode after it
+_SET_ID_BITS: Final = 0o6000
+_CREATING: Final = os.O_CREAT | (os.O_TMPFILE & ~os.O_DIRECTORY)
 _MEMORY: Final = """
 brk madvise membarrier mincore mlock mlock2 mmap mprotect mremap msync munlock munmap pkey_alloc pkey_free
 pkey_mprotect
@@ -88,6 +93,26 @@ def _clone() -> bpf.Body:
     )
 
 
+def _no_set_id(mode_argument: int) -> bpf.Body:
+    """No setuid or setgid file: in a granted directory it would outlive the cage, and be its owner's."""
+    return (
+        bpf.load(bpf.argument_low(mode_argument)),
+        (bpf.JUMP_ANY_BIT, 0, 1, _SET_ID_BITS),
+        _error(errno.EPERM),
+        bpf.give(bpf.ALLOW),
+    )
+
+
+def _open(flags_argument: int) -> bpf.Body:
+    """The mode counts only where a file may be made. `openat2` keeps its mode in memory: it is not there."""
+    return (
+        bpf.load(bpf.argument_low(flags_argument)),
+        (bpf.JUMP_ANY_BIT, 1, 0, _CREATING),
+        bpf.give(bpf.ALLOW),
+        *_no_set_id(flags_argument + 1),
+    )
+
+
 def _ioctl() -> bpf.Body:
     """The kernel looks at the low 32 bits of the request only, so this does too."""
     tests = [
@@ -132,6 +157,10 @@ def build_filter(*, network: bool, change_modes: bool) -> bytes:
     )
     for name in allowed.split():
         bodies[NUMBERS[name]] = _ALLOWED_BODY
+    for name, argument in _MODE_ARGUMENT.items():
+        bodies[NUMBERS[name]] = _no_set_id(argument)
+    for name, argument in _FLAGS_ARGUMENT.items():
+        bodies[NUMBERS[name]] = _open(argument)
     forbidden = _FORBIDDEN + ("" if change_modes else _CHANGES_OF_MODE)
     for name in forbidden.split():
         bodies[NUMBERS[name]] = (_error(errno.EPERM),)

@@ -85,13 +85,23 @@ def _enter_namespaces(house: House) -> None:
         kernel.unshare(kernel.NEWNS | kernel.NEWNET)
     else:
         uid, gid = os.geteuid(), os.getegid()
-        kernel.unshare(kernel.NEWUSER | kernel.NEWNS | kernel.NEWNET)
+        kernel.unshare(kernel.NEWUSER | kernel.NEWNS | kernel.NEWNET | kernel.NEWPID)
         write_id_maps(house.proc, inside=0, outside_uid=uid, outside_gid=gid)
+        _go_on_inside()
     # The network namespace above has no interface that is up, and is the one of every cage without network:
     # making one for each costs more than all the rest, and no socket can be made in any of them anyway.
     mounts.follow_host_only()
     house.outside = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     house.pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _go_on_inside() -> None:
+    """Go on as the first process of the new pid namespace: to return to the machine's one takes root."""
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+        os._exit(0)
+    kernel.die_with_parent()
 
 
 # --- the view ----------------------------------------------------------------------------------------

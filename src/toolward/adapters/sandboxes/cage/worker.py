@@ -182,7 +182,7 @@ def _place(path: str, fd: int) -> None:
 
 def _landlock(conn: socket.socket, house: houses.House, request: dict[str, Any]) -> None:
     uid = house.uid + 1 + request["slot"] if house.uid else 0  # a user for each: none can starve another
-    stdlib = _open_stdlib() if uid else []
+    stdlib = _open_stdlib() if uid else {}
     _demote(uid)
     kernel.die_with_parent()
     kernel.set_dumpable(on=False)
@@ -203,10 +203,10 @@ def _landlock(conn: socket.socket, house: houses.House, request: dict[str, Any])
         for (_, writes), fd in zip(spec["paths"], fds, strict=True)
     ]
     kernel.drop_capabilities()
-    granted += [(fd, landlock.READ) for fd in stdlib]
+    granted += [(fd, landlock.READ) for fd in stdlib.values()]
     landlock.restrict_paths(_readable(rules), version=house.landlock, connect_port=spec["port"], fds=granted)
     os.chdir("/")
-    _lock(conn, spec, change_modes=_may_change_modes(house), keep=stdlib)
+    _lock(conn, spec, change_modes=_may_change_modes(house), keep=list(stdlib.values()))
     tool.serve(conn, spec)
 
 
@@ -215,17 +215,29 @@ def _may_change_modes(house: houses.House) -> bool:
     return house.tier == houses.NAMESPACES or bool(house.uid)
 
 
-def _open_stdlib() -> list[int]:
+def _open_stdlib() -> dict[str, int]:
     """The standard library's directories, where the user that the worker becomes may not walk to them."""
     found = [path for path in sys.path if os.path.isdir(path)]
     if all(os.stat(parent).st_mode & stat.S_IXOTH for path in found for parent in _parents(path)):
-        return []
-    return [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in found]
+        return {}
+    return {path: os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in found}
 
 
-def _import_through(stdlib: list[int]) -> None:
+def _import_through(stdlib: dict[str, int]) -> None:
+    """Have imports find those directories by descriptor: nobody has to walk there then."""
+
+    def moved(path: str) -> str:
+        # The longest first: `lib-dynload` lies in the standard library's own directory.
+        for known in sorted(stdlib, key=len, reverse=True):
+            if path == known or path.startswith(known + "/"):
+                return f"/proc/self/fd/{stdlib[known]}{path[len(known) :]}"
+        return path
+
     if stdlib:
-        sys.path[:] = [f"/proc/self/fd/{fd}" for fd in stdlib]
+        sys.path[:] = [moved(path) for path in sys.path]
+        for module in list(sys.modules.values()):
+            if isinstance(getattr(module, "__path__", None), list):
+                module.__path__[:] = [moved(path) for path in module.__path__]
         sys.path_importer_cache.clear()
 
 

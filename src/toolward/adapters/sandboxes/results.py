@@ -28,9 +28,10 @@ def read_result(directory: str, name: str, *, bytes_max: int) -> bytes:
         ) from error
     finally:
         os.close(top)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise _refused(name, "it is not a regular file")
     with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise _refused(name, "it is not a regular file")
         data = file.read(bytes_max + 1)
     if len(data) > bytes_max:
         raise ToolFailed(

@@ -40,7 +40,6 @@ class Pool:
         self._link = ZygoteLink()
         self._lanes: dict[LaneKey, _Lane] = {LaneKey(network=False): _Lane(target=settings.ready)}
         self._live: set[WorkerLink] = set()
-        self._starting = 0
         self._slots = list(reversed(range(settings.workers_max)))
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,13 +65,10 @@ class Pool:
     async def prepare(self, key: LaneKey, workers: int) -> None:
         """Keep this many ready in a lane, and wait until they are."""
         lane = self._lanes.setdefault(key, _Lane(target=0))
-        lane.target = workers
+        lane.target = 0  # meanwhile, so that none is started twice
         while len(lane.ready) < workers:
-            if not self._room():
-                raise Overloaded(
-                    f"there is no room for {workers} more workers", remedy="raise the sandbox's `workers_max`"
-                )
-            lane.ready.append(await self._start(key))
+            lane.ready.append(await self._free_worker(key, lane))
+        lane.target = workers
 
     def has(self, key: LaneKey) -> bool:
         """Whether there is such a lane."""
@@ -81,15 +77,19 @@ class Pool:
     async def take(self, key: LaneKey) -> WorkerLink:
         """A worker that served nobody, the caller's to `end`. Raises `Overloaded`, `SandboxUnavailable`."""
         lane = self._lanes.setdefault(key, _Lane(target=0))
+        return await self._free_worker(key, lane, ready=True)
+
+    async def _free_worker(self, key: LaneKey, lane: _Lane, *, ready: bool = False) -> WorkerLink:
+        """A worker of the lane: one that is `ready`, if so wanted, or a new one when there is room."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.queue_wait_ms / 1000
         while True:
-            while lane.ready:
+            while ready and lane.ready:
                 worker = lane.ready.popleft()
                 if worker.alive:
                     return worker
-            if self._room():
-                return await self._start(key)
+            if self._slots:
+                return await self._start(key, self._slots.pop())
             self._evict(lane)
             waiter: asyncio.Future[None] = loop.create_future()
             self._waiters.append(waiter)
@@ -101,6 +101,10 @@ class Pool:
                     f"no sandbox worker became free in {self._settings.queue_wait_ms} ms",
                     remedy="send fewer calls at once, or raise the sandbox's `workers_max`",
                 ) from None
+            except asyncio.CancelledError:
+                if not waiter.cancelled():
+                    self._wake_one()  # it was woken, and will not look
+                raise
 
     async def resolve(self, scope: Scope) -> list[int]:
         """Vetted descriptors of a scope's paths; the caller closes them. Raises `Denied`."""
@@ -127,9 +131,6 @@ class Pool:
 
     # --- starting
 
-    def _room(self) -> bool:
-        return len(self._live) + self._starting < self._settings.workers_max
-
     def _evict(self, wanted: _Lane) -> None:
         """Give up a worker that waits in another lane; its place is free when it is gone."""
         for lane in self._lanes.values():
@@ -137,18 +138,16 @@ class Pool:
                 lane.ready.pop().kill()
                 return
 
-    async def _start(self, key: LaneKey) -> WorkerLink:
-        self._starting += 1
-        slot = self._slots.pop()
+    async def _start(self, key: LaneKey, slot: int) -> WorkerLink:
+        """Start a worker in a slot that the caller took at once: there are as many as workers may live."""
         try:
             await self._ensure_zygote()
             fds = await self._link.resolve(key.scope.paths) if key.scope else []
             conn, pidfd, pid = await self._link.spawn(network=key.network, slot=slot)
         except BaseException:
             self._slots.append(slot)
+            self._wake_one()
             raise
-        finally:
-            self._starting -= 1
         worker = WorkerLink(conn, pidfd, pid=pid, tier=self._settings.tier, slot=slot)
         worker.on_gone = self._forget
         self._live.add(worker)
@@ -170,19 +169,20 @@ class Pool:
 
     def _refill(self) -> None:
         for key, lane in self._lanes.items():
-            while len(lane.ready) + lane.starting < lane.target and self._room():
+            while len(lane.ready) + lane.starting < lane.target and self._slots:
                 lane.starting += 1
-                task = asyncio.get_running_loop().create_task(self._add(key, lane))
+                task = asyncio.get_running_loop().create_task(self._add(key, lane, self._slots.pop()))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
-    async def _add(self, key: LaneKey, lane: _Lane) -> None:
+    async def _add(self, key: LaneKey, lane: _Lane, slot: int) -> None:
         try:
-            lane.ready.append(await self._start(key))
+            lane.ready.append(await self._start(key, slot))
         except ToolwardError:
             pass  # the next call tries again, and its caller hears of it
         finally:
             lane.starting -= 1
+            self._wake_one()
 
     def _forget(self, worker: WorkerLink) -> None:
         self._live.discard(worker)
@@ -190,6 +190,10 @@ class Pool:
         for lane in self._lanes.values():
             if worker in lane.ready:
                 lane.ready.remove(worker)
+        self._wake_one()
+
+    def _wake_one(self) -> None:
+        """Have the call that waits longest look again."""
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():

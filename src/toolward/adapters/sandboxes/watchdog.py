@@ -27,9 +27,10 @@ class MemoryWatch:
         self._next.cancel()
 
     def _look(self) -> None:
-        if memory_of(self._pid) > self._bytes_max:
+        held = memory_of(self._pid)
+        if held > self._bytes_max:
             self._on_excess()
-        else:
+        elif held:  # a process that lives holds something
             self._next = self._loop.call_later(WATCH_MS / 1000, self._look)
 
 

@@ -11,6 +11,7 @@
     ├── GatewayError                 ours, or the machine's: try again or call the operator
     │   ├── AuditUnavailable         no record could be made durable, so nothing ran or nothing left
     │   ├── StoreUnavailable
+    │   ├── SandboxUnavailable       no cage of the level that is asked for can be made here
     │   ├── IntegrityBroken          the record is not what was signed
     │   └── Overloaded
     ├── UpstreamError                the tool's own
@@ -50,6 +51,7 @@ class ReasonCode(StrEnum):
     UNKNOWN_SESSION = "unknown_session"
     UNKNOWN_TOOL = "unknown_tool"
     BAD_ARGUMENTS = "bad_arguments"
+    PATH_REFUSED = "path_refused"
     # the operator's rules
     DENIED = "denied"
     RULE_ERROR = "rule_error"
@@ -60,11 +62,14 @@ class ReasonCode(StrEnum):
     REQUEST_NOT_ACCEPTED = "request_not_accepted"
     APPROVAL_REQUIRED = "approval_required"
     EGRESS_DENIED = "egress_denied"
+    GRANT_REFUSED = "grant_refused"
+    ISOLATION_TOO_WEAK = "isolation_too_weak"
     # the gateway's
     AUDIT_UNAVAILABLE = "audit_unavailable"
     STORE_UNAVAILABLE = "store_unavailable"
     GATEWAY_UNAVAILABLE = "gateway_unavailable"
     OVERLOADED = "overloaded"
+    SANDBOX_UNAVAILABLE = "sandbox_unavailable"
     INTEGRITY_BROKEN = "integrity_broken"
     INTERNAL = "internal"
     WARD_INVALID = "ward_invalid"
@@ -176,6 +181,12 @@ class StoreUnavailable(GatewayError):
     """The state could not be read, so no decision can be made."""
 
     default_code = ReasonCode.STORE_UNAVAILABLE
+
+
+class SandboxUnavailable(GatewayError):
+    """No cage of the level that is asked for can be made here; nothing ran, and nothing runs weaker."""
+
+    default_code = ReasonCode.SANDBOX_UNAVAILABLE
 
 
 class IntegrityBroken(GatewayError):

@@ -11,6 +11,7 @@ import uvloop
 _LOOPS: dict[str, tuple[str, ...]] = {
     "test_mcp_upstreams.py": ("uvloop",),
     "test_hostile_http_upstreams.py": ("asyncio", "uvloop"),
+    "test_sandboxes.py": ("uvloop",),
 }
 _MAKERS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import http.client
 import os
@@ -86,12 +87,26 @@ def _machine(place: Place) -> Iterator[Look]:
         yield Look("disk", "warning", text, "free some: with a full disk every call is refused")
     else:
         yield Look("disk", "ok", text)
+    yield from _cages()
     yield Look(
         "isolation",
         "warning",
         "none: stdio servers are plain child processes with a clean environment",
         "run servers that you do not trust elsewhere",
     )
+
+
+def _cages() -> Iterator[Look]:
+    """What this host lets cages be, tried for real."""
+    from toolward.adapters.sandboxes.probing import probe  # noqa: PLC0415 -- starts a process
+
+    try:
+        findings = asyncio.run(probe()).findings()
+    except ToolwardError as error:
+        yield Look("cages", "warning", error.reason.text, error.reason.remedy)
+        return
+    for finding in findings:
+        yield Look(finding.what, "ok" if finding.works else "warning", finding.text, finding.remedy)
 
 
 def _keys(place: Place) -> Iterator[Look]:

@@ -1,0 +1,1 @@
+"""Cages for tools: namespaces, Landlock, WebAssembly. `cage/` is what runs on the other side."""

@@ -1,0 +1,105 @@
+"""One worker doing one job under its limits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from toolward.adapters.sandboxes.watchdog import MemoryWatch
+from toolward.adapters.sandboxes.worker_link import Broken, WorkerLink
+from toolward.errors import SandboxUnavailable
+from toolward.model.capability import IsolationReport, Scope
+from toolward.ports.sandbox import Ran, Stopped, StopReason
+
+
+class Steps:
+    """Where the time of one execution went."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter_ns()
+        self._marks: list[tuple[str, int]] = []
+
+    def mark(self, name: str) -> None:
+        """What was done since the last mark."""
+        now = time.perf_counter_ns()
+        self._marks.append((name, (now - self._last) // 1_000))
+        self._last = now
+
+    def all(self) -> tuple[tuple[str, int], ...]:
+        """(name, microseconds), in order."""
+        return tuple(self._marks)
+
+
+class Execution:
+    """Holds a worker from the moment it is taken; `close` ends it. `stopped` is the first reason to stop."""
+
+    def __init__(self, worker: WorkerLink, scope: Scope, report: IsolationReport, steps: Steps) -> None:
+        self.worker = worker
+        self.stopped: tuple[StopReason, str] | None = None
+        self.report = report
+        self._scope = scope
+        self._steps = steps
+        self._armed = False
+        self._deadline = asyncio.get_running_loop().time() + scope.limits.wall_ms / 1000
+        limit = scope.limits.memory_bytes
+        self._watch = MemoryWatch(
+            worker.pid,
+            limit,
+            lambda: self.stop(StopReason.MEMORY, f"its processes together took more than {limit} bytes"),
+        )
+
+    def stop(self, reason: StopReason, text: str) -> None:
+        """End the cage; the first reason counts."""
+        self.stopped = self.stopped or (reason, text)
+        self.close()
+
+    def close(self) -> None:
+        """End the cage."""
+        self._watch.stop()
+        self.worker.kill()
+
+    async def armed(self) -> None:
+        """Wait until the cage is locked. Raises `SandboxUnavailable`: nothing ran."""
+        if self._armed:
+            return
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                while "armed" not in (frame := await self.worker.frame()):
+                    if "fatal" in frame:
+                        raise _not_made(str(frame["fatal"]))
+        except TimeoutError:
+            raise _not_made("it was not ready within the limits of the call") from None
+        except Broken as error:
+            raise _not_made(str(error)) from error
+        self._armed = True
+        self._steps.mark("armed")
+
+    async def answer(self, *, forever: bool = False) -> Any:
+        """The worker's one answer, or None when it was stopped (`stopped` says why)."""
+        try:
+            async with asyncio.timeout_at(None if forever else self._deadline):
+                frame = await self.worker.frame()
+        except TimeoutError:
+            self.stop(StopReason.WALL, f"it took longer than {self._scope.limits.wall_ms} ms")
+        except Broken as error:
+            self.stop(StopReason.DIED if error.gone else StopReason.PROTOCOL, str(error))
+        else:
+            self._steps.mark("answered")
+            return frame
+        return None
+
+    def ran(self) -> Ran:
+        """Where it ran and how long the steps took."""
+        return Ran(report=self.report, steps=self._steps.all())
+
+    def outcome(self) -> Stopped:
+        """The stop, for the caller."""
+        reason, text = self.stopped or (StopReason.DIED, "the cage ended without an answer")
+        return Stopped(reason=reason, text=text, ran=self.ran())
+
+
+def _not_made(why: str) -> SandboxUnavailable:
+    return SandboxUnavailable(
+        f"the cage could not be made: {why}", remedy="toolward doctor says what this host reaches"
+    )

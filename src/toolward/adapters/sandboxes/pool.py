@@ -1,0 +1,207 @@
+"""Workers that wait for their one execution. A dry pool makes calls wait; it never hands out less."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from toolward.adapters.sandboxes.settings import Settings
+from toolward.adapters.sandboxes.specs import PROXY_PORT, arm_spec
+from toolward.adapters.sandboxes.worker_link import WorkerLink
+from toolward.adapters.sandboxes.zygote_link import ZygoteLink
+from toolward.errors import Overloaded, SandboxUnavailable, ToolwardError
+from toolward.model.capability import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class LaneKey:
+    """Workers of one lane are alike: the same network, and armed for the same scope, or not armed yet."""
+
+    network: bool
+    scope: Scope | None = None
+    address_space: bool = True
+
+
+@dataclass(kw_only=True)
+class _Lane:
+    target: int
+    starting: int = 0
+    ready: deque[WorkerLink] = field(default_factory=deque)
+
+
+class Pool:
+    """Starts, keeps and hands out workers, and starts another zygote when one dies."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._link = ZygoteLink()
+        self._lanes: dict[LaneKey, _Lane] = {LaneKey(network=False): _Lane(target=settings.ready)}
+        self._live: set[WorkerLink] = set()
+        self._slots = list(reversed(range(settings.workers_max)))
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._opening = asyncio.Lock()
+        self._closed = False
+
+    async def open(self) -> dict[str, Any]:
+        """Start the zygote; its first word. Raises `SandboxUnavailable`."""
+        hello = await self._link.open(self._settings)
+        self._refill()
+        return hello
+
+    @property
+    def zygote_pid(self) -> int:
+        """The zygote that workers come from now."""
+        return self._link.pid
+
+    def ready(self, key: LaneKey) -> int:
+        """Workers that wait in a lane."""
+        lane = self._lanes.get(key)
+        return len(lane.ready) if lane else 0
+
+    async def prepare(self, key: LaneKey, workers: int) -> None:
+        """Keep this many ready in a lane, and wait until they are."""
+        lane = self._lanes.setdefault(key, _Lane(target=0))
+        lane.target = 0  # meanwhile, so that none is started twice
+        while len(lane.ready) < workers:
+            lane.ready.append(await self._free_worker(key, lane))
+        lane.target = workers
+
+    def has(self, key: LaneKey) -> bool:
+        """Whether there is such a lane."""
+        return key in self._lanes
+
+    async def take(self, key: LaneKey) -> WorkerLink:
+        """A worker that served nobody, the caller's to `end`. Raises `Overloaded`, `SandboxUnavailable`."""
+        lane = self._lanes.setdefault(key, _Lane(target=0))
+        return await self._free_worker(key, lane, ready=True)
+
+    async def _free_worker(self, key: LaneKey, lane: _Lane, *, ready: bool = False) -> WorkerLink:
+        """A worker of the lane: one that is `ready`, if so wanted, or a new one when there is room."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.queue_wait_ms / 1000
+        while True:
+            while ready and lane.ready:
+                worker = lane.ready.popleft()
+                if worker.alive:
+                    return worker
+            if self._slots:
+                return await self._start(key, self._slots.pop())
+            self._evict(lane)
+            waiter: asyncio.Future[None] = loop.create_future()
+            self._waiters.append(waiter)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await waiter
+            except TimeoutError:
+                raise Overloaded(
+                    f"no sandbox worker became free in {self._settings.queue_wait_ms} ms",
+                    remedy="send fewer calls at once, or raise the sandbox's `workers_max`",
+                ) from None
+            except asyncio.CancelledError:
+                if not waiter.cancelled():
+                    self._wake_one()  # it was woken, and will not look
+                raise
+
+    async def resolve(self, scope: Scope) -> list[int]:
+        """Vetted descriptors of a scope's paths; the caller closes them. Raises `Denied`."""
+        await self._ensure_zygote()
+        return await self._link.resolve(scope.paths)
+
+    def replenish(self) -> None:
+        """Start what is missing, when the caller has nothing more urgent to do."""
+        if not self._closed:
+            self._refill()
+
+    async def close(self) -> None:
+        """End every worker and the zygote."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        workers = list(self._live)
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            await worker.gone()
+        await self._link.close()
+
+    # --- starting
+
+    def _evict(self, wanted: _Lane) -> None:
+        """Give up a worker that waits in another lane; its place is free when it is gone."""
+        for lane in self._lanes.values():
+            if lane is not wanted and lane.ready:
+                lane.ready.pop().kill()
+                return
+
+    async def _start(self, key: LaneKey, slot: int) -> WorkerLink:
+        """Start a worker in a slot that the caller took at once: there are as many as workers may live."""
+        try:
+            await self._ensure_zygote()
+            fds = await self._link.resolve(key.scope.paths) if key.scope else []
+            conn, pidfd, pid = await self._link.spawn(network=key.network, slot=slot)
+        except BaseException:
+            self._slots.append(slot)
+            self._wake_one()
+            raise
+        worker = WorkerLink(conn, pidfd, pid=pid, tier=self._settings.tier, slot=slot)
+        worker.on_gone = self._forget
+        self._live.add(worker)
+        if key.scope:
+            port = PROXY_PORT if key.network else 0
+            worker.arm(arm_spec(key.scope, address_space=key.address_space, port=port), fds)
+            worker.port = port
+            close_all(fds)
+        return worker
+
+    async def _ensure_zygote(self) -> None:
+        async with self._opening:
+            if self._closed:
+                raise SandboxUnavailable("the sandbox is closed", remedy="restart the gateway")
+            if self._link.lost.is_set():
+                await self._link.close()
+                self._link = ZygoteLink()
+                await self._link.open(self._settings)
+
+    def _refill(self) -> None:
+        for key, lane in self._lanes.items():
+            while len(lane.ready) + lane.starting < lane.target and self._slots:
+                lane.starting += 1
+                task = asyncio.get_running_loop().create_task(self._add(key, lane, self._slots.pop()))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _add(self, key: LaneKey, lane: _Lane, slot: int) -> None:
+        try:
+            lane.ready.append(await self._start(key, slot))
+        except ToolwardError:
+            pass  # the next call tries again, and its caller hears of it
+        finally:
+            lane.starting -= 1
+            self._wake_one()
+
+    def _forget(self, worker: WorkerLink) -> None:
+        self._live.discard(worker)
+        self._slots.append(worker.slot)
+        for lane in self._lanes.values():
+            if worker in lane.ready:
+                lane.ready.remove(worker)
+        self._wake_one()
+
+    def _wake_one(self) -> None:
+        """Have the call that waits longest look again."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+
+def close_all(fds: list[int]) -> None:
+    """Close descriptors."""
+    for fd in fds:
+        os.close(fd)

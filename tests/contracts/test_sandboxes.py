@@ -536,6 +536,22 @@ def f():
     assert all(each.startswith(("socket:", sys.base_prefix)) for each in found), found
 
 
+async def test_no_capability_is_held_or_can_be_gained(cage: CagedSandbox) -> None:
+    text = """
+import ctypes
+def f():
+    libc = ctypes.CDLL(None)
+    held = (ctypes.c_uint32 * 6)()
+    libc.syscall(125, (ctypes.c_uint32 * 2)(0x20080522, 0), held)  # capget
+    bounding = [each for each in range(41) if libc.prctl(23, each, 0, 0, 0) == 1]
+    return [list(held), bounding, libc.prctl(39, 0, 0, 0, 0)]
+"""
+    held, bounding, no_new_privileges = value_of(await cage.run(source(text), NOTHING))
+    assert (held, no_new_privileges) == ([0] * 6, 1)
+    if AS_ROOT or cage.report().userns:  # dropping the bounding set takes a capability
+        assert bounding == []
+
+
 # --- long-lived programs -----------------------------------------------------------------------------
 
 

@@ -99,7 +99,7 @@ class Probe:
             yield "chmod: chmod, chown and utime fail everywhere, in granted directories too"
             yield "processes: their limit is shared with all processes of this user"
         else:
-            yield "owners: a granted path is usable as far as it is open to users that own nothing"
+            yield "owners: a granted path is usable as far as it is open to others; each call is another user"
         if self._landlock < ABI_NET:
             yield "network: this Landlock can not hold connections to one port; network grants are refused"
         else:

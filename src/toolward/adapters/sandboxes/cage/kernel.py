@@ -80,14 +80,21 @@ def no_new_privileges() -> None:
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
-def drop_capabilities() -> None:
-    """Give up every capability, bounding and ambient sets included."""
+def bound_capabilities() -> None:
+    """Have no program that is started from here on get a capability; those held now stay."""
     try:
-        prctl(_PR_SET_SECUREBITS, _SECUREBITS_LOCKED)
         for capability in range(_CAPABILITIES):
             prctl(_PR_CAPBSET_DROP, capability)
     except OSError:
-        pass  # the end of the kernel's list, or none to drop
+        pass  # the end of the kernel's list, or no right to drop any
+
+
+def drop_capabilities() -> None:
+    """Give up every capability that is held now, and the ways to gain one."""
+    try:
+        prctl(_PR_SET_SECUREBITS, _SECUREBITS_LOCKED)
+    except OSError:
+        pass  # without a capability there is nothing to lock
     prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     call("capset", struct.pack("Ii", _CAPABILITY_VERSION, 0), bytes(24))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -34,6 +35,12 @@ def serve(conn: socket.socket, spec: dict[str, Any]) -> None:
         conn.sendall(frame)
     else:
         _run_program(conn, job, fds)
+
+
+def touch() -> None:
+    """Do a small job before there is one: what a fork shares is copied when it is touched, better now."""
+    job = '{"search_paths":[],"module":"","text":"def f(a): return a","filename":"","function":"f"}'
+    frames.pack(_call({**json.loads(job), "arguments": {"a": 1}}))
 
 
 # --- Python ------------------------------------------------------------------------------------------

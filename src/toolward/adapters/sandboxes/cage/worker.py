@@ -83,6 +83,8 @@ def _namespaces(conn: socket.socket, house: houses.House, request: dict[str, Any
     socket.sethostname("sandbox")
     if request["network"]:
         _open_egress(conn)
+    kernel.bound_capabilities()
+    tool.touch()
     spec, fds = frames.receive(conn)
     _mount(spec, fds, proc)
     kernel.drop_capabilities()
@@ -183,7 +185,9 @@ def _place(path: str, fd: int) -> None:
 def _landlock(conn: socket.socket, house: houses.House, request: dict[str, Any]) -> None:
     uid = house.uid + 1 + request["slot"] if house.uid else 0  # a user for each: none can starve another
     stdlib = _open_stdlib() if uid else {}
+    kernel.bound_capabilities()
     _demote(uid)
+    kernel.drop_capabilities()  # before anything is killed by user: root's `kill(-1)` ends the machine
     kernel.die_with_parent()
     kernel.set_dumpable(on=False)
     kernel.become_subreaper()
@@ -194,6 +198,7 @@ def _landlock(conn: socket.socket, house: houses.House, request: dict[str, Any])
     kernel.die_with_parent()
     os.setsid()
     _import_through(stdlib)
+    tool.touch()
     spec, fds = frames.receive(conn)
     rules = [(path, landlock.READ_EXECUTE) for path in (*house.runtimes, "/etc/ssl", "/etc/alternatives")]
     rules += [("/etc/ld.so.cache", landlock.READ), ("/proc/self", landlock.READ)]
@@ -202,7 +207,6 @@ def _landlock(conn: socket.socket, house: houses.House, request: dict[str, Any])
         (fd, landlock.WRITE if writes else landlock.READ_EXECUTE)
         for (_, writes), fd in zip(spec["paths"], fds, strict=True)
     ]
-    kernel.drop_capabilities()
     granted += [(fd, landlock.READ) for fd in stdlib.values()]
     landlock.restrict_paths(_readable(rules), version=house.landlock, connect_port=spec["port"], fds=granted)
     os.chdir("/")
@@ -289,6 +293,7 @@ def _descendants(pid: int) -> list[int]:
 
 def _none(conn: socket.socket, _house: houses.House, _request: dict[str, Any]) -> None:
     kernel.die_with_parent()
+    tool.touch()
     spec, fds = frames.receive(conn)
     for fd in fds:
         os.close(fd)

@@ -19,6 +19,7 @@ from toolward.bootstrap.assembly import Builder, House, Machine, close_house
 from toolward.config.ward import load_ward
 from toolward.kernel.attempt import Attempt
 from toolward.model.call import Action, Era, Intent, RawOutcome, Reply, Returned
+from toolward.model.capability import IsolationLevel, IsolationReport
 from toolward.model.permit import Permit
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import SessionOrigin
@@ -89,6 +90,7 @@ class FakeUpstreams:
     ran: list[tuple[str, Any, bool]] = field(default_factory=list)  # (tool, arguments, intent durable?)
     described: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
+    tiers: dict[str, IsolationLevel] = field(default_factory=dict)
     store: Store | None = None
     hooks: UpstreamHooks | None = None
 
@@ -104,6 +106,9 @@ class FakeUpstreams:
             capabilities={"tools": {}, "resources": {}},
             tools=self.tools[server],
         )
+
+    async def isolation(self, server: str) -> IsolationReport:
+        return IsolationReport(tier=self.tiers.get(server, IsolationLevel.NONE))
 
     async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
         resolved = permit.labelled.resolved

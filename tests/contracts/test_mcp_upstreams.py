@@ -20,11 +20,14 @@ from toolward.adapters.system.ids import SystemIds
 from toolward.adapters.tools.mcp import probing, server
 from toolward.adapters.tools.mcp.stdio import processes as stdio
 from toolward.adapters.tools.mcp.upstreams import McpUpstreams
+from toolward.bootstrap.cages import make_cages
 from toolward.errors import GatewayError, ReasonCode, ToolFailed
+from toolward.kernel.tasks import Background
 from toolward.model.call import Action, Era, Failed, Returned, Stopped
 from toolward.model.permit import Permit
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
+from toolward.ports.egress import EgressEvent
 from toolward.ports.upstream import Exchange, UpstreamHooks
 
 SERVERS = Path(__file__).parent.parent / "servers"
@@ -44,6 +47,14 @@ class DictSecrets:
 
     def known_values(self) -> tuple[str, ...]:
         return tuple(self._values.values())
+
+
+class Untold:
+    """`ports.egress.EgressSignals` that nobody listens to."""
+
+    def judged(self, event: EgressEvent) -> None: ...
+
+    def ended(self, event: EgressEvent) -> None: ...
 
 
 class Events:
@@ -85,6 +96,8 @@ class World:
         self.hooks.events = self.events
         self.secrets = DictSecrets(TOKEN="s3cret-value")
         self._made: list[McpUpstreams] = []
+        self.background = Background(lambda error: None)
+        self.cages = make_cages(Untold(), background=self.background)
 
     def upstreams(self, *bindings: ServerBinding, tls: ssl.SSLContext | None = None) -> McpUpstreams:
         made = McpUpstreams(
@@ -95,6 +108,7 @@ class World:
             hooks=self.hooks,
             state_dir=self.tmp_path,
             connector=VettedConnector(),
+            cages=self.cages,
             tls=tls,
         )
         self._made.append(made)
@@ -103,6 +117,8 @@ class World:
     async def close(self) -> None:
         for made in self._made:
             await made.close()
+        await self.cages.close()
+        await self.background.drain()
 
 
 @pytest.fixture

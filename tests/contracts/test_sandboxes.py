@@ -18,7 +18,8 @@ from toolward.adapters.sandboxes.caged import CagedSandbox, UnsafeNoSandbox
 from toolward.adapters.sandboxes.results import read_result
 from toolward.adapters.sandboxes.settings import Settings
 from toolward.errors import Denied, SandboxUnavailable, ToolFailed
-from toolward.model.capability import HostPort, IsolationLevel, Limits, PathAccess, PathGrant, Scope
+from toolward.model.capability import IsolationLevel, Limits, PathAccess, PathGrant, Scope
+from toolward.model.egress import Grant
 from toolward.ports.sandbox import (
     CommandJob,
     Ended,
@@ -348,7 +349,7 @@ async def test_a_grant_opens_one_way_out_which_is_the_listener(cage: CagedSandbo
     with socket.create_server(("127.0.0.1", 0)) as server:
         job = source(CONNECT, port=server.getsockname()[1])
         async with asyncio.TaskGroup() as tasks:
-            with_network = Scope(network=(HostPort("api.example.org", 443),))
+            with_network = Scope(network=(Grant(host="api.example.org", port=443),))
 
             def answer(listener: socket.socket) -> None:
                 tasks.create_task(echo(listener))

@@ -9,7 +9,8 @@ import pytest
 
 from toolward.adapters.sandboxes.wasm import WasmSandbox
 from toolward.errors import BadArguments, Denied, ToolFailed
-from toolward.model.capability import HostPort, IsolationLevel, Limits, PathAccess, PathGrant, Scope
+from toolward.model.capability import IsolationLevel, Limits, PathAccess, PathGrant, Scope
+from toolward.model.egress import Grant
 from toolward.ports.sandbox import CommandJob, Ended, Exited, Raised, Stopped, StopReason, Value, WasmJob
 
 wasmtime = pytest.importorskip("wasmtime", reason="needs `pip install 'toolward[wasm]'`")
@@ -139,4 +140,4 @@ async def test_what_it_does_not_do_is_refused() -> None:
     with pytest.raises(BadArguments):
         await sandbox.start(CommandJob(argv=("true",)), Scope())
     with pytest.raises(Denied):
-        await sandbox.run(WasmJob(module=b""), Scope(network=(HostPort("a.org", 443),)))
+        await sandbox.run(WasmJob(module=b""), Scope(network=(Grant(host="a.org", port=443),)))

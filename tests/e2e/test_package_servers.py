@@ -16,14 +16,23 @@ from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
 from toolward.adapters.tools.mcp.packages.installing import Packages
 from toolward.adapters.tools.mcp.upstreams import McpUpstreams
+from toolward.bootstrap.cages import make_cages
 from toolward.errors import ToolFailed
+from toolward.kernel.tasks import Background
 from toolward.model.call import Returned
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
+from toolward.ports.egress import EgressEvent
 from toolward.ports.upstream import UpstreamHooks
 
 pytestmark = pytest.mark.e2e
 TIME = ServerBinding(server="time", kind=BindingKind.STDIO, package="pypi:mcp-server-time==2026.10.19")
+
+
+class Untold:
+    def judged(self, event: EgressEvent) -> None: ...
+
+    def ended(self, event: EgressEvent) -> None: ...
 
 
 class NoSecrets:
@@ -43,6 +52,7 @@ def upstreams_of(binding: ServerBinding, state: Path, said: list[str]) -> McpUps
         hooks=UpstreamHooks(on_progress=said.append),
         state_dir=state,
         connector=VettedConnector(),
+        cages=make_cages(Untold(), background=Background(lambda error: None)),
     )
 
 

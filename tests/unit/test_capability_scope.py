@@ -10,11 +10,11 @@ import pytest
 from toolward.errors import BadArguments, Denied, ReasonCode, ToolwardError
 from toolward.model.capability import (
     Capabilities,
-    HostPort,
     IsolationLevel,
     PathAccess,
     PathCapability,
 )
+from toolward.model.egress import Grant
 from toolward.rules.capability import check_capabilities, scope_of
 
 READ, WRITE = PathAccess.READ, PathAccess.WRITE
@@ -150,11 +150,11 @@ def test_a_declaration_is_checked_before_there_is_a_call() -> None:
 )
 def test_a_destination_is_a_name_and_a_port(host: str, port: int) -> None:
     with pytest.raises(Denied):
-        scope_of(Capabilities(network=(HostPort(host, port),)), {})
+        scope_of(Capabilities(network=(Grant(host=host, port=port),)), {})
 
 
 def test_destinations_may_cover_subdomains() -> None:
-    network = (HostPort("*.example.org", 443), HostPort("api.example.org", 8443))
+    network = (Grant(host="*.example.org", port=443), Grant(host="api.example.org", port=8443))
     assert scope_of(Capabilities(network=network), {}).network == network
 
 

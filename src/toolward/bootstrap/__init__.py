@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,11 @@ from toolward.adapters.tools.mcp.upstreams import McpUpstreams
 from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.adapters.tools.router import RoutedUpstreams
 from toolward.bootstrap.assembly import Builder, House, Machine, close_house, make_secrets
+from toolward.bootstrap.cages import make_cages
 from toolward.config.ward import load_ward
+from toolward.kernel.audit import Auditor
+from toolward.kernel.egress_watch import EgressWatch
+from toolward.kernel.tasks import Background
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
 from toolward.ports.upstream import UpstreamHooks, Upstreams
@@ -40,6 +45,10 @@ async def open_house(
     secrets = make_secrets(ward.config, ward.path)
     store = SqliteStore.open(ward.state, origin=f"toolward/{ward.config.name}", clock=clock, ids=ids)
 
+    background = Background(_report)
+    signals = EgressWatch(store, Auditor(store, clock=clock, ids=ids), background=background)
+    cages = make_cages(signals, background=background)
+
     def upstreams(hooks: UpstreamHooks) -> Upstreams:
         servers = McpUpstreams(
             ward.bindings,
@@ -49,6 +58,7 @@ async def open_house(
             hooks=hooks,
             state_dir=ward.state,
             connector=VettedConnector(),
+            cages=cages,
         )
         return RoutedUpstreams([functions, servers])
 
@@ -62,7 +72,15 @@ async def open_house(
         finally:
             await close_house(house)
     finally:
+        await cages.close()
+        await background.drain()
         await store.close()
+
+
+def _report(error: BaseException) -> None:
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": "what left a cage could not be written down", "exception": error}
+    )
 
 
 __all__ = ["House", "open_house"]

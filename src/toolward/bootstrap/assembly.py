@@ -174,7 +174,7 @@ class Builder:
             upstreams=upstreams,
             notices=notices,
             admit=admit,
-            resolve=Resolve(registry, drift),
+            resolve=Resolve(registry, drift, upstreams),
             label=label,
             intend=Intend(store, auditor),
             execute=Execute(upstreams, Listing(registry), registry),

@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from toolward.config import limits
-from toolward.model.tool import ArgumentKind, ArgumentRole, Channel, Effect
+from toolward.model import capability
+from toolward.model.tool import ArgumentKind, ArgumentRole, CallScope, Channel, Effect
 
 ServerId = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$", description="Server id.")]
 TOOL_NAME_PATTERN = r"^[^/\s]{1,128}$"
@@ -82,6 +83,9 @@ class ServerConfig(Section, frozen=True):
         bool, Meta(description="The url's name may lead to private addresses: a server of your own network.")
     ] = False
     cwd: str = ""
+    unsafe_no_sandbox: Annotated[
+        bool, Meta(description="Its process runs outside any cage, as the gateway's own user.")
+    ] = False
     stateless: Annotated[bool, Meta(description="One process may serve every session.")] = False
     accepts: Annotated[
         tuple[UpstreamAsk, ...], Meta(description="What the server may ask of the client during a call.")
@@ -199,6 +203,65 @@ class ArgumentConfig(Section, frozen=True):
     kind: ArgumentKind = ArgumentKind.VALUE
 
 
+class PathEntry(Section, frozen=True):
+    """A path that a call's own arguments decide."""
+
+    template: Annotated[
+        str,
+        Meta(
+            pattern=r"^\{(arg|dir):[^{}:/]+\}$",
+            description="`{arg:NAME}`: the path in that argument; `{dir:NAME}`: the directory it lies in.",
+        ),
+    ]
+    root: Annotated[str, Meta(description="Nothing outside it is ever granted.")]
+
+
+GrantedPath = str | PathEntry
+
+
+class LimitsConfig(Section, frozen=True):
+    """What one execution may use up; what is left out has a default that is meant for small tools."""
+
+    cpu_s: Annotated[int, Meta(ge=1, le=86_400)] = capability.CPU_S
+    wall_ms: Milliseconds = capability.WALL_MS
+    memory_bytes: Annotated[int, Meta(ge=16 * 1024 * 1024, le=1 << 40)] = capability.MEMORY_BYTES
+    processes: Annotated[int, Meta(ge=1, le=4_096)] = capability.PROCESSES
+    file_bytes: Annotated[int, Meta(ge=0, le=1 << 40)] = capability.FILE_BYTES
+    output_bytes: Annotated[int, Meta(ge=1, le=256 * 1024 * 1024)] = capability.OUTPUT_BYTES
+    scratch_bytes: Annotated[int, Meta(ge=0, le=1 << 40)] = capability.SCRATCH_BYTES
+    scratch_inodes: Annotated[int, Meta(ge=1, le=10_000_000)] = capability.SCRATCH_INODES
+    open_files: Annotated[int, Meta(ge=16, le=65_536)] = capability.OPEN_FILES
+
+
+class CapabilitiesConfig(Section, frozen=True):
+    """What an execution may touch: nothing but this, what its program runs from, and a scratch directory."""
+
+    read: Annotated[tuple[GrantedPath, ...], Meta(description="Paths, to read.")] = ()
+    write: Annotated[tuple[GrantedPath, ...], Meta(description="Paths to write and read.")] = ()
+    network: Annotated[
+        tuple[str, ...],
+        Meta(description="Destinations.", examples=["api.example.org:443", "*.example.org:443"]),
+    ] = ()
+    unsafe_private_network: Annotated[
+        tuple[str, ...], Meta(description="Destinations that may lead into your own network.")
+    ] = ()
+    secrets: Annotated[
+        tuple[Name, ...], Meta(description="Secrets that functions and commands get in their environment.")
+    ] = ()
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
+    limits: LimitsConfig = LimitsConfig()
+
+
+class MinIsolation(StrEnum):
+    """How strong a cage must be, or the call is denied."""
+
+    NONE = "none"
+    LANDLOCK = "landlock"
+    NAMESPACES = "namespaces"
+    WASM = "wasm"
+    OWN_KERNEL = "own_kernel"
+
+
 class ToolEntry(Section, frozen=True):
     """What the operator says of one tool. What is left out is the worst case."""
 
@@ -213,6 +276,13 @@ class ToolEntry(Section, frozen=True):
     ] = msgspec.field(default_factory=dict)
     timeout_ms: Milliseconds | None = None
     output_bytes_max: Annotated[int, Meta(ge=1, le=256 * 1024 * 1024)] = limits.OUTPUT_BYTES_MAX
+    capabilities: Annotated[
+        CapabilitiesConfig | None, Meta(description="Of each call, for functions and commands.")
+    ] = None
+    min_isolation: MinIsolation | None = None
+    min_scope: Annotated[
+        CallScope | None, Meta(description="The widest that may share a process with a call.")
+    ] = None
     owner: str = ""
     purpose: str = ""
     review_by: ReviewDate = ""
@@ -225,6 +295,12 @@ class ManifestFile(Section, frozen=True):
     owner: str = ""
     purpose: str = ""
     review_by: ReviewDate = ""
+    capabilities: Annotated[
+        CapabilitiesConfig | None,
+        Meta(description="Of the server's process. Left out: its roots, to write in, and no network."),
+    ] = None
+    min_isolation: MinIsolation = MinIsolation.NONE
+    min_scope: CallScope = CallScope.REMOTE
     tools: dict[Annotated[str, Meta(pattern=TOOL_NAME_PATTERN)], ToolEntry] = msgspec.field(
         default_factory=dict
     )

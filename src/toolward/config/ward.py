@@ -15,21 +15,42 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
+import msgspec
+
 from toolward.config.checks import check_config, check_manifest
 from toolward.config.convert import to_struct
 from toolward.config.limits import UPSTREAM_TIMEOUT_MS
-from toolward.config.shape import LabelConfig, ManifestFile, ServerConfig, ToolEntry, WardConfig
+from toolward.config.shape import (
+    CapabilitiesConfig,
+    GrantedPath,
+    LabelConfig,
+    ManifestFile,
+    PathEntry,
+    ServerConfig,
+    ToolEntry,
+    WardConfig,
+)
 from toolward.config.yamltext import FILE_BYTES_MAX, Node, read_yaml
 from toolward.errors import WardError
+from toolward.model.capability import (
+    Capabilities,
+    IsolationLevel,
+    Limits,
+    PathAccess,
+    PathCapability,
+)
 from toolward.model.label import Confidentiality, Integrity, Label
 from toolward.model.server import ServerBinding
 from toolward.model.tool import Argument, BindingKind, Manifest, Metadata
+from toolward.rules.egress.destination import parse_grant
 
 CONFIG_FILE: Final = "toolward.yaml"
 STATE_DIRECTORY: Final = ".toolward"
 """State, secrets and schema copies; never part of the revision, never checked in."""
 FILES_MAX: Final = 2_000
 """Files of one ward; each server has one manifest."""
+EVERY: Final = ManifestFile(server="any")
+"""A file that says nothing of its tools' cages, as the catalogue's do not."""
 S = TypeVar("S", WardConfig, ManifestFile)
 _FOLDERS: Final = (("tools", ".yaml"), ("policies", ".cedar"), ("objectives", ".yaml"))
 
@@ -74,10 +95,13 @@ def load_ward(path: Path | str) -> Ward:
     return Ward(
         path=reading.path,
         config=config,
-        bindings=tuple(binding(name, server, reading.path) for name, server in config.servers.items()),
+        bindings=tuple(
+            binding(name, server, reading.path, _process_capabilities(name, reading))
+            for name, server in config.servers.items()
+        ),
         manifests={
             f"{file.server}/{tool}": (
-                to_manifest(entry, timeout_ms=_timeout_ms(config, file.server)),
+                to_manifest(entry, file, ward=reading.path, timeout_ms=_timeout_ms(config, file.server)),
                 _metadata(entry, file),
             )
             for file in reading.tools
@@ -217,7 +241,15 @@ def _check_text(reading: _Reading, name: str, data: bytes) -> None:
 # --- meaning -----------------------------------------------------------------------------------------
 
 
-def binding(name: str, server: ServerConfig, ward: Path) -> ServerBinding:
+def _process_capabilities(server: str, reading: _Reading) -> Capabilities | None:
+    """What the server's process may touch, where a manifest says so."""
+    found = next((file.capabilities for file in reading.tools if file.server == server), None)
+    return to_capabilities(found, reading.path) if found is not None else None
+
+
+def binding(
+    name: str, server: ServerConfig, ward: Path, capabilities: Capabilities | None = None
+) -> ServerBinding:
     """How the server is reached; relative paths count from the ward."""
     stdio = not server.url
     return ServerBinding(
@@ -233,6 +265,8 @@ def binding(name: str, server: ServerConfig, ward: Path) -> ServerBinding:
         url=server.url,
         headers=dict(server.headers),
         private_network=server.private_network,
+        capabilities=capabilities,
+        unsafe_no_sandbox=server.unsafe_no_sandbox,
         stateless=server.stateless,
         accepts=tuple(item.value for item in server.accepts),
         roots=tuple(_absolute(root, ward) for root in server.roots),
@@ -253,8 +287,11 @@ def _absolute(text: str, ward: Path) -> str:
     return str(ward.absolute() / Path(text).expanduser())
 
 
-def to_manifest(entry: ToolEntry, *, timeout_ms: int) -> Manifest:
-    """The security part of an entry."""
+def to_manifest(
+    entry: ToolEntry, file: ManifestFile = EVERY, *, ward: Path = Path("/"), timeout_ms: int
+) -> Manifest:
+    """The security part of an entry; what it leaves out of the cage, its file says for all."""
+    capabilities = entry.capabilities or file.capabilities
     return Manifest(
         effect=entry.effect,
         effect_source=entry.source.value,
@@ -264,7 +301,33 @@ def to_manifest(entry: ToolEntry, *, timeout_ms: int) -> Manifest:
         result_fields={pointer: _label(item) for pointer, item in entry.result_fields.items()},
         timeout_ms=entry.timeout_ms or timeout_ms,
         output_bytes_max=entry.output_bytes_max,
+        capabilities=to_capabilities(capabilities, ward) if capabilities is not None else None,
+        min_isolation=IsolationLevel((entry.min_isolation or file.min_isolation).value),
+        min_scope=entry.min_scope or file.min_scope,
     )
+
+
+def to_capabilities(config: CapabilitiesConfig, ward: Path) -> Capabilities:
+    """What is declared, with paths counted from the ward. Raises `WardError` for an odd destination."""
+    paths = [
+        _path_capability(path, access, ward)
+        for access, paths in ((PathAccess.READ, config.read), (PathAccess.WRITE, config.write))
+        for path in paths
+    ]
+    private = [parse_grant(text, unsafe_private=True) for text in config.unsafe_private_network]
+    return Capabilities(
+        paths=tuple(paths),
+        network=(*(parse_grant(text) for text in config.network), *private),
+        secrets=config.secrets,
+        environment=tuple(sorted(config.environment.items())),
+        limits=Limits(**msgspec.structs.asdict(config.limits)),
+    )
+
+
+def _path_capability(path: GrantedPath, access: PathAccess, ward: Path) -> PathCapability:
+    if isinstance(path, PathEntry):
+        return PathCapability(access=access, template=path.template, root=_absolute(path.root, ward))
+    return PathCapability(access=access, template=_absolute(path, ward))
 
 
 def _label(config: LabelConfig) -> Label:

@@ -8,10 +8,11 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from toolward.model.capability import IsolationLevel
 from toolward.model.label import Label
 from toolward.model.lineage import Leaf
 from toolward.model.session import Session
-from toolward.model.tool import Path, ToolState, ToolVersion
+from toolward.model.tool import CallScope, Path, ToolState, ToolVersion
 
 
 class Action(StrEnum):
@@ -83,6 +84,8 @@ class ResolvedCall(Struct, frozen=True, kw_only=True):
     version: ToolVersion | None
     state: ToolState | None
     path: Path
+    isolation: IsolationLevel = IsolationLevel.NONE  # what will hold the execution
+    scope: CallScope = CallScope.SERVER  # what shares a process with it
 
 
 class LabelledCall(Struct, frozen=True, kw_only=True):

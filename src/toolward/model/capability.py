@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
+
+from toolward.model.egress import Grant
 
 CPU_S: Final = 10
 """Processor seconds of one process: a tool that needs more is a service."""
@@ -82,14 +84,6 @@ class PathCapability:
     root: str = ""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class HostPort:
-    """A destination. `host` is a lower-case name, or `*.` and a domain: its subdomains, not itself."""
-
-    host: str
-    port: int
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one execution may use up. Units last; `memory_bytes` is for all its processes together."""
@@ -110,11 +104,26 @@ class Capabilities:
     """What the operator's manifest declares; nothing is granted that is not here."""
 
     paths: tuple[PathCapability, ...] = ()
-    network: tuple[HostPort, ...] = ()
+    network: tuple[Grant, ...] = ()
     secrets: tuple[str, ...] = ()  # names; the values are the secret provider's
     environment: tuple[tuple[str, str], ...] = ()
     limits: Limits = field(default_factory=Limits)
-    min_isolation: IsolationLevel = IsolationLevel.LANDLOCK
+
+    def as_json(self) -> dict[str, Any]:
+        """Canonical content for a version's digest: a wider grant is another version."""
+        return {
+            "paths": [
+                {"access": path.access.value, "template": path.template, "root": path.root}
+                for path in self.paths
+            ],
+            "network": [
+                f"{grant.host}:{grant.port}{' private' if grant.unsafe_private else ''}"
+                for grant in self.network
+            ],
+            "secrets": list(self.secrets),
+            "environment": dict(self.environment),
+            "limits": asdict(self.limits),
+        }
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -131,7 +140,7 @@ class Scope:
     """What one call, or one long-lived process, may touch: concrete, hashable, complete."""
 
     paths: tuple[PathGrant, ...] = ()
-    network: tuple[HostPort, ...] = ()
+    network: tuple[Grant, ...] = ()
     secrets: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     limits: Limits = field(default_factory=Limits)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing_extensions import override
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Grant:
     """One destination that may be reached. `rules.egress.destination.parse_grant` makes them from text.
 

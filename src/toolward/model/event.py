@@ -33,6 +33,8 @@ class EventKind(StrEnum):
     CREDENTIAL_REVOKED = "credential.revoked"
     INCIDENT_OPENED = "incident.opened"
     INCIDENT_RESTORED = "incident.restored"
+    EGRESS_JUDGED = "egress.judged"  # a cage asked for a connection
+    EGRESS_ENDED = "egress.ended"
     EXPORTED = "audit.exported"
     PAYLOAD_SHREDDED = "payload.shredded"
 

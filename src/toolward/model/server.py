@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from toolward.model.capability import Capabilities
 from toolward.model.tool import BindingKind
 
 IN_PROCESS_SERVER = "python"
@@ -29,6 +30,9 @@ class ServerBinding:
     url: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     private_network: bool = False  # the URL's name may lead to private addresses
+    # the cage of its process
+    capabilities: Capabilities | None = None  # None: its roots, to write in, and no network
+    unsafe_no_sandbox: bool = False
     # both
     stateless: bool = False  # one process (or one legacy session) may serve every session
     accepts: tuple[str, ...] = ()  # upstream-initiated requests: sampling, elicitation, roots

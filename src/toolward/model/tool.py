@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from toolward.model.capability import Capabilities, IsolationLevel
 from toolward.model.label import Label
 
 SEPARATOR = "__"
@@ -39,6 +40,20 @@ class ArgumentKind(StrEnum):
     ADDRESS = "address"  # a mail address, account or channel: a destination too
 
 
+class CallScope(StrEnum):
+    """What shares a process with a call, the narrowest first. `remote`: nobody here can know."""
+
+    CALL = "call"
+    SESSION = "session"
+    SERVER = "server"
+    REMOTE = "remote"
+
+    def within(self, widest: CallScope) -> bool:
+        """Whether this is no wider than `widest`."""
+        order = tuple(CallScope)
+        return order.index(self) <= order.index(widest)
+
+
 class BindingKind(StrEnum):
     """How a server is reached."""
 
@@ -67,6 +82,9 @@ class Manifest:
     result_fields: Mapping[str, Label] = field(default_factory=dict)  # JSON pointer -> label
     timeout_ms: int = 60_000
     output_bytes_max: int = 4 * 1024 * 1024
+    capabilities: Capabilities | None = None  # what its process, or each call, may touch
+    min_isolation: IsolationLevel = IsolationLevel.NONE  # below it the call is denied
+    min_scope: CallScope = CallScope.REMOTE  # wider, and the call is denied
 
     def as_json(self) -> dict[str, Any]:
         """Canonical content for the digest and the store."""
@@ -81,6 +99,9 @@ class Manifest:
             "result_fields": {k: v.as_json() for k, v in sorted(self.result_fields.items())},
             "timeout_ms": self.timeout_ms,
             "output_bytes_max": self.output_bytes_max,
+            "capabilities": self.capabilities.as_json() if self.capabilities else None,
+            "min_isolation": self.min_isolation.value,
+            "min_scope": self.min_scope.value,
         }
 
 

@@ -66,6 +66,22 @@ class EgressEvent:
         return "allowed" if self.allowed else "refused"
 
 
+class WayOut(Protocol):
+    """The proxy of one cage."""
+
+    async def close(self) -> None:
+        """End every connection through it."""
+        ...
+
+
+class OpenWayOut(Protocol):
+    """Makes the way out of one cage. MUST own the listener from the call on, also when it raises."""
+
+    async def __call__(self, listener: socket.socket, grants: Sequence[Grant], tag: str) -> WayOut:
+        """Serve what connects to `listener`, under `grants`; every connection is told of under `tag`."""
+        ...
+
+
 class EgressSignals(Protocol):
     """Who is told. MUST NOT block. Raising from `judged` refuses the connection."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from toolward.model.call import Era, Intent, RawOutcome
+from toolward.model.capability import IsolationReport
 from toolward.model.permit import Permit
 
 
@@ -78,6 +79,13 @@ class Upstreams(Protocol):
 
     async def describe(self, server: str) -> ServerDescription:
         """Connect if needed and fetch the definitions now. Raises `ToolFailed`."""
+        ...
+
+    async def isolation(self, server: str) -> IsolationReport:
+        """What holds the processes of that server, or `remote`. Cheap after the first time.
+
+        Raises `UnknownTool`; `SandboxUnavailable` where this host makes no cage.
+        """
         ...
 
     async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:

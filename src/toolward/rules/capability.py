@@ -11,7 +11,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from toolward.errors import BadArguments, Denied, ReasonCode
-from toolward.model.capability import Capabilities, HostPort, PathAccess, PathCapability, PathGrant, Scope
+from toolward.model.capability import (
+    Capabilities,
+    Limits,
+    PathAccess,
+    PathCapability,
+    PathGrant,
+    Scope,
+)
+from toolward.model.egress import Grant
+from toolward.rules.egress.destination import parse_grant
 
 PATHS_MAX: Final = 64
 """Grants of one call: each is a mount, and a call that touches more wants their directory."""
@@ -25,11 +34,8 @@ _NEVER: Final = ("/proc", "/sys", "/dev", "/run", "/var/run", "/boot")
 _NEVER_WRITTEN: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc")
 """What every program on the machine runs from."""
 _PLACEHOLDER: Final = re.compile(r"\{(arg|dir):([^{}:/]+)\}")
-_HOST: Final = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
-_NUMBER: Final = re.compile(r"(0x[0-9a-f]+|[0-9]+)")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOADER: Final = ("LD_", "PYTHON", "NODE_OPTIONS", "BASH_ENV", "ENV")
-_PORT_MAX: Final = 65_535
 
 
 def scope_of(
@@ -54,8 +60,6 @@ def scope_of(
             code=ReasonCode.PATH_REFUSED,
             remedy="name fewer in one call",
         )
-    for destination in capabilities.network:
-        _check_destination(destination)
     _check_environment(capabilities.environment)
     return Scope(
         paths=tuple(sorted(grants.values())),
@@ -64,6 +68,25 @@ def scope_of(
         environment=tuple(sorted(capabilities.environment)),
         limits=capabilities.limits,
     )
+
+
+def capabilities_from_json(value: Mapping[str, Any]) -> Capabilities:
+    """The inverse of `Capabilities.as_json`. Raises `KeyError` or `ValueError` for anything unknown."""
+    return Capabilities(
+        paths=tuple(
+            PathCapability(access=PathAccess(path["access"]), template=path["template"], root=path["root"])
+            for path in value["paths"]
+        ),
+        network=tuple(_grant_of(text) for text in value["network"]),
+        secrets=tuple(value["secrets"]),
+        environment=tuple(sorted(value["environment"].items())),
+        limits=Limits(**value["limits"]),
+    )
+
+
+def _grant_of(text: str) -> Grant:
+    destination, _, private = text.partition(" ")
+    return parse_grant(destination, unsafe_private=bool(private))
 
 
 def check_capabilities(capabilities: Capabilities, *, forbidden: Sequence[str] = ()) -> None:
@@ -75,8 +98,6 @@ def check_capabilities(capabilities: Capabilities, *, forbidden: Sequence[str] =
         else:
             for grant in _grants(capability, {}):
                 _check_grantable(grant, forbidden)
-    for destination in capabilities.network:
-        _check_destination(destination)
     _check_environment(capabilities.environment)
 
 
@@ -186,15 +207,6 @@ def _refused(path: str, why: str, remedy: str) -> Denied:
 
 
 # --- the rest ----------------------------------------------------------------------------------------
-
-
-def _check_destination(destination: HostPort) -> None:
-    host = destination.host
-    name = f"{host}:{destination.port}"
-    if not _HOST.fullmatch(host) or _NUMBER.fullmatch(host.rsplit(".", 1)[-1]):
-        raise _refused(name, "is not a lower-case host name", "grant names; addresses are never dialled")
-    if not 0 < destination.port <= _PORT_MAX:
-        raise _refused(name, "has no port from 1 to 65535", "name one port")
 
 
 def _check_environment(environment: Sequence[tuple[str, str]]) -> None:

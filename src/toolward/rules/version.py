@@ -9,16 +9,19 @@ from typing import Any
 
 import orjson
 
+from toolward.model.capability import IsolationLevel
 from toolward.model.label import Label
 from toolward.model.tool import (
     Argument,
     ArgumentKind,
     ArgumentRole,
+    CallScope,
     Effect,
     Manifest,
     ToolVersion,
 )
 from toolward.rules.canonical import canonical
+from toolward.rules.capability import capabilities_from_json
 
 
 def definition_digest(definition: Mapping[str, Any]) -> str:
@@ -84,6 +87,9 @@ def manifest_from_json(value: Mapping[str, Any]) -> Manifest:
         },
         result=Label.from_json(result) if result else None,
         result_fields={name: Label.from_json(item) for name, item in value["result_fields"].items()},
+        capabilities=capabilities_from_json(value["capabilities"]) if value["capabilities"] else None,
+        min_isolation=IsolationLevel(value["min_isolation"]),
+        min_scope=CallScope(value["min_scope"]),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import socket
@@ -24,6 +25,7 @@ class Process(CagedProcess):
         pipes.ours.clear()  # they are the caller's now
         self._listener = execution.worker.take_listener()
         self._on_end = on_end
+        self._ending: asyncio.Future[int] | None = None
 
     @property
     @override
@@ -60,6 +62,11 @@ class Process(CagedProcess):
 
     @override
     async def wait(self) -> int:
+        if self._ending is None:  # whoever asks, and however many: there is one end
+            self._ending = asyncio.ensure_future(self._ended())
+        return await asyncio.shield(self._ending)
+
+    async def _ended(self) -> int:
         answer = await self._execution.answer(forever=True)
         self._execution.close()
         await self._execution.worker.gone()

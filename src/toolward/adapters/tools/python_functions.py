@@ -14,6 +14,7 @@ import orjson
 
 from toolward.errors import ReasonCode, ToolFailed, WardError
 from toolward.model.call import Action, Era, Failed, Intent, RawOutcome, Returned, Stopped
+from toolward.model.capability import IsolationLevel, IsolationReport
 from toolward.model.permit import Permit
 from toolward.model.server import IN_PROCESS_SERVER
 from toolward.ports.upstream import Exchange, ServerDescription
@@ -65,6 +66,11 @@ class PythonFunctions:
             capabilities={"tools": {}},
             tools=[function.definition for function in self._functions.values()],
         )
+
+    async def isolation(self, server: str) -> IsolationReport:
+        """None: they are this process's own."""
+        del server
+        return IsolationReport(tier=IsolationLevel.NONE)
 
     async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
         """Run it: coroutines on the loop, plain functions in a thread. What it raises is a tool error."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from toolward.errors import InvariantBroken, ToolFailed
 from toolward.model.call import Intent, RawOutcome
+from toolward.model.capability import IsolationReport
 from toolward.model.permit import Permit
 from toolward.ports.upstream import Exchange, ServerDescription, Upstreams
 
@@ -27,6 +28,13 @@ class RoutedUpstreams:
         if part is None:
             raise ToolFailed(f"no server `{server}` is configured", remedy="see toolward.yaml")
         return await part.describe(server)
+
+    async def isolation(self, server: str) -> IsolationReport:
+        """Raises `ToolFailed` for a server that no adapter holds."""
+        part = self._holder(server)
+        if part is None:
+            raise ToolFailed(f"no server `{server}` is configured", remedy="see toolward.yaml")
+        return await part.isolation(server)
 
     async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
         """Execution by the adapter that holds the resolved server."""

@@ -10,7 +10,7 @@ from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import LIST_ACTIONS, UPSTREAM_ACTIONS, Call, Intent
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit
-from toolward.model.tool import BindingKind, Effect, ToolState
+from toolward.model.tool import Effect, ToolState
 from toolward.ports.store import Put, Store, Table
 from toolward.rules.canonical import canonical
 
@@ -96,8 +96,8 @@ def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
         "policies": list(permit.policies),
         "policy_digest": permit.policy_digest,
         "permit_id": permit.permit_id,
-        "isolation": isolation_of(permit, revision),
-        "scope": scope_of(permit, revision),
+        "isolation": permit.labelled.resolved.isolation,
+        "scope": permit.labelled.resolved.scope,
         "era": call.era,
         "door": call.door,
     }
@@ -106,19 +106,3 @@ def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
     if revision.marks:
         body["unsafe"] = list(revision.marks)
     return body
-
-
-def isolation_of(permit: Permit, revision: ActiveRevision) -> str:
-    """The isolation reached: `remote` for HTTP upstreams, `none` until the sandbox exists."""
-    binding = revision.binding(permit.labelled.resolved.server)
-    return "remote" if binding is not None and binding.url else "none"
-
-
-def scope_of(permit: Permit, revision: ActiveRevision) -> str:
-    """What shares a process with this call: all sessions (`server`), its own, or unknown (`remote`)."""
-    binding = revision.binding(permit.labelled.resolved.server)
-    if binding is None or binding.kind is BindingKind.PYTHON:
-        return "server"
-    if binding.kind is BindingKind.HTTP:
-        return "remote"
-    return "server" if binding.stateless else "session"

@@ -8,22 +8,42 @@ from toolward.kernel.drift import DriftWatch
 from toolward.kernel.registry import Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import UPSTREAM_ACTIONS, Action, Call, ResolvedCall
-from toolward.model.tool import SEPARATOR, Path, ToolState
+from toolward.model.capability import IsolationLevel
+from toolward.model.server import ServerBinding
+from toolward.model.tool import SEPARATOR, BindingKind, CallScope, Manifest, Path, ToolState
+from toolward.ports.upstream import Upstreams
 from toolward.rules.flow import path_of
 
 
 class Resolve:
     """Stage 2. Waits for a comparison with the server when what is known of it is too old for the effect."""
 
-    def __init__(self, registry: Registry, drift: DriftWatch) -> None:
+    def __init__(self, registry: Registry, drift: DriftWatch, upstreams: Upstreams) -> None:
         self._registry = registry
         self._drift = drift
+        self._upstreams = upstreams
 
     async def __call__(self, call: Call, revision: ActiveRevision) -> ResolvedCall:
-        """Raises `UnknownTool`, `BadArguments`, or `Denied` for a tool that is not served."""
+        """The call with its version and its cage.
+
+        Raises `UnknownTool`, `BadArguments`, `SandboxUnavailable`, and `Denied` for a tool that is not
+        served or would not run in the cage that its manifest wants.
+        """
         server, name = self._locate(call, revision)
         if call.action is not Action.CALL_TOOL:
-            return ResolvedCall(call=call, server=server, name=name, version=None, state=None, path=Path.OPEN)
+            level = IsolationLevel.NONE
+            if server and call.action is not Action.LIST_TOOLS:
+                level = (await self._upstreams.isolation(server)).tier
+            return ResolvedCall(
+                call=call,
+                server=server,
+                name=name,
+                version=None,
+                state=None,
+                path=Path.OPEN,
+                isolation=level,
+                scope=process_scope(revision.binding(server)),
+            )
         key = f"{server}/{name}"
         await self._drift.ensure_fresh(key, server)
         pin = self._registry.pin(key)
@@ -34,6 +54,8 @@ class Resolve:
             raise _not_served(key, pin.state)
         version = served[1]
         self._registry.schema(version).check(call.arguments)
+        level, scope = (await self._upstreams.isolation(server)).tier, process_scope(revision.binding(server))
+        _check_cage(key, version.manifest, level, scope)
         return ResolvedCall(
             call=call,
             server=server,
@@ -41,6 +63,8 @@ class Resolve:
             version=version,
             state=pin.state,
             path=path_of(pin.state, version.manifest, critical=False),
+            isolation=level,
+            scope=scope,
         )
 
     @staticmethod
@@ -55,6 +79,30 @@ class Resolve:
         if (server or needs_server) and revision.binding(server) is None:
             raise _unknown(call)
         return server, name
+
+
+def process_scope(binding: ServerBinding | None) -> CallScope:
+    """What shares a process with a call: all sessions, its own, or nobody here can know."""
+    if binding is None or binding.kind is BindingKind.PYTHON:
+        return CallScope.SERVER
+    if binding.kind is BindingKind.HTTP:
+        return CallScope.REMOTE
+    return CallScope.SERVER if binding.stateless else CallScope.SESSION
+
+
+def _check_cage(key: str, manifest: Manifest, level: IsolationLevel, scope: CallScope) -> None:
+    if not level.reaches(manifest.min_isolation):
+        raise Denied(
+            f"{key} wants the isolation `{manifest.min_isolation}`, and here it gets `{level}`",
+            code=Code.ISOLATION_TOO_WEAK,
+            remedy="ask the operator: toolward doctor says what this host is missing",
+        )
+    if not scope.within(manifest.min_scope):
+        raise Denied(
+            f"{key} wants a process for each `{manifest.min_scope}`, and shares one with its `{scope}`",
+            code=Code.ISOLATION_TOO_WEAK,
+            remedy="ask the operator: `stateless` in toolward.yaml decides who shares a process",
+        )
 
 
 def _unknown(call: Call) -> UnknownTool:

@@ -99,6 +99,8 @@ class Settle:
             digests=digests,
         )
         receipt = await self.close(event, changes, open_intent=not intent.merged)
+        resolved = permit.labelled.resolved
+        receipt = {**receipt, "isolation": resolved.isolation, "scope": resolved.scope}
         return Reply(call_id=call.call_id, result=checked.result, error=checked.error, receipt=receipt)
 
     async def close(self, event: Event, changes: list[Change], *, open_intent: bool) -> Mapping[str, Any]:

@@ -24,6 +24,7 @@ from toolward.lab.torture.evidence import READ, WRITE, Effect, Evidence, Violati
 from toolward.lab.torture.gather import Answer, acknowledged_of, bad_proofs, read_log
 from toolward.lab.torture.witness import SERVER, TOOLS
 from toolward.model.call import Action, Era, Intent, RawOutcome, Reply, Returned
+from toolward.model.capability import IsolationLevel, IsolationReport
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit
 from toolward.model.principal import CredentialKind, Principal
@@ -70,6 +71,11 @@ class WitnessBehindPort(Upstreams):
         return ServerDescription(
             server=server, eras=(Era.STATELESS,), info={}, capabilities={"tools": {}}, tools=TOOLS
         )
+
+    @override
+    async def isolation(self, server: str) -> IsolationReport:
+        del server
+        return IsolationReport(tier=IsolationLevel.NONE)
 
     @override
     async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:

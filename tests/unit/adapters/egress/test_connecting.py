@@ -18,10 +18,12 @@ from toolward.adapters.system.ids import SystemIds
 from toolward.adapters.tools.mcp.upstreams import McpUpstreams
 from toolward.errors import ReasonCode, ToolFailed
 from toolward.model.call import Failed
+from toolward.model.capability import IsolationReport, Scope
 from toolward.model.egress import EgressCode, Grant
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
 from toolward.ports.egress import EgressRefused
+from toolward.ports.sandbox import CagedProcess, CommandJob, Ended, Job
 from toolward.ports.upstream import UpstreamHooks
 from toolward.rules.egress.destination import upstream_grant
 
@@ -151,7 +153,23 @@ def upstreams_of(binding: ServerBinding, names: Names, state: Path) -> McpUpstre
         hooks=UpstreamHooks(),
         state_dir=state,
         connector=VettedConnector(names),
+        cages=NoCages(),
     )
+
+
+class NoCages:
+    """`ports.cages.Cages` for servers that need none."""
+
+    async def isolation(self) -> IsolationReport:
+        raise AssertionError
+
+    async def start(self, command: CommandJob, scope: Scope, *, tag: str) -> CagedProcess:
+        raise AssertionError
+
+    async def run(self, job: Job, scope: Scope, *, tag: str) -> Ended:
+        raise AssertionError
+
+    async def close(self) -> None: ...
 
 
 async def test_an_upstream_whose_name_turns_inside_is_not_spoken_to(

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import ssl
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from toolward.adapters.tools.mcp.bounds import STABLE_S
-from toolward.adapters.tools.mcp.http.client import HttpPool
-from toolward.adapters.tools.mcp.http.endpoint import Endpoint, WayOut, endpoint_of
-from toolward.adapters.tools.mcp.http.streamable import HttpLink
 from toolward.adapters.tools.mcp.link import Heard, Link
-from toolward.adapters.tools.mcp.packages.installing import Packages
+from toolward.adapters.tools.mcp.making import LinkMaker, Workshop
 from toolward.adapters.tools.mcp.probing import PROBE_S, discovered, is_refusal, is_unreachable
-from toolward.adapters.tools.mcp.stdio.child import clean_environment
 from toolward.adapters.tools.mcp.stdio.processes import StdioLink
 from toolward.adapters.tools.mcp.wire import Ended, declared, failed
-from toolward.config.limits import LINK_QUIET_S, LINKS_MAX, RESTART_BACKOFF_MS, UPSTREAM_CONNECTIONS_MAX
-from toolward.errors import ReasonCode, WardError
+from toolward.config.limits import LINK_QUIET_S, LINKS_MAX, RESTART_BACKOFF_MS
+from toolward.errors import ReasonCode
 from toolward.model.call import Era
-from toolward.model.egress import Refusal
+from toolward.model.capability import IsolationReport
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
-from toolward.ports.clock import Clock
-from toolward.ports.egress import Connector
-from toolward.ports.secrets import Secrets
-from toolward.rules.egress.destination import upstream_grant
 
-_SECRET: Final = re.compile(r"\$\{secret:([A-Za-z0-9_.-]+)\}")
-_FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_FIELD_VALUE: Final = re.compile(r"[\x20-\x7e\t]*")
 Key = tuple[str, Era, str]
 """Scope, era, and for links that several sessions share the capabilities declared in it."""
 
@@ -44,38 +31,24 @@ class _Deaths:
     last_ns: int = 0
 
 
-def with_secrets(text: str, secrets: Secrets) -> str:
-    """`text` with every `${secret:NAME}` replaced. Raises what `Secrets.get` raises."""
-    return _SECRET.sub(lambda found: secrets.get(found[1]), text)
-
-
 class Server:
     """Opens links when they are needed, one for each scope and era, and opens dead ones again."""
 
-    def __init__(  # noqa: PLR0913 -- the ports it uses and the two ways to be heard
+    def __init__(
         self,
         binding: ServerBinding,
         *,
-        secrets: Secrets,
-        clock: Clock,
-        packages: Packages,
+        tools: Workshop,
         heard: Heard,
         restarted: Callable[[], None],
-        tls: Callable[[], ssl.SSLContext],
-        connector: Connector,
     ) -> None:
         self.binding = binding
         self.counts: Counter[str] = Counter()
         self.eras: tuple[Era, ...] = ()
-        self.lock_digest = ""
-        self._secrets = secrets
-        self._clock = clock
-        self._packages = packages
-        self._heard = heard
+        self._make = LinkMaker(binding, tools, heard=heard, counts=self.counts)
+        self._secrets = tools.secrets
+        self._clock = tools.clock
         self._restarted = restarted
-        self._tls = tls
-        self._connector = connector
-        self._pool: HttpPool | None = None
         self._main: Link | None = None
         self._not_handshake = False
         self._links: dict[Key, Link] = {}
@@ -84,16 +57,21 @@ class Server:
         self._deaths: dict[str, _Deaths] = {}
         self._old_stderr = ""
 
-    async def prepare(self) -> tuple[str, ...]:
-        """Install its package if it has one and that was not done; what is then started.
+    @property
+    def lock_digest(self) -> str:
+        """Of what was resolved for its package; "" before it was installed or when it has none."""
+        return self._make.lock_digest
 
-        Raises `ToolFailed`, `WardError`. Not bounded by `start_timeout_ms`: installing has its own limit.
+    async def prepare(self) -> None:
+        """Install its package if it has one and that was not done. Raises `ToolFailed`, `WardError`.
+
+        Not bounded by `start_timeout_ms`: installing has its own limit.
         """
-        if not self.binding.package:
-            return self.binding.command
-        installed = await self._packages.ensure(self.binding)
-        self.lock_digest = installed.lock_digest
-        return installed.argv
+        _ = await self._make.prepare()
+
+    async def isolation(self) -> IsolationReport:
+        """What holds its processes. Raises `SandboxUnavailable`."""
+        return await self._make.isolation()
 
     # --- links
 
@@ -197,13 +175,13 @@ class Server:
         ):
             return main  # nothing of one session's is in it, and it declared what this caller does
         if self._is_http:
-            http = self._http_link(scope, era, capabilities)
+            http = self._make.http_link(scope, era, capabilities)
             if era is Era.STATELESS and self._main is not None and self._main.era is era:
                 http.adopt(self._main)
             else:
                 await _opened(http, http.open())
             return http
-        stdio = await self._started(scope, era, capabilities)
+        stdio = await self._make.stdio_link(scope, era, capabilities)
         await _opened(stdio, stdio.say_hello())
         return stdio
 
@@ -230,7 +208,7 @@ class Server:
         link: Link | None = None
         why: Ended | None = None
         for era in (Era.STATELESS, Era.HANDSHAKE):
-            tried = self._http_link("", era, self._accepted)
+            tried = self._make.http_link("", era, self._accepted)
             try:
                 async with asyncio.timeout(PROBE_S if era is Era.STATELESS else None):
                     await _opened(tried, tried.open())
@@ -254,7 +232,7 @@ class Server:
     async def _meet_stdio(self) -> Link:
         if self.eras:
             return await self._fresh("", self.eras[0], self._accepted)
-        link = await self._started("", Era.STATELESS, self._accepted)
+        link = await self._make.stdio_link("", Era.STATELESS, self._accepted)
         try:
             await discovered(link)
         except (Ended, TimeoutError) as no:
@@ -281,7 +259,7 @@ class Server:
         else:
             await link.close()
         self._old_stderr = link.stderr_tail()
-        second = await self._started("", Era.HANDSHAKE, self._accepted)
+        second = await self._make.stdio_link("", Era.HANDSHAKE, self._accepted)
         await _opened(second, second.say_hello())
         return second
 
@@ -295,62 +273,6 @@ class Server:
     @property
     def _is_http(self) -> bool:
         return self.binding.kind is BindingKind.HTTP
-
-    def _http_link(self, scope: str, era: Era, capabilities: Mapping[str, Any]) -> HttpLink:
-        if self._pool is None:
-            endpoint = endpoint_of(self.binding.url)
-            tls = self._tls() if endpoint.secure else None
-            way_out = self._way_out(endpoint)
-            self._pool = HttpPool(endpoint, way_out, connections_max=UPSTREAM_CONNECTIONS_MAX, tls=tls)
-        return HttpLink(
-            pool=self._pool,
-            headers=self._header_lines(),
-            era=era,
-            scope=scope,
-            capabilities=capabilities,
-            heard=self._heard,
-            counts=self.counts,
-        )
-
-    def _way_out(self, endpoint: Endpoint) -> WayOut:
-        """The operator grants what the server's URL names, and nothing else. Raises `WardError`."""
-        grant = upstream_grant(endpoint.host, endpoint.port, private_network=self.binding.private_network)
-        if isinstance(grant, Refusal):
-            raise WardError(f"server `{self.binding.server}`: {grant.text}", remedy=grant.remedy)
-        return WayOut(self._connector, (grant,))
-
-    def _header_lines(self) -> bytes:
-        lines = ""
-        for name, template in self.binding.headers.items():
-            value = with_secrets(template, self._secrets)
-            if not _FIELD_NAME.fullmatch(name) or not _FIELD_VALUE.fullmatch(value):
-                raise WardError(
-                    f"header `{name}` of server `{self.binding.server}` can't be sent",
-                    remedy="use printable ASCII in names and values, without line breaks",
-                )
-            lines += f"{name}: {value}\r\n"
-        return lines.encode("ascii")
-
-    async def _started(self, scope: str, era: Era, capabilities: Mapping[str, Any]) -> StdioLink:
-        argv = await self.prepare()
-        if not argv:
-            raise WardError(
-                f"server `{self.binding.server}` has neither a command nor a package",
-                remedy="give it `command` or `package`",
-            )
-        env = {name: with_secrets(value, self._secrets) for name, value in self.binding.env.items()}
-        link = StdioLink(
-            argv=(*argv, *self.binding.arguments),
-            env=clean_environment(env),
-            cwd=self.binding.cwd,
-            era=era,
-            scope=scope,
-            capabilities=capabilities,
-            heard=self._heard,
-            counts=self.counts,
-        )
-        await link.start()
-        return link
 
     # --- the end
 
@@ -378,8 +300,7 @@ class Server:
         self._links.clear()
         self._main = None
         _ = await asyncio.gather(*(link.close() for link in links))
-        if self._pool is not None:
-            await self._pool.close()
+        await self._make.close()
 
 
 async def _opened(link: Link, opening: Any) -> None:

@@ -14,6 +14,7 @@ from typing_extensions import override
 from toolward.adapters.tools.mcp.bounds import PAGES_MAX, TOOLS_MAX
 from toolward.adapters.tools.mcp.caller import CallerSide
 from toolward.adapters.tools.mcp.link import Link, Request
+from toolward.adapters.tools.mcp.making import Workshop
 from toolward.adapters.tools.mcp.mirrored import NAMED_BY, mirrored_headers, mirrored_of
 from toolward.adapters.tools.mcp.packages.installing import Packages
 from toolward.adapters.tools.mcp.server import Server
@@ -21,8 +22,10 @@ from toolward.adapters.tools.mcp.wire import META_LOG_LEVEL, SERVER_ERROR, Ended
 from toolward.config.limits import OUTPUT_BYTES_MAX
 from toolward.errors import ReasonCode, ToolFailed, ToolwardError, UnknownTool
 from toolward.model.call import Action, Call, Era, Failed, Intent, RawOutcome, ResolvedCall, Returned, Stopped
+from toolward.model.capability import IsolationReport
 from toolward.model.permit import Permit
 from toolward.model.server import ServerBinding
+from toolward.ports.cages import Cages
 from toolward.ports.clock import Clock
 from toolward.ports.egress import Connector
 from toolward.ports.ids import Ids
@@ -45,22 +48,27 @@ class McpUpstreams(Upstreams):
         hooks: UpstreamHooks,
         state_dir: Path,
         connector: Connector,
+        cages: Cages,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._hooks = hooks
         self._tls = tls
         self._mirrored: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {}
-        packages = Packages(state_dir, ids=ids, on_progress=self._progress)
+        tools = Workshop(
+            secrets=secrets,
+            clock=clock,
+            packages=Packages(state_dir, ids=ids, on_progress=self._progress),
+            connector=connector,
+            cages=cages,
+            forbidden=(str(state_dir.resolve()),),
+            tls=self._trust,
+        )
         self._servers: dict[str, Server] = {
             binding.server: Server(
                 binding,
-                secrets=secrets,
-                clock=clock,
-                packages=packages,
+                tools=tools,
                 heard=self._heard_of(binding.server),
                 restarted=self._restarted_of(binding.server),
-                tls=self._trust,
-                connector=connector,
             )
             for binding in bindings
         }
@@ -94,6 +102,10 @@ class McpUpstreams(Upstreams):
             tools=tools,
             lock=found.lock_digest,
         )
+
+    @override
+    async def isolation(self, server: str) -> IsolationReport:
+        return await self._server(server).isolation()
 
     @override
     async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
@@ -219,7 +231,7 @@ async def _opened(server: Server, session_id: str, exchange: Exchange) -> Link |
     """Open the session's link; whatever goes wrong, the caller's request was not sent."""
     try:
         if server.binding.package and not server.lock_digest:
-            _ = await server.prepare()
+            await server.prepare()
         async with asyncio.timeout(server.binding.start_timeout_ms / 1000):
             return await server.link(session_id, exchange.era, exchange.capabilities)
     except Ended as ended:

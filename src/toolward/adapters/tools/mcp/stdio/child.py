@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -28,6 +29,37 @@ def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **extra}
 
 
+class Process(ABC):
+    """What runs a child, and how it is ended."""
+
+    stdin: asyncio.WriteTransport
+
+    @abstractmethod
+    def signal(self, number: signal.Signals) -> None:
+        """To the child and whatever it started; nothing where they are gone."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close what is open of it here."""
+
+
+class _Plain(Process):
+    """A child process in a group of its own."""
+
+    def __init__(self, transport: asyncio.SubprocessTransport) -> None:
+        self._transport = transport
+        self.stdin = cast("asyncio.WriteTransport", transport.get_pipe_transport(0))
+
+    @override
+    def signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._transport.get_pid(), number)
+
+    @override
+    def close(self) -> None:
+        self._transport.close()
+
+
 class Child(asyncio.SubprocessProtocol):
     """Calls `on_line` for every line of stdout, and `on_end` once when the child is gone or floods."""
 
@@ -38,7 +70,7 @@ class Child(asyncio.SubprocessProtocol):
         self._on_line = on_line
         self._on_end: Callable[[str, bool], None] | None = on_end
         self._stderr = bytearray()
-        self._transport: asyncio.SubprocessTransport | None = None
+        self._process: Process | None = None
         self._stdin: asyncio.WriteTransport | None = None
         self._exited = asyncio.Event()
         self._closing = False
@@ -47,8 +79,13 @@ class Child(asyncio.SubprocessProtocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.SubprocessTransport", transport)  # uvloop's are so in all but name
-        self._stdin = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
+        # uvloop's transports are so in all but name
+        self.attach(_Plain(cast("asyncio.SubprocessTransport", transport)))
+
+    def attach(self, process: Process) -> None:
+        """From now on this is what runs it."""
+        self._process = process
+        self._stdin = process.stdin
 
     @override
     def pipe_data_received(self, fd: int, data: bytes) -> None:
@@ -113,8 +150,8 @@ class Child(asyncio.SubprocessProtocol):
             if not await self._gone(KILL_GRACE_S):
                 self._signal(signal.SIGKILL)
                 await self._gone(KILL_GRACE_S)
-        if self._transport is not None:
-            self._transport.close()
+        if self._process is not None:
+            self._process.close()
 
     async def _gone(self, seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):
@@ -123,9 +160,8 @@ class Child(asyncio.SubprocessProtocol):
         return self._exited.is_set()
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._transport is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._transport.get_pid(), number)
+        if self._process is not None:
+            self._process.signal(number)
 
     def _end(self, why: str, killed: bool) -> None:  # noqa: FBT001 -- call_later passes by position
         on_end, self._on_end = self._on_end, None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from typing_extensions import override
@@ -19,7 +19,7 @@ from toolward.adapters.tools.mcp.bounds import (
 )
 from toolward.adapters.tools.mcp.flood import Bucket
 from toolward.adapters.tools.mcp.link import LINK_NOTIFICATIONS, Heard, Link, Request
-from toolward.adapters.tools.mcp.stdio.child import Child, start_child
+from toolward.adapters.tools.mcp.stdio.child import Child
 from toolward.adapters.tools.mcp.stdio.lines import Overlong
 from toolward.adapters.tools.mcp.wire import (
     Ended,
@@ -34,6 +34,8 @@ from toolward.adapters.tools.mcp.wire import (
 from toolward.errors import ReasonCode
 from toolward.model.call import Era
 
+Starter = Callable[[Child], Awaitable[None]]
+"""Starts the process of a link, in a cage or not. Raises `OSError`, `ValueError`, `ToolwardError`."""
 _LINE_SLACK: Final = 64 * 1024
 _ID_AT_HEAD: Final = re.compile(rb'"id"\s*:\s*(\d{1,16})[,\s}]')
 
@@ -44,9 +46,8 @@ class StdioLink(Link):
     def __init__(  # noqa: PLR0913 -- what a link is, and how its process is started
         self,
         *,
-        argv: Sequence[str],
-        env: Mapping[str, str],
-        cwd: str,
+        program: str,
+        starter: Starter,
         era: Era,
         scope: str,
         capabilities: Mapping[str, Any],
@@ -54,9 +55,8 @@ class StdioLink(Link):
         counts: Counter[str],
     ) -> None:
         super().__init__(era=era, scope=scope, capabilities=capabilities, heard=heard, counts=counts)
-        self._argv = argv
-        self._env = env
-        self._cwd = cwd
+        self._program = program
+        self._starter = starter
         self._child = Child(self._line, self._ended)
         self._mail: dict[int, Mailbox] = {}
         self._unsolicited = Bucket()
@@ -69,12 +69,12 @@ class StdioLink(Link):
     async def start(self) -> None:
         """Start the process. Raises `Ended`."""
         try:
-            await start_child(self._child, self._argv, env=self._env, cwd=self._cwd)
+            await self._starter(self._child)
         except (OSError, ValueError) as wrong:
             self.alive = False
             self.ended_s = asyncio.get_running_loop().time()
             why = wrong.strerror if isinstance(wrong, OSError) else "not a command line"
-            raise failed(f"`{self._argv[0]}` could not be started: {why}") from wrong
+            raise failed(f"`{self._program}` could not be started: {why}") from wrong
 
     def stderr_tail(self) -> str:
         """What the child last wrote to stderr; may hold secrets."""

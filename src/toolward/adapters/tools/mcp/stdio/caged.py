@@ -1,0 +1,117 @@
+"""A child process in a cage: the same lines in and out, over the pipes that the cage hands out."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from typing_extensions import override
+
+from toolward.adapters.tools.mcp.stdio.child import Child, Process
+from toolward.adapters.tools.mcp.stdio.programs import program_paths
+from toolward.model.capability import Capabilities, PathAccess, PathCapability, PathGrant, Scope
+from toolward.model.server import ServerBinding
+from toolward.ports.cages import Cages
+from toolward.ports.sandbox import CagedProcess, CommandJob
+from toolward.rules.capability import scope_of
+
+_INHERITED: Final = ("PATH", "LANG", "LC_ALL")
+_PROXY_OF_NODE: Final = {"NODE_USE_ENV_PROXY": "1"}
+"""Node asks the proxy of its environment only when it is told to."""
+
+
+def scope_of_process(binding: ServerBinding, argv: Sequence[str], *, forbidden: Sequence[str]) -> Scope:
+    """What the server's process may touch. Raises `Denied` for a declaration that can not be granted."""
+    declared = binding.capabilities
+    if declared is None:
+        declared = Capabilities(
+            paths=tuple(PathCapability(access=PathAccess.WRITE, template=root) for root in binding.roots)
+        )
+    scope = scope_of(declared, {}, forbidden=forbidden)
+    granted = {grant.path for grant in scope.paths}
+    search = os.environ.get("PATH", os.defpath)
+    # not for `scope_of` to judge: they are the gateway's own choice, and only shown to read
+    programs = [
+        PathGrant(path, PathAccess.READ, path) for path in program_paths(argv, search) if path not in granted
+    ]
+    return Scope(
+        paths=tuple(sorted((*scope.paths, *programs))),
+        network=scope.network,
+        environment=scope.environment,
+        limits=scope.limits,
+    )
+
+
+def job_of(argv: Sequence[str], scope: Scope, *, env: Mapping[str, str], cwd: str) -> CommandJob:
+    """The program with its environment: where programs are found, what the ward gives it, nothing else."""
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    kept |= _PROXY_OF_NODE if scope.network else {}
+    return CommandJob(argv=tuple(argv), environment={**kept, **env}, cwd=cwd)
+
+
+async def start_caged(child: Child, cages: Cages, job: CommandJob, scope: Scope, *, tag: str) -> None:
+    """Start it. Raises `OSError`, `ToolwardError`."""
+    if shutil.which(job.argv[0], path=job.environment.get("PATH", os.defpath)) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), job.argv[0])
+    process = await cages.start(job, scope, tag=tag)
+    loop = asyncio.get_running_loop()
+    stdin, _ = await loop.connect_write_pipe(
+        asyncio.BaseProtocol, os.fdopen(process.stdin_fd, "wb", buffering=0)
+    )
+    outputs = [
+        (await loop.connect_read_pipe(_forwarding(child, number), os.fdopen(fd, "rb", buffering=0)))[0]
+        for number, fd in ((1, process.stdout_fd), (2, process.stderr_fd))
+    ]
+    child.attach(_Caged(process, stdin, outputs, child))
+
+
+def _forwarding(child: Child, number: int) -> type[asyncio.Protocol]:
+    class Forwarding(asyncio.Protocol):
+        """One of the child's outputs."""
+
+        @override
+        def data_received(self, data: bytes) -> None:
+            child.pipe_data_received(number, data)
+
+        @override
+        def connection_lost(self, exc: Exception | None) -> None:
+            child.pipe_connection_lost(number, exc)
+
+    return Forwarding
+
+
+class _Caged(Process):
+    """`stdio.child.Process` of a cage."""
+
+    def __init__(
+        self,
+        process: CagedProcess,
+        stdin: asyncio.WriteTransport,
+        outputs: Sequence[asyncio.BaseTransport],
+        child: Child,
+    ) -> None:
+        self.stdin = stdin
+        self._process = process
+        self._outputs = outputs
+        self._ending = asyncio.ensure_future(self._wait(child))
+
+    async def _wait(self, child: Child) -> None:
+        _ = await self._process.wait()
+        child.process_exited()
+
+    @override
+    def signal(self, number: signal.Signals) -> None:
+        if number is signal.SIGKILL:
+            self._process.kill()
+        else:
+            self._process.terminate()
+
+    @override
+    def close(self) -> None:
+        for transport in (self.stdin, *self._outputs):
+            transport.close()

@@ -1,0 +1,88 @@
+"""One sandbox for the tools of this machine, made when the first one starts; a way out for each cage."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+from toolward.kernel.tasks import Background
+from toolward.model.capability import IsolationReport, Scope
+from toolward.ports.egress import OpenWayOut
+from toolward.ports.sandbox import CagedProcess, CommandJob, Ended, Job, Sandbox
+
+
+class SharedCages:
+    """`ports.cages.Cages` over one sandbox and one proxy for each cage that may connect."""
+
+    def __init__(
+        self, sandbox: Callable[[], Awaitable[Sandbox]], way_out: OpenWayOut, *, background: Background
+    ) -> None:
+        """`sandbox` opens the strongest that this host reaches; it is called once."""
+        self._open = sandbox
+        self._way_out = way_out
+        self._background = background
+        self._sandbox: Sandbox | None = None
+        self._opening = asyncio.Lock()
+
+    async def isolation(self) -> IsolationReport:
+        """See `ports.cages.Cages`."""
+        return (await self._opened()).report()
+
+    async def start(self, command: CommandJob, scope: Scope, *, tag: str) -> CagedProcess:
+        """See `ports.cages.Cages`; the way out is closed when the program has ended."""
+        process = await (await self._opened()).start(command, scope)
+        listener = process.egress_listener
+        if listener is None:
+            return process
+        try:
+            out = await self._way_out(listener, scope.network, tag)
+        except BaseException:
+            process.kill()
+            raise
+        _ = self._background.start(_close_after(process, out.close))
+        return process
+
+    async def run(self, job: Job, scope: Scope, *, tag: str) -> Ended:
+        """See `ports.cages.Cages`."""
+        sandbox = await self._opened()
+        if not scope.network:
+            return await sandbox.run(job, scope)
+        async with AsyncExitStack() as ways:
+            opening: list[asyncio.Task[None]] = []
+
+            async def serve(listener: socket.socket) -> None:
+                out = await self._way_out(listener, scope.network, tag)
+                ways.push_async_callback(out.close)
+
+            def opened(listener: socket.socket) -> None:
+                opening.append(self._background.start(serve(listener)))
+
+            ended = await sandbox.run(job, scope, on_egress=opened)
+            await asyncio.gather(*opening)
+            return ended
+
+    async def close(self) -> None:
+        """See `ports.cages.Cages`."""
+        if self._sandbox is not None:
+            await self._sandbox.close()
+
+    async def _opened(self) -> Sandbox:
+        if self._sandbox is None:
+            async with self._opening:
+                return await self._first()
+        return self._sandbox
+
+    async def _first(self) -> Sandbox:
+        """Whoever comes second finds the sandbox of whoever came first."""
+        if self._sandbox is None:
+            self._sandbox = await self._open()
+        return self._sandbox
+
+
+async def _close_after(process: CagedProcess, close: Callable[[], Awaitable[None]]) -> None:
+    try:
+        _ = await process.wait()
+    finally:
+        await close()

@@ -60,10 +60,14 @@ _ORDER: Final = (
 
 
 class PathAccess(StrEnum):
-    """What a grant allows. `read` is also listing and executing; `write` is also reading, never executing."""
+    """What a grant allows. `read` is also listing and executing; `write` is also reading, never executing.
+
+    `hide` takes away again: an empty directory covers what lies there.
+    """
 
     READ = "read"
     WRITE = "write"
+    HIDE = "hide"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

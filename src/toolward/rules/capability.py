@@ -43,7 +43,8 @@ def scope_of(
 ) -> Scope:
     """The scope of one call.
 
-    `forbidden` are absolute paths (the ward's state directory) that no grant may hold or lie in. Raises
+    `forbidden` are absolute paths (the ward's state directory) in which no grant may lie, and which are
+    hidden where a grant holds them. Raises
     `Denied` when the operator's declaration can not be granted, `BadArguments` when an argument is
     missing or leads out of its root.
     """
@@ -51,6 +52,9 @@ def scope_of(
     for capability in capabilities.paths:
         for grant in _grants(capability, arguments):
             _check_grantable(grant, forbidden)
+            for state in forbidden:
+                if _inside(state, grant.path):
+                    grants[state] = PathGrant(state, PathAccess.HIDE, state)
             known = grants.get(grant.path)
             if known is None or grant.access is PathAccess.WRITE:
                 grants[grant.path] = grant
@@ -196,10 +200,8 @@ def _check_grantable(grant: PathGrant, forbidden: Sequence[str]) -> None:
     if STATE_DIRECTORY in path.split("/"):
         raise _refused(path, "is the state of a ward: its keys and its log", "no tool may touch it")
     for state in forbidden:
-        if _inside(path, state) or _inside(state, path):
-            raise _refused(
-                path, f"holds or lies in `{state}`, which is the gateway's own", "grant a directory beside it"
-            )
+        if _inside(path, state):
+            raise _refused(path, f"lies in `{state}`, which is the gateway's own", "grant something else")
 
 
 def _refused(path: str, why: str, remedy: str) -> Denied:

@@ -19,6 +19,7 @@ def arm_spec(scope: Scope, *, address_space: bool, port: int) -> dict[str, Any]:
     """
     return {
         "paths": [[grant.path, grant.access is PathAccess.WRITE] for grant in scope.paths],
+        "hidden": [place for place, grant in enumerate(scope.paths) if grant.access is PathAccess.HIDE],
         "limits": asdict(scope.limits),
         "address_space": address_space,
         "port": port,

@@ -16,7 +16,7 @@ NONE: Final = "none"
 INSIDE_ID: Final = 1000
 """Who a tool is in its own user namespace."""
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom")
-_ETC_COPIED: Final = ("ld.so.cache", "nsswitch.conf", "localtime", "mime.types", "services", "protocols")
+_ETC_COPIED: Final = ("ld.so.cache", "nsswitch.conf", "mime.types", "services", "protocols")
 _ETC_BOUND: Final = ("alternatives", "ssl", "ca-certificates", "pki")
 _ETC_WRITTEN: Final = {
     "passwd": f"tool:x:{INSIDE_ID}:{INSIDE_ID}::/tmp:/bin/sh\n",
@@ -118,6 +118,7 @@ def _build_view(house: House) -> None:
     trees = {path: _tree(path) for path in house.runtimes if not os.path.islink(path)}
     etc = {name: _tree(f"/etc/{name}") for name in _ETC_BOUND if os.path.isdir(f"/etc/{name}")}
     copied = {name: _small_file(f"/etc/{name}") for name in _ETC_COPIED if os.path.isfile(f"/etc/{name}")}
+    zone = _zone()
     links = {path: os.readlink(path) for path in house.runtimes if os.path.islink(path)}
     mounts.attach(root, base)
     for path, target in links.items():
@@ -129,6 +130,7 @@ def _build_view(house: House) -> None:
         _attach_over(tree, f"{base}/etc/{name}")
     for name, body in {**copied, **{k: v.encode() for k, v in _ETC_WRITTEN.items()}}.items():
         _write(f"{base}/etc/{name}", body)
+    _set_clock(base, zone)
     _add_devices(base)
     for name in ("proc", "tmp"):
         os.mkdir(f"{base}/{name}")
@@ -163,6 +165,25 @@ def _add_devices(base: str) -> None:
         os.close(device)
     for name, target in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
         os.symlink(target, f"{base}/dev/{name}")
+
+
+def _zone() -> dict[str, str | bytes]:
+    """How this machine says which zone its clock is in: a link whose target is its name, or a file."""
+    found: dict[str, str | bytes] = {}
+    for path in ("/etc/localtime", "/etc/timezone"):
+        if os.path.islink(path) and os.path.realpath(path).startswith("/usr/"):
+            found[path] = os.path.realpath(path)
+        elif os.path.isfile(path):
+            found[path] = _small_file(path)
+    return found
+
+
+def _set_clock(base: str, zone: dict[str, str | bytes]) -> None:
+    for path, what in zone.items():
+        if isinstance(what, str):
+            os.symlink(what, base + path)
+        else:
+            _write(base + path, what)
 
 
 def _write(path: str, body: bytes) -> None:
@@ -229,6 +250,14 @@ def resolve(house: House, root: str, path: str, *, writes: bool) -> int:
         raise Refused(f"it can not be mounted ({error})") from error
     finally:
         os.close(fd)
+
+
+def hide(house: House) -> int:
+    """An empty directory to cover what lies inside a grant. Raises `Refused` where nothing can be covered."""
+    if house.tier != NAMESPACES:
+        raise Refused("without mounts nothing inside a granted directory can be hidden")
+    attributes = mounts.NO_SUID | mounts.NO_DEVICES | mounts.NO_EXEC
+    return mounts.new_filesystem("tmpfs", attributes=attributes, size="64k", nr_inodes="128", mode="755")
 
 
 def _why(error: OSError, what: str) -> str:

@@ -123,6 +123,8 @@ def _mount(spec: dict[str, Any], fds: list[int], proc: int) -> None:
             mounts.attach(proc, "/proc")
     else:
         _private_root(spec["paths"], fds, scratch, proc)
+        for place in spec["hidden"]:  # only now: grants may lie in what is hidden
+            mounts.set_attributes(fds[place], mounts.READ_ONLY, recursive=False)
     os.chdir("/tmp")
 
 
@@ -201,7 +203,8 @@ def _landlock(conn: socket.socket, house: houses.House, request: dict[str, Any])
     tool.touch()
     spec, fds = frames.receive(conn)
     rules = [(path, landlock.READ_EXECUTE) for path in (*house.runtimes, "/etc/ssl", "/etc/alternatives")]
-    rules += [("/etc/ld.so.cache", landlock.READ), ("/proc/self", landlock.READ)]
+    small = ("/etc/ld.so.cache", "/etc/localtime", "/etc/timezone", "/proc/self")
+    rules += [(path, landlock.READ) for path in small]
     rules += [(f"/dev/{name}", landlock.DEVICE) for name in ("null", "zero", "full", "random", "urandom")]
     granted = [
         (fd, landlock.WRITE if writes else landlock.READ_EXECUTE)

@@ -84,7 +84,11 @@ def _resolve(control: socket.socket, house: houses.House, wanted: list[list[str]
     try:
         for root, path, access in wanted:
             try:
-                fds.append(houses.resolve(house, root, path, writes=access == "write"))
+                fds.append(
+                    houses.hide(house)
+                    if access == "hide"
+                    else houses.resolve(house, root, path, writes=access == "write")
+                )
             except houses.Refused as error:
                 _answer(control, {"refused": [path, str(error)]})
                 return

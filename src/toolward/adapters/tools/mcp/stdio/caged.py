@@ -33,11 +33,14 @@ def scope_of_process(binding: ServerBinding, argv: Sequence[str], *, forbidden: 
             paths=tuple(PathCapability(access=PathAccess.WRITE, template=root) for root in binding.roots)
         )
     scope = scope_of(declared, {}, forbidden=forbidden)
-    granted = {grant.path for grant in scope.paths}
+    granted = [grant.path for grant in scope.paths if grant.access is not PathAccess.HIDE]
+    hidden = [grant.path for grant in scope.paths if grant.access is PathAccess.HIDE]
     search = os.environ.get("PATH", os.defpath)
     # not for `scope_of` to judge: they are the gateway's own choice, and only shown to read
     programs = [
-        PathGrant(path, PathAccess.READ, path) for path in program_paths(argv, search) if path not in granted
+        PathGrant(path, PathAccess.READ, path)
+        for path in program_paths(argv, search)
+        if not _seen(path, granted) or _seen(path, hidden)
     ]
     return Scope(
         paths=tuple(sorted((*scope.paths, *programs))),
@@ -45,6 +48,10 @@ def scope_of_process(binding: ServerBinding, argv: Sequence[str], *, forbidden: 
         environment=scope.environment,
         limits=scope.limits,
     )
+
+
+def _seen(path: str, above: Sequence[str]) -> bool:
+    return any(path == each or path.startswith(each.rstrip("/") + "/") for each in above)
 
 
 def job_of(argv: Sequence[str], scope: Scope, *, env: Mapping[str, str], cwd: str) -> CommandJob:

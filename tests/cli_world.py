@@ -91,5 +91,8 @@ def terminal(made: Terminal, tmp_path: Path) -> Terminal:
     copy = Terminal(home)
     config = copy.ward / "toolward.yaml"
     before = config.read_text()
-    config.write_text(before.replace(str(made.home), str(home)))
+    text = before.replace(str(made.home), str(home))
+    work = f"cwd: {home / 'work'}"
+    assert text.count(work) == 1
+    config.write_text(text.replace(work, f"{work}\n    roots: [{home / 'work'}]"))  # where it may write
     return copy

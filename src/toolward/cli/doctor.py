@@ -88,12 +88,6 @@ def _machine(place: Place) -> Iterator[Look]:
     else:
         yield Look("disk", "ok", text)
     yield from _cages()
-    yield Look(
-        "isolation",
-        "warning",
-        "none: stdio servers are plain child processes with a clean environment",
-        "run servers that you do not trust elsewhere",
-    )
 
 
 def _cages() -> Iterator[Look]:

@@ -120,7 +120,7 @@ class ToolVersion:
 
     `definition` is the canonical JSON of the whole definition as the server sent it (name, description,
     annotations, input and output schema, and whatever else stands there). `digest` is
-    SHA-256 over definition, binding and the security part of the manifest, written `sha256:<hex>`.
+    SHA-256 over server, definition, binding and the security part of the manifest, written `sha256:<hex>`.
     """
 
     server: str

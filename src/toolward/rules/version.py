@@ -35,7 +35,14 @@ def make_version(
     """The version for a definition. Raises `Rejected` if the definition is no canonical JSON."""
     body = canonical(definition)
     digest = hashlib.sha256(
-        canonical({"definition": body.decode(), "binding": binding, "manifest": manifest.as_json()})
+        canonical(
+            {
+                "server": server,  # one program may be two servers, with other secrets and another cage
+                "definition": body.decode(),
+                "binding": binding,
+                "manifest": manifest.as_json(),
+            }
+        )
     ).hexdigest()
     return ToolVersion(
         server=server,

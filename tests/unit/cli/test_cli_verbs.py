@@ -398,7 +398,7 @@ def test_check_warns_of_tools_whose_review_is_overdue(terminal: Terminal) -> Non
 def test_doctor_warns_of_a_credential_that_agents_can_read(terminal: Terminal) -> None:
     looks = {look["what"]: look for look in terminal.ok("doctor", "--json").json}
     assert looks["person"]["state"] == "warning"
-    assert looks["isolation"]["text"].startswith("none")
+    assert looks["cages"]["text"].startswith("namespaces")
     assert looks["log"]["state"] == "ok"
 
 

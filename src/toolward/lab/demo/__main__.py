@@ -15,6 +15,7 @@ from typing import Final, NoReturn
 from rich.console import Console
 from rich.text import Text
 
+from toolward.lab.demo.acts_cage import cage
 from toolward.lab.demo.acts_record import keep_record, tamper_with_database, tamper_with_export, turn_hostile
 from toolward.lab.demo.acts_work import build_office, import_office, open_door, refuse, work
 from toolward.lab.demo.stage import Stage, end_former, make_environment
@@ -37,6 +38,7 @@ def play(stage: Stage) -> None:
     work(stage, office, door)
     refuse(stage, office, door)
     turn_hostile(stage, door)
+    cage(stage)
     export, key = keep_record(stage)
     tamper_with_export(stage, export, key)
     tamper_with_database(stage)

@@ -1,4 +1,4 @@
-"""Acts 5 and 6: a tool that turns hostile, and a record that somebody would like to be different."""
+"""Acts 5 and 7: a tool that turns hostile, and a record that somebody would like to be different."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _changed(out: str) -> list[str]:
 
 
 def keep_record(stage: Stage) -> tuple[Path, str]:
-    """Act 6, first half: the log verifies, here and as a file elsewhere."""
+    """Act 7, first half: the log verifies, here and as a file elsewhere."""
     stage.begin("The record, and somebody who would like it to be different")
     live = stage.ask("audit", "verify")
     expect("the live log verifies", live["ok"], live)
@@ -77,7 +77,7 @@ def keep_record(stage: Stage) -> tuple[Path, str]:
 
 
 def tamper_with_export(stage: Stage, export: Path, key: str) -> None:
-    """Act 6: the exported file."""
+    """Act 7: the exported file."""
     lines = export.read_bytes().splitlines(keepends=True)
     place, index = _first(lines, '"decision":"deny"')
     edited = [*lines]
@@ -93,7 +93,7 @@ def tamper_with_export(stage: Stage, export: Path, key: str) -> None:
 
 
 def tamper_with_database(stage: Stage) -> None:
-    """Act 6: the database itself, by somebody who recomputes the hashes as well; then the backup."""
+    """Act 7: the database itself, by somebody who recomputes the hashes as well; then the backup."""
     stage.stop()
     state, backup = stage.ward / ".toolward", stage.home / "backup"
     shutil.copytree(state, backup, ignore=shutil.ignore_patterns("servers"), symlinks=True)

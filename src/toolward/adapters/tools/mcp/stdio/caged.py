@@ -39,7 +39,7 @@ def scope_of_process(binding: ServerBinding, argv: Sequence[str], *, forbidden: 
     # not for `scope_of` to judge: they are the gateway's own choice, and only shown to read
     programs = [
         PathGrant(path, PathAccess.READ, path)
-        for path in program_paths(argv, search)
+        for path in (*program_paths(argv, search), *_working_directory(binding))
         if not _seen(path, granted) or _seen(path, hidden)
     ]
     return Scope(
@@ -48,6 +48,11 @@ def scope_of_process(binding: ServerBinding, argv: Sequence[str], *, forbidden: 
         environment=scope.environment,
         limits=scope.limits,
     )
+
+
+def _working_directory(binding: ServerBinding) -> tuple[str, ...]:
+    """Where the operator has it run is shown to it."""
+    return (os.path.realpath(binding.cwd),) if binding.cwd and binding.cwd != "/" else ()
 
 
 def _seen(path: str, above: Sequence[str]) -> bool:

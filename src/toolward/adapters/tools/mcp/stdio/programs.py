@@ -12,6 +12,8 @@ _SHEBANG_MAX: Final = 256
 """What the kernel reads of a first line."""
 _TOO_WIDE: Final = frozenset({Path("/"), Path("/home"), Path("/root"), Path("/srv"), Path("/etc")})
 """A script that lies here is shown alone, without its neighbours."""
+_INNER: Final = frozenset({"bin", "sbin", "shims"})
+"""A program in such a directory is loaded from what lies beside it."""
 
 
 def program_paths(argv: Sequence[str], search: str) -> tuple[str, ...]:
@@ -45,7 +47,7 @@ def _around(program: Path, search: str) -> Iterator[Path]:
         if environment is not None:
             yield environment
             yield from _base_of(environment)
-        elif path.parent.name == "bin" and path.parent.parent not in _TOO_WIDE:
+        elif path.parent.name in _INNER and path.parent.parent not in _TOO_WIDE:
             yield path.parent.parent
         else:
             yield path

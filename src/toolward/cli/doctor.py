@@ -168,6 +168,7 @@ def _ward(place: Place) -> Iterator[Look]:
     config = load_ward(place.path).config
     yield Look("ward", "ok", f"{config.name}, profile {config.profile.value}, {len(config.servers)} servers")
     unsafe = [name for name in ("anonymous", "allow_all") if getattr(config.unsafe, name)]
+    unsafe += [f"unsafe_no_sandbox of {name}" for name, it in config.servers.items() if it.unsafe_no_sandbox]
     if unsafe:
         yield Look("unsafe", "bad", f"set: {', '.join(unsafe)}", "take it out of toolward.yaml")
     else:

@@ -19,6 +19,7 @@ from toolward.cli.place import CONFIG_FILE, Place, find_person, keep_person
 from toolward.cli.progress import Progress, progress
 from toolward.cli.screen import Screen
 from toolward.errors import ToolwardError, WardError
+from toolward.model.capability import PathAccess
 
 if TYPE_CHECKING:
     from toolward.config.clients.importing import ImportPlan
@@ -225,6 +226,8 @@ def _confirm(
     """Show the one table and take the one answer; exactly the digests that were shown are approved."""
     if rows and not screen.as_json:
         show_the_table(screen, rows)
+        for line in _cages(link):
+            screen.say(line, style="dim")
     if not waiting:
         return 0
     if not yes:
@@ -238,6 +241,27 @@ def _confirm(
             return 0
     wanted = [{"tool": row["tool"], "digest": row["digest"]} for row in waiting]
     return len(link.invoke("tools.approve", tools=wanted, note="init"))
+
+
+def _cages(link: HouseLink) -> Iterator[str]:
+    """What the processes of each server may touch, for whoever is about to serve its tools."""
+    for binding in link.house.ward.bindings:
+        if binding.url:
+            continue
+        if binding.unsafe_no_sandbox:
+            yield f"{binding.server} runs outside any cage, as your own user"
+            continue
+        declared = binding.capabilities
+        writes = (
+            list(binding.roots)
+            if declared is None
+            else [path.template for path in declared.paths if path.access is PathAccess.WRITE]
+        )
+        hosts = [f"{grant.host}:{grant.port}" for grant in declared.network] if declared else []
+        yield (
+            f"{binding.server} runs in a cage: it may write {', '.join(writes) or 'nothing'}"
+            f" and reach {', '.join(hosts) or 'no network'}"
+        )
 
 
 def show_the_table(screen: Screen, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -103,6 +103,8 @@ def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
     }
     if permit.would:
         body["would"] = permit.would
-    if revision.marks:
-        body["unsafe"] = list(revision.marks)
+    binding = revision.binding(permit.labelled.resolved.server)
+    marks = (*revision.marks, *(("no_sandbox",) if binding is not None and binding.unsafe_no_sandbox else ()))
+    if marks:
+        body["unsafe"] = list(marks)
     return body

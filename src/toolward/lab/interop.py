@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import orjson
 from rich.console import Console
@@ -133,13 +134,22 @@ def command_line(node: Node | None) -> CommandLine:
     return CommandLine(ward=ward, environment=environment)
 
 
-def import_servers(toolward: CommandLine, servers: Sequence[RealServer]) -> dict[str, str]:
+def import_servers(toolward: CommandLine, servers: Sequence[RealServer], place: Place) -> dict[str, str]:
     """`toolward init --from`; returns what was wrong by server, "" for those that started."""
-    file = HOME / "mcp.json"
+    file = place.repository.parent / ".mcp.json"  # a project's: its servers may write in the project
     entries = {each.name: each.entry() for each in servers}
     file.write_bytes(orjson.dumps({"mcpServers": entries}, option=orjson.OPT_INDENT_2))
     made = toolward.run("init", "--from", str(file), "--yes", timeout_s=INIT_TIMEOUT_S)
+    grant_page(toolward.ward, place)
     return {row["server"]: row["error"] for row in made["servers"]}
+
+
+def grant_page(ward: Path, place: Place) -> None:
+    """What a person adds who wants `fetch` to reach a page of this machine: nothing is reached unasked."""
+    manifest = ward / "tools" / "fetch.yaml"
+    if manifest.exists():
+        grant = f'\ncapabilities:\n  unsafe_private_network: ["{urlsplit(place.page).netloc}"]\n'
+        manifest.write_text(manifest.read_text("utf-8") + grant, encoding="utf-8")
 
 
 def server_rows(
@@ -197,7 +207,7 @@ def measure(say: Console) -> list[Row]:
             toolward = command_line(node)
             status.update(f"toolward init --from mcp.json ({len(servers)} servers)")
             began = time.perf_counter()
-            errors = import_servers(toolward, servers)
+            errors = import_servers(toolward, servers, place)
             took_s = time.perf_counter() - began
             with toolward.up() as endpoint:
                 status.update("listing and calling")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from toolward.model.call import Action, Call, Facts, LabelledCall, ResolvedCall
 from toolward.model.label import CLEAN

@@ -61,6 +61,7 @@ class ReasonCode(StrEnum):
     STALE_DEFINITION = "stale_definition"
     REQUEST_NOT_ACCEPTED = "request_not_accepted"
     APPROVAL_REQUIRED = "approval_required"
+    EGRESS_DENIED = "egress_denied"
     GRANT_REFUSED = "grant_refused"
     ISOLATION_TOO_WEAK = "isolation_too_weak"
     # the gateway's

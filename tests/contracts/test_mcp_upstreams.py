@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from builders import INTENT, FakeExchange, a_permit, a_version
+from toolward.adapters.egress.connecting import VettedConnector
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
 from toolward.adapters.tools.mcp import probing, server
@@ -93,6 +94,7 @@ class World:
             ids=SystemIds(),
             hooks=self.hooks,
             state_dir=self.tmp_path,
+            connector=VettedConnector(),
             tls=tls,
         )
         self._made.append(made)
@@ -325,6 +327,23 @@ async def test_sessions_without_number_do_not_mean_processes_without_number(
     await upstreams.close_session("b")
     again = await upstreams.execute(a_permit(name="count", session_id="c"), INTENT, FakeExchange())
     assert isinstance(again, Returned)
+
+
+async def test_the_session_that_was_quiet_longest_makes_room_for_a_new_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "LINKS_MAX", 2)
+    monkeypatch.setattr(server, "LINK_QUIET_S", 0)
+    upstreams = world.upstreams(binding_of("stdio", 0))
+
+    async def counted(session: str) -> str:
+        return text_of(
+            await upstreams.execute(a_permit(name="count", session_id=session), INTENT, FakeExchange())
+        )
+
+    assert [await counted(each) for each in ("a", "b", "a", "c")] == ["1", "1", "2", "1"]
+    assert await counted("a") == "3"  # `b` went, and not `a`, which was the older but not the quieter
+    assert upstreams.counts("srv")["made_room"] == 1
 
 
 async def test_a_child_sees_its_own_environment_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,73 @@ async def test_what_ran_is_never_answered_as_refused_because_the_log_is_busy(
         assert not world.records("call.denied")
 
 
+async def hung_up_while(world: World, kind: EventKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call whose caller goes away while that record is on its way to the disk."""
+    under_way = asyncio.Event()
+    commit = world.store.commit
+
+    async def slow(events: Any, changes: Any = ()) -> Any:
+        writing = asyncio.ensure_future(commit(events, changes))
+        if events[0].kind is kind and not under_way.is_set():
+            under_way.set()
+            await asyncio.Event().wait()
+        return await writing
+
+    monkeypatch.setattr(world.store, "commit", slow)
+    session = await world.session()
+    call = asyncio.ensure_future(world.call(session, "files/write", {"path": "/data/a", "text": "x"}))
+    await under_way.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await world.house.background.drain()
+
+
+async def test_a_caller_that_goes_while_the_intent_is_written_leaves_an_outcome_that_says_nothing_ran(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_world(tmp_path) as world:
+        await hung_up_while(world, EventKind.CALL_INTENT, monkeypatch)
+        assert not world.upstreams.ran
+        assert [record["kind"] for record in world.records()][-2:] == ["call.intent", "call.outcome"]
+        assert world.records()[-1]["reason"] == "killed"
+        assert not list(world.store.scan(Table.OPEN_INTENT))
+
+
+async def test_a_caller_that_goes_while_the_outcome_is_written_does_not_stop_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_world(tmp_path) as world:
+        await hung_up_while(world, EventKind.CALL_OUTCOME, monkeypatch)
+        assert world.records()[-1]["status"] == "returned"
+        assert not list(world.store.scan(Table.OPEN_INTENT))
+
+
+async def test_a_caller_that_goes_while_the_log_is_busy_leaves_an_outcome_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = asyncio.Event()
+    async with open_world(tmp_path) as world:
+        commit = world.store.commit
+
+        async def busy(events: Any, changes: Any = ()) -> Any:
+            if events[0].kind is EventKind.CALL_OUTCOME and not refused.is_set():
+                refused.set()
+                raise Overloaded("too many records wait for the audit log")
+            return await commit(events, changes)
+
+        monkeypatch.setattr(world.store, "commit", busy)
+        session = await world.session()
+        call = asyncio.ensure_future(world.call(session, "files/write", {"path": "/data/a", "text": "x"}))
+        await refused.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await world.house.background.drain()
+        assert world.records()[-1]["status"] == "returned"
+        assert not list(world.store.scan(Table.OPEN_INTENT))
+
+
 async def test_a_bug_while_a_tool_runs_leaves_an_outcome_and_is_reported(tmp_path: Path) -> None:
     async def buggy(permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
         del permit, intent, exchange

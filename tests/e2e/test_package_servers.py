@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from builders import INTENT, FakeExchange, a_permit
+from toolward.adapters.egress.connecting import VettedConnector
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
 from toolward.adapters.tools.mcp.packages.installing import Packages
@@ -41,6 +42,7 @@ def upstreams_of(binding: ServerBinding, state: Path, said: list[str]) -> McpUps
         ids=SystemIds(),
         hooks=UpstreamHooks(on_progress=said.append),
         state_dir=state,
+        connector=VettedConnector(),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from toolward.adapters.egress.connecting import VettedConnector
 from toolward.adapters.stores.sqlite import SqliteStore
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
@@ -41,7 +42,13 @@ async def open_house(
 
     def upstreams(hooks: UpstreamHooks) -> Upstreams:
         servers = McpUpstreams(
-            ward.bindings, secrets=secrets, clock=clock, ids=ids, hooks=hooks, state_dir=ward.state
+            ward.bindings,
+            secrets=secrets,
+            clock=clock,
+            ids=ids,
+            hooks=hooks,
+            state_dir=ward.state,
+            connector=VettedConnector(),
         )
         return RoutedUpstreams([functions, servers])
 

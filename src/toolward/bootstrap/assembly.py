@@ -93,7 +93,7 @@ class Builder:
     async def build(self, on_progress: Callable[[str], None] | None = None) -> House:
         """Wire everything, recover what a crash left, write down that the gateway started."""
         background = Background(self._report)
-        parts = self._parts(on_progress)
+        parts = self._parts(background, on_progress)
         gateway = Gateway(parts, revision=self.current, background=background)
         config = self.ward.config
         self.house = House(
@@ -126,7 +126,7 @@ class Builder:
         await self._start(parts)
         return self.house
 
-    def _parts(self, on_progress: Callable[[str], None] | None) -> Parts:
+    def _parts(self, background: Background, on_progress: Callable[[str], None] | None) -> Parts:
         store, clock, ids = self.machine.store, self.machine.clock, self.machine.ids
         auditor = Auditor(store, clock=clock, ids=ids)
         incidents = Incidents(store, auditor, clock=clock, ids=ids)
@@ -146,7 +146,12 @@ class Builder:
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
         settle = Settle(
-            store=store, auditor=auditor, sessions=sessions, secrets=self.machine.secrets, clock=clock
+            store=store,
+            auditor=auditor,
+            sessions=sessions,
+            secrets=self.machine.secrets,
+            clock=clock,
+            background=background,
         )
         requests = GovernRequests(
             admit=admit,

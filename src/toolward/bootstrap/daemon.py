@@ -115,6 +115,7 @@ async def _serve(house: House, listening: _Listening, stop: asyncio.Event, watch
         await front.close()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(GRACE_S):
+            await house.gateway.drain()
             await house.background.drain()
 
 

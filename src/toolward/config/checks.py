@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from toolward.config.convert import suggest
 from toolward.config.shape import ManifestFile, ServerConfig, WardConfig
 from toolward.config.yamltext import Node
 from toolward.errors import WardError
+from toolward.model.egress import Refusal
 from toolward.model.server import IN_PROCESS_SERVER
+from toolward.rules.egress.destination import upstream_grant
 
 PACKAGE: Final = re.compile(
     r"pypi:[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,-]+\])?==[A-Za-z0-9][A-Za-z0-9.!+_-]*\Z"
@@ -85,6 +87,8 @@ def _check_server(name: str, server: ServerConfig, finder: Finder) -> None:
         _check_remote(server, here, finder)
     elif server.headers:
         finder.say((*here, "headers"), "`headers` needs `url`", "use `env` for a local server")
+    elif server.private_network:
+        finder.say((*here, "private_network"), "`private_network` needs `url`", "remove it")
     _check_roots(server, here, finder)
     for path, text in _texts(server, here):
         odd = _OTHER_REFERENCE.search(text)
@@ -116,11 +120,29 @@ def _check_remote(server: ServerConfig, here: tuple[str | int, ...], finder: Fin
         finder.say(
             (*here, "url"), "an unencrypted url beyond this machine", "use `https`, or a tunnel to 127.0.0.1"
         )
+    else:
+        _check_destination(server, parts, here, finder)
     if parts.username or parts.password:
         finder.say((*here, "url"), "the url holds a credential", "move it to `headers` as `${secret:NAME}`")
     for key in ("arguments", "env", "cwd"):
         if getattr(server, key):
             finder.say((*here, key), f"`{key}` means nothing for a remote server", f"remove `{key}`")
+
+
+def _check_destination(
+    server: ServerConfig, parts: SplitResult, here: tuple[str | int, ...], finder: Finder
+) -> None:
+    """What the egress control would refuse whatever the name leads to."""
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        finder.say(
+            (*here, "url"), "the url's port is no number up to 65535", "write `https://host:port/path`"
+        )
+        return
+    no = upstream_grant(parts.hostname or "", port, private_network=server.private_network)
+    if isinstance(no, Refusal):
+        finder.say((*here, "url"), f"the url can not be connected to: {no.text}", no.remedy)
 
 
 def _texts(server: ServerConfig, here: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:

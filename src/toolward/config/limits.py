@@ -38,6 +38,8 @@ DEFINITION_AGE_MAX_S: Final = 300
 
 LINKS_MAX: Final = 256
 """Processes, or legacy sessions, of one server at a time; each session that calls it has its own."""
+LINK_QUIET_S: Final = 60
+"""A session that sent nothing for so long gives its process away where there are too many."""
 
 # --- sign-ins ----------------------------------------------------------------------------------------
 SIGN_IN_FAILURES_EACH_MAX: Final = 20

@@ -78,6 +78,9 @@ class ServerConfig(Section, frozen=True):
     headers: Annotated[dict[str, str], Meta(description="`${secret:NAME}` stands for a secret.")] = (
         msgspec.field(default_factory=dict)
     )
+    private_network: Annotated[
+        bool, Meta(description="The url's name may lead to private addresses: a server of your own network.")
+    ] = False
     cwd: str = ""
     stateless: Annotated[bool, Meta(description="One process may serve every session.")] = False
     accepts: Annotated[

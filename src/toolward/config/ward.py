@@ -232,6 +232,7 @@ def binding(name: str, server: ServerConfig, ward: Path) -> ServerBinding:
         cwd=_absolute(server.cwd, ward) if server.cwd else "",
         url=server.url,
         headers=dict(server.headers),
+        private_network=server.private_network,
         stateless=server.stateless,
         accepts=tuple(item.value for item in server.accepts),
         roots=tuple(_absolute(root, ward) for root in server.roots),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from toolward.model.call import Action, Era
 from toolward.model.principal import Principal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(Struct, frozen=True, kw_only=True):
     """`params` are the JSON-RPC params as `rules.canonical.parse_strict` gave them, `_meta` included.
 
     `server` is "" at the aggregated endpoint, where tool and prompt names are `server__name`, and the

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from toolward.errors import Reason, ReasonCode, ToolwardError, UnknownTool
 from toolward.kernel.attempt import Attempt
@@ -28,16 +28,12 @@ from toolward.model.session import Savepoint, Session, SessionOrigin
 from toolward.model.tool import SEPARATOR, ToolVersion
 from toolward.ports.upstream import Exchange, ServerDescription
 
-NOTHING_RAN = -32004
-"""JSON-RPC code of an outcome that nobody waits for."""
-
-
-@dataclass(slots=True)
-class _Caller:
-    """Whether whoever asked is still there, and whether hanging up should stop the tool."""
-
-    gone: bool = False
-    waits_for_tool: bool = False
+NEVER_RAN: Final = Failed(
+    code=-32004,
+    message="the caller went away before it ran",
+    reason=ReasonCode.KILLED.value,
+    from_server=False,
+)
 
 
 class Gateway:
@@ -84,41 +80,25 @@ class Gateway:
                 labelled = self._parts.label(resolved, revision)  # 3
                 decision = decide(labelled, revision)  # 4
                 permit = authorize(labelled, decision, ids=self._parts.ids)  # 5
-                return await self._detached(permit, exchange, revision)  # 6, 7, 8
+                return await self._walk(permit, exchange, revision)  # 6, 7, 8
         except ToolwardError as refusal:
             return await self._refuse(attempt, call, refusal, revision)
 
-    async def _detached(self, permit: Permit, exchange: Exchange, revision: ActiveRevision) -> Reply:
-        """Steps 6 to 8 go on when the caller hangs up: a trace is not erased by closing a connection."""
-        caller = _Caller()
-        walk = self._background.start_awaited(self._walk(permit, exchange, revision, caller))
+    async def _walk(self, permit: Permit, exchange: Exchange, revision: ActiveRevision) -> Reply:
+        """Steps 6 to 8. A caller that hangs up stops the tool, never the record."""
         try:
-            return await asyncio.shield(walk)
+            intent = await self._parts.intend(permit, revision)  # 6
         except asyncio.CancelledError:
-            caller.gone = True
-            if caller.waits_for_tool:
-                walk.cancel()  # reaches the execute stage only, which makes an outcome of it
-            walk.add_done_callback(self._background.report)
+            # its record is under way and can not be called back; that nothing ran follows it
+            intent = Intent(call_id=permit.labelled.call.call_id, log_index=-1, merged=False)
+            _ = self._background.start(self._parts.settle(permit, intent, NEVER_RAN, revision=revision))
             raise
-
-    async def _walk(
-        self, permit: Permit, exchange: Exchange, revision: ActiveRevision, caller: _Caller
-    ) -> Reply:
-        intent = await self._parts.intend(permit, revision)  # 6
-        outcome: RawOutcome
-        if caller.gone:
-            outcome = Failed(
-                code=NOTHING_RAN,
-                message="the caller went away before it ran",
-                reason=ReasonCode.KILLED.value,
-                from_server=False,
-            )
-        else:
-            caller.waits_for_tool = True
-            outcome = await self._tried(permit, intent, exchange, revision)  # 7
-            caller.waits_for_tool = False
-            outcome = self._parts.requests.review(permit, outcome)
-        return await self._parts.settle(permit, intent, outcome, revision=revision)  # 8
+        outcome = await self._tried(permit, intent, exchange, revision)  # 7
+        outcome = self._parts.requests.review(permit, outcome)
+        reply = await self._parts.settle(permit, intent, outcome, revision=revision)  # 8
+        if type(outcome) is Stopped and (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError  # execute made an outcome of it; whoever cancelled is told now
+        return reply
 
     async def _tried(
         self, permit: Permit, intent: Intent, exchange: Exchange, revision: ActiveRevision
@@ -196,6 +176,10 @@ class Gateway:
         Raises `AuditUnavailable`.
         """
         await self._refuse.unreadable(principal, reason, where=(server, door), revision=self._revision())
+
+    async def drain(self) -> None:
+        """Wait until no call is on its way."""
+        await self._room.empty()
 
     def health(self) -> Reason | None:
         """None when calls can be served, else why not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ class Room:
     def __init__(self) -> None:
         self._all = 0
         self._of: Counter[str] = Counter()
+        self._emptied: asyncio.Event | None = None
 
     @contextmanager
     def taken_by(self, credential: str) -> Iterator[None]:
@@ -33,6 +35,15 @@ class Room:
             self._of[credential] -= 1
             if not self._of[credential]:
                 del self._of[credential]
+            if not self._all and self._emptied is not None:
+                self._emptied.set()
+
+    async def empty(self) -> None:
+        """Wait until nobody is in it."""
+        while self._all:
+            self._emptied = self._emptied or asyncio.Event()
+            self._emptied.clear()
+            await self._emptied.wait()
 
 
 def _full(what: str) -> Overloaded:

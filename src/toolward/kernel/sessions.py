@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import replace
 
 import orjson
+from msgspec.structs import replace
 
 from toolward.config.limits import SESSION_IDLE_S, SESSION_VALUES_MAX, SESSIONS_MAX
 from toolward.errors import ReasonCode as Code

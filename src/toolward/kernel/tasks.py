@@ -18,18 +18,10 @@ class Background:
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run `work` with nobody waiting: what it raises goes to the error handler."""
-        task = self.start_awaited(work)
-        task.add_done_callback(self.report)
-        return task
-
-    def start_awaited(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run `work` for a caller who awaits the task and so gets what it raises.
-
-        A caller that stops waiting adds `report` as a callback.
-        """
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self.report)
         return task
 
     def report(self, task: asyncio.Task[Any]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct, field
 
 from toolward.model.label import Label
 from toolward.model.lineage import Leaf
@@ -46,8 +47,7 @@ class Era(StrEnum):
     STATELESS = "2026-07-28"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """1 admit: authenticated, bounded, parsed once, frozen, hashed.
 
     `arguments_json` is canonical JSON (RFC 8785): it is what is judged, and exactly what is forwarded.
@@ -70,8 +70,7 @@ class Call:
     received_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedCall:
+class ResolvedCall(Struct, frozen=True, kw_only=True):
     """2 resolve: the exact tool version for this principal, channel and path; arguments fit its schema.
 
     `version` is None for actions that name no tool (lists, resources, prompts, completion);
@@ -86,8 +85,7 @@ class ResolvedCall:
     path: Path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledCall:
+class LabelledCall(Struct, frozen=True, kw_only=True):
     """3 label: each argument leaf carries its lineage and label; `facts` are what policy may ask about."""
 
     resolved: ResolvedCall
@@ -101,8 +99,7 @@ class LabelledCall:
         return self.resolved.call
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(Struct, frozen=True, kw_only=True):
     """Typed facts about a call, given to the policy engine as `context.call` and `context.session`."""
 
     effect: str
@@ -123,8 +120,7 @@ class Facts:
     objective: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
+class Intent(Struct, frozen=True, kw_only=True):
     """6 intend: the durable promise to act. `log_index` is -1 when merged with the outcome's record."""
 
     call_id: str
@@ -132,16 +128,14 @@ class Intent:
     merged: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Returned:
+class Returned(Struct, frozen=True, kw_only=True):
     """7 execute: the upstream answered. `result` is its JSON-RPC result."""
 
     result: Mapping[str, Any]
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class Failed(Struct, frozen=True, kw_only=True):
     """The upstream answered with a JSON-RPC error, or was never reached: no effect is assumed."""
 
     code: int
@@ -151,8 +145,7 @@ class Failed:
     from_server: bool = True  # whether words of the server may stand in it: then they taint like a result
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stopped:
+class Stopped(Struct, frozen=True, kw_only=True):
     """A limit was broken after the request had been sent; the effect may have happened."""
 
     reason: str  # a ReasonCode value
@@ -162,8 +155,7 @@ class Stopped:
 RawOutcome = Returned | Failed | Stopped
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     """8 settle: what leaves, after its record is durable. Exactly one of `result` and `error` is set."""
 
     call_id: str
@@ -172,8 +164,7 @@ class Reply:
     receipt: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WireError:
+class WireError(Struct, frozen=True, kw_only=True):
     """A JSON-RPC error with our reason in `data`."""
 
     code: int

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct, field
 
 
 class EventKind(StrEnum):
@@ -36,8 +37,7 @@ class EventKind(StrEnum):
     PAYLOAD_SHREDDED = "payload.shredded"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     """One record before it has a place in the log. `payloads` are kept encrypted beside it, never in it.
 
     The record in the log is `{"v", "event_id", "time", "kind", …body}`; `body` holds keyed digests of
@@ -57,8 +57,7 @@ class Event:
     )  # of payloads that `Store.digest` has seen already
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(Struct, frozen=True, kw_only=True):
     """Proof that a record is in the log (C2SP tlog-proof content): hashes are base64."""
 
     index: int

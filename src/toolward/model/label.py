@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+from msgspec import Struct
 
 
 class Integrity(IntEnum):
@@ -25,8 +26,7 @@ class Confidentiality(IntEnum):
     CONFIDENTIAL = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(Struct, frozen=True):
     """One point of the lattice."""
 
     integrity: Integrity

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from toolward.model.label import Label
 
@@ -18,8 +19,7 @@ class SourceKind(StrEnum):
     MODEL = "model"  # seen nowhere: the agent wrote it
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """One place; `reference` is a call_id for results, a name otherwise."""
 
     kind: SourceKind
@@ -27,8 +27,7 @@ class Source:
     label: Label
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(Struct, frozen=True):
     """One argument leaf (`pointer` is an RFC 6901 JSON pointer) with all that is known of its origin."""
 
     pointer: str

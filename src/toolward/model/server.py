@@ -28,6 +28,7 @@ class ServerBinding:
     # http
     url: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    private_network: bool = False  # the URL's name may lead to private addresses
     # both
     stateless: bool = False  # one process (or one legacy session) may serve every session
     accepts: tuple[str, ...] = ()  # upstream-initiated requests: sampling, elicitation, roots

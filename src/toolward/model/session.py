@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from toolward.model.label import CLEAN, Label
 from toolward.model.principal import Principal
@@ -18,16 +19,14 @@ class SessionOrigin(StrEnum):
     IDLE = "idle"  # (credential, client instance) until it was idle too long
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Savepoint:
+class Savepoint(Struct, frozen=True, kw_only=True):
     """A place in the log to which a session can be rolled back."""
 
     name: str
     log_index: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(Struct, frozen=True, kw_only=True):
     """The session as the store holds it; `version` counts its commits for compare-and-swap."""
 
     session_id: str

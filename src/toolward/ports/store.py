@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from msgspec import Struct
+
 from toolward.model.event import Event, Receipt
 
 
@@ -26,8 +28,7 @@ class Table(StrEnum):
     CREDENTIAL = "credential"  # key: sha-256 of the token
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(Struct, frozen=True):
     """Write a row. `expect` is the version it must have now: None any, 0 must not exist."""
 
     table: Table
@@ -36,8 +37,7 @@ class Put:
     expect: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(Struct, frozen=True):
     """Remove a row if it is there."""
 
     table: Table

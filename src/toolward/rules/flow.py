@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msgspec.structs import replace as amended
 from orjson import dumps
 
 from toolward.model.call import Call, Facts, LabelledCall, ResolvedCall
@@ -32,6 +33,8 @@ CHARS_MIN = 3
 CHARS_MAX = 4_096
 """Longer leaves are remembered by their beginning only."""
 _SCALARS = frozenset({str, int, float, bool, type(None)})
+_TOLD = frozenset({str, int, float})
+"""What can be told apart from other values; parsed JSON holds no subclass of them."""
 _BETWEEN_WORDS = re.compile(r"[\s\"'`<>(){}\[\],;|=:]")
 _WORD = re.compile(r"[^\s\"'`<>(){}\[\],;|]+")
 _ENVELOPE = re.compile(r"/resultType|/(?:content|messages)/\d+/(?:type|role|content/type)")
@@ -120,13 +123,14 @@ def remember_result(
     fields = manifest.result_fields if manifest is not None else {}
     worst = default
     for pointer, leaf in leaves_of(result):
-        if not isinstance(leaf, (str, int, float)) or isinstance(leaf, bool) or _ENVELOPE.fullmatch(pointer):
+        if type(leaf) not in _TOLD or _ENVELOPE.fullmatch(pointer):
             continue
         label = _label_at(pointer, fields, default)
         worst = worst.join(label)
         _remember_text(memory, str(leaf), label, call_id=call_id, echoed=echoed)
-    for name in names_in(result.get("structuredContent")):
-        _remember_text(memory, name, default, call_id=call_id, echoed=echoed)
+    if (structured := result.get("structuredContent")) is not None:
+        for name in names_in(structured):
+            _remember_text(memory, name, default, call_id=call_id, echoed=echoed)
     return worst
 
 
@@ -190,7 +194,7 @@ def label_call(
     roles = _by_role(leaves, values, manifest.arguments if manifest else {})
     facts = _facts(resolved, session, tuple(leaves), roles=roles, binding=binding)
     if not facts.confidential_argument and _may_be_confidential(resolved, session, memory, leaves):
-        facts = replace(facts, confidential_argument=True)
+        facts = amended(facts, confidential_argument=True)
     return tuple(leaves), total, facts
 
 

@@ -202,10 +202,10 @@ def stands_in_a_file(state: Path, data: bytes) -> bool:
 async def test_a_shredded_key_stands_in_no_file_any_more(tmp_path: Path) -> None:
     store = opened(tmp_path)
     await store.commit(group(2))
-    (wrapped,) = store._writer._db.execute("SELECT wrapped FROM payload_key WHERE idx=1").fetchone()
-    assert stands_in_a_file(tmp_path, wrapped)  # control: it was there
+    (salt,) = store._writer._db.execute("SELECT salt FROM payload WHERE idx=1").fetchone()
+    assert stands_in_a_file(tmp_path, salt)  # control: it was there
     await store.shred(1)
-    assert not stands_in_a_file(tmp_path, wrapped)
+    assert not stands_in_a_file(tmp_path, salt)
     assert store.payload(0, "arguments")
     await store.close()
 
@@ -224,8 +224,7 @@ async def test_payloads_moved_to_another_record_are_not_given_out(tmp_path: Path
     store = opened(tmp_path)
     await store.commit(group(2))
     db = store._writer._db
-    db.execute("UPDATE payload SET box=(SELECT box FROM payload WHERE idx=1) WHERE idx=0")
-    db.execute("UPDATE payload_key SET wrapped=(SELECT wrapped FROM payload_key WHERE idx=1) WHERE idx=0")
+    db.execute("UPDATE payload SET (salt, box)=(SELECT salt, box FROM payload WHERE idx=1) WHERE idx=0")
     assert store.payload(1, "arguments")
     with pytest.raises(StoreUnavailable, match="altered"):
         store.payload(0, "arguments")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
-from toolward.lab.bench.calls import DEFAULT, OURS, SHARED, Round, ratios, rows_of
+from toolward.lab.bench.calls import DEFAULT, FLOOR, OURS, SHARED, Round, ratios, rows_of
 from toolward.lab.bench.meter import LOOP, Meter
 from toolward.lab.bench.processes import cpu_s
 
@@ -75,14 +75,18 @@ def test_ratios_are_of_cpu_and_hold_at_their_goals() -> None:
     assert (default.figure, default.holds) == (20.0, False)
 
 
-def test_budgets_are_judged_with_32_in_flight_only() -> None:
-    rows = rows_of({(OURS, 1): seen(9.0, 10), (OURS, 32): seen(0.3)})
-    judged = [row for row in rows if row.goal]
-    assert {row.what for row in judged} == {
-        f"{OURS}, 32 in flight: calls",
-        f"{OURS}, 32 in flight: CPU per call",
-    }
-    assert all(row.holds for row in judged)
+def test_budgets_are_judged_with_32_in_flight_by_how_fast_the_floor_is_in_the_same_run() -> None:
+    slow = {(OURS, 1): seen(9.0, 10), (OURS, 32): seen(0.7, 1_500), (FLOOR, 32): seen(0.54, 1_500)}
+    judged = {row.what: row for row in rows_of(slow) if row.goal}
+    assert [row.figure for row in judged.values()] == [0.35, 3_000]
+    assert all(row.what.startswith(f"{OURS}, 32 in flight") and row.holds for row in judged.values())
+    dear = rows_of({**slow, (OURS, 32): seen(0.81, 900)})
+    assert [row.holds for row in dear if row.goal] == [False, False]
+
+
+def test_without_a_floor_nothing_is_said_to_hold() -> None:
+    rows = rows_of({(OURS, 32): seen(0.1, 9_000)})
+    assert [row.holds for row in rows if row.goal] == [False]
 
 
 def test_cpu_is_that_of_the_process() -> None:

@@ -21,7 +21,7 @@ class Keys:
 
     signing: bytes = field(repr=False)  # Ed25519 seed
     digest: bytes = field(repr=False)  # HMAC-SHA-256
-    payload: bytes = field(repr=False)  # AES-256-GCM, wraps the records' own keys
+    payload: bytes = field(repr=False)  # HMAC-SHA-256, from which the records' own keys are derived
 
 
 def load_or_create_keys(directory: Path, *, may_create: bool) -> Keys:

@@ -160,9 +160,9 @@ class MemoryStore(Store):
         if index in self._shredded or not 0 <= index < len(self._log):
             return None
         sealed = self._log[index]
-        if sealed.box is None or sealed.wrapped_key is None:
+        if sealed.box is None or sealed.salt is None:
             return None
-        return self._sealer.unseal(sealed.body, sealed.box, sealed.wrapped_key).get(name)
+        return self._sealer.unseal(sealed.body, sealed.box, sealed.salt).get(name)
 
     @override
     async def shred(self, index: int) -> None:

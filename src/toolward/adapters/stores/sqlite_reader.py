@@ -111,10 +111,9 @@ class Reader:
         return [Record(*row) for row in _all(self._db, statement, (*bindings, limit))]
 
     def payload_row(self, index: int) -> tuple[bytes, bytes, bytes] | None:
-        """Body, box and wrapped key of a record whose payloads can still be read."""
+        """Body, box and salt of a record whose payloads can still be read."""
         row = self._one(
-            "SELECT body, box, wrapped FROM record"
-            " JOIN payload USING (idx) JOIN payload_key USING (idx) WHERE idx=?",
+            "SELECT body, box, salt FROM record JOIN payload USING (idx) WHERE idx=?",
             (index,),
         )
         return None if row is None else (row[0], row[1], row[2])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,14 +31,10 @@ from toolward.rules.merkle import Range
 
 T = TypeVar("T")
 
-WAL_PAGES_MAX: Final = 2_000
-"""Pages (4 KiB) in the write-ahead log before they are moved into the database."""
+WAL_PAGES_MAX: Final = 1_000
+"""Pages (8 KiB) in the write-ahead log before they are moved into the database."""
 ANCHOR_COMMITS: Final = 256
 """Commits between two writings of the anchor file; on the disks measured, about once a second under load."""
-LINGER_S: Final = 0.004
-"""From the beginning of one commit to that of the next, while groups are not small."""
-LINGER_GROUP_MIN: Final = 4
-"""A smaller group means that there is no load to speak of, and nobody waits."""
 _VERSIONS_MAX: Final = 50_000
 """Row versions remembered, so that compare-and-swap seldom has to read."""
 _REMEDY: Final = "free the disk or mend it, then start toolward again: recovery settles what was under way"
@@ -91,8 +86,6 @@ class Writer:
         self._commits = 0
         self._poisoned = False
         self._wal_pages = 0
-        self._group = 0  # commits in the last group
-        self._began = 0.0
         self._versions: dict[tuple[str, str], int] = {}
         self._queue: SimpleQueue[Sequence[Commit] | asyncio.Future[None]] = SimpleQueue()
         self._backlog: deque[Commit | asyncio.Future[None]] = deque()
@@ -134,26 +127,10 @@ class Writer:
         with contextlib.suppress(RuntimeError):  # the loop of whoever asked is gone
             gathered.get_loop().call_soon_threadsafe(_settle, [(gathered, None)])
 
-    def _linger(self) -> None:
-        """Under load, wait a little for company: a commit costs the same CPU for four records as for forty.
-
-        Only after a group that was not small, so that a lone caller never waits, and never past
-        `LINGER_S` after the last commit began, which bounds what it adds to anybody's latency.
-        """
-        if self._group < LINGER_GROUP_MIN:
-            return
-        left = self._began + LINGER_S - time.monotonic()
-        if left > 0:
-            # asleep, and not on the queue: waking for each arrival would take the interpreter lock from
-            # the event loop, which is what makes the company arrive
-            time.sleep(left)
-
     def _gather(self) -> list[Commit] | asyncio.Future[None]:
         backlog = self._backlog
         if not backlog:
             self._take(self._queue.get())
-        self._linger()
-        self._began = time.monotonic()
         with contextlib.suppress(Empty):
             while len(backlog) < COMMIT_BATCH_MAX:
                 self._take(self._queue.get_nowait())
@@ -168,7 +145,6 @@ class Writer:
             batch.append(following)
             weight += following.weight
             backlog.popleft()
-        self._group = len(batch)
         return batch
 
     def _take(self, item: Sequence[Commit] | asyncio.Future[None]) -> None:
@@ -205,7 +181,6 @@ class Writer:
             self._insert(sealed, grown)
         staged.write(db)
         for index in shred:
-            db.execute("DELETE FROM payload_key WHERE idx=?", (index,))
             db.execute("DELETE FROM payload WHERE idx=?", (index,))
         try:
             db.execute("COMMIT")
@@ -228,7 +203,6 @@ class Writer:
         first = self.head.tree.size
         rows: list[tuple[object, ...]] = []
         boxes: list[tuple[object, ...]] = []
-        wrapped: list[tuple[object, ...]] = []
         for index, one in enumerate(sealed, first):
             event = one.event
             rows.append(
@@ -244,11 +218,9 @@ class Writer:
                 )
             )
             if one.box is not None:
-                boxes.append((index, one.box))
-                wrapped.append((index, one.wrapped_key))
+                boxes.append((index, one.salt, one.box))
         write_rows(self._db, "INSERT INTO record VALUES", rows)
         write_rows(self._db, "INSERT INTO payload VALUES", boxes)
-        write_rows(self._db, "INSERT INTO payload_key VALUES", wrapped)
         write_rows(self._db, "INSERT INTO tile VALUES", list(grown.batch.tiles))
         self._db.execute("INSERT INTO head VALUES (?,?)", (grown.batch.range.size, grown.note))
 

@@ -23,24 +23,27 @@ class SystemIds:
 
     def __init__(self) -> None:
         self._ahead: deque[str] = deque()
+        self._now_ms, self._when = -1, ""
         # A forked child that went on with its parent's chance would repeat its parent's names.
         os.register_at_fork(after_in_child=self._ahead.clear)
 
     def new(self) -> str:
         """A UUIDv7: 48 bits of milliseconds, 74 bits of chance."""
-        when = f"{time.time_ns() // 1_000_000:012x}"
+        now_ms = time.time_ns() // 1_000_000
+        if now_ms != self._now_ms:  # a burst of names shares its beginning
+            when = f"{now_ms:012x}"
+            self._now_ms, self._when = now_ms, f"{when[:8]}-{when[8:]}"
         try:
-            chance = self._ahead.popleft()
+            return self._when + self._ahead.popleft()
         except IndexError:
-            chance = self._fetch()
-        return f"{when[:8]}-{when[8:]}-7{chance[:3]}-{_VARIANT[chance[3]]}{chance[4:7]}-{chance[7:19]}"
+            return self._when + self._fetch()
 
     def _fetch(self) -> str:
         text = os.urandom(_CHANCE_BYTES * _AHEAD).hex()
         size = 2 * _CHANCE_BYTES
-        parts = [text[place : place + size] for place in range(0, len(text), size)]
-        self._ahead.extend(parts[1:])
-        return parts[0]
+        parts = (text[place : place + size] for place in range(0, len(text), size))
+        self._ahead.extend(f"-7{c[:3]}-{_VARIANT[c[3]]}{c[4:7]}-{c[7:19]}" for c in parts)
+        return self._ahead.popleft()
 
     def token(self) -> str:
         """256 bits, URL-safe, straight from the operating system."""

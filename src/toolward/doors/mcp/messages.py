@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from toolward.doors.mcp.wire import (
     INVALID_PARAMS,
@@ -35,8 +36,7 @@ _TEXTS_OF = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A message that is owed an answer."""
 
     request_id: RequestId
@@ -44,16 +44,14 @@ class Request:
     params: Json
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(Struct, frozen=True):
     """A message that is owed none."""
 
     method: str
     params: Json
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """The client's answer to a question of ours: exactly one of the two is set."""
 
     request_id: RequestId

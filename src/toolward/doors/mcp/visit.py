@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from toolward.doors.mcp.boundary import Headers
 from toolward.doors.mcp.corridor import Corridor
 from toolward.doors.mcp.sealing import StateSealer
@@ -19,8 +21,7 @@ from toolward.ports.ids import Ids
 from toolward.ports.upstream import ServerDescription
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(Struct, frozen=True):
     """Who asks, at which endpoint, and how to answer."""
 
     headers: Headers

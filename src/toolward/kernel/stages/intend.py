@@ -79,18 +79,18 @@ def tool_of(permit: Permit) -> str:
 
 
 def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
-    """What every record of a call says about who, what and why."""
+    """What every record of a call says about who, what and why; enumerations are written as their values."""
     call = permit.labelled.call
     facts = permit.labelled.facts
     body: dict[str, Any] = {
         "principal": call.session.principal.as_json(),
-        "action": call.action.value,
+        "action": call.action,
         "target": call.target,
         "args_digest": permit.args_digest,
         "version": permit.version_digest,
         "effect": facts.effect,
-        "path": facts.path.value,
-        "channel": revision.channel.value,
+        "path": facts.path,
+        "channel": revision.channel,
         "revision": revision.digest,
         "decision": "allow",
         "policies": list(permit.policies),
@@ -98,7 +98,7 @@ def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
         "permit_id": permit.permit_id,
         "isolation": isolation_of(permit, revision),
         "scope": scope_of(permit, revision),
-        "era": call.era.value,
+        "era": call.era,
         "door": call.door,
     }
     if permit.would:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 import orjson
+from msgspec import Struct
 
 from toolward.errors import Overloaded, ReasonCode
 from toolward.kernel.audit import Auditor
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stages.intend import describe, payloads_of, tool_of
+from toolward.kernel.tasks import Background
 from toolward.model.call import (
     LIST_ACTIONS,
     Action,
@@ -41,8 +43,7 @@ QUEUE_PAUSE_S = 0.05
 """Before an outcome is offered again to a log whose queue is full."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class Checked(Struct, frozen=True, kw_only=True):
     """An outcome ready to be written down: what leaves, and what is said of it."""
 
     status: str
@@ -63,6 +64,7 @@ class Settle:
     sessions: Sessions
     secrets: Secrets
     clock: Clock
+    background: Background
 
     async def __call__(
         self, permit: Permit, intent: Intent, outcome: RawOutcome, *, revision: ActiveRevision
@@ -111,7 +113,11 @@ class Settle:
                 receipts = await self.store.commit([event], changes)
             except Overloaded:
                 # it ran: to say that nothing did would have the agent do it again. So the caller waits.
-                await asyncio.sleep(QUEUE_PAUSE_S)
+                try:
+                    await asyncio.sleep(QUEUE_PAUSE_S)
+                except asyncio.CancelledError:  # or goes, and the outcome waits alone
+                    _ = self.background.start(self.close(event, changes, open_intent=False))
+                    raise
             else:
                 return receipts[0].as_json()
 

@@ -42,10 +42,10 @@ def measure(say: Console, *, quick: bool) -> list[Row]:
         # fresh again: a daemon reads a long log through beside its first calls
         ward = asyncio.run(prepare(address.url))
         with daemon(ward) as (governed, port), say.status("open loop"):
-            for name, tool in ((calls.OURS, WRITE), (calls.OURS_READ, READ)):
+            for name, tool, commits in ((calls.OURS, WRITE, 2), (calls.OURS_READ, READ, 1)):
                 target = Target(name=name, pid=governed, address=ward.address(port, tool))
                 capacity = found[name, _WIDTH].rps
-                added = latency.measure(direct, target, load, effort, capacity=capacity)
+                added = latency.measure(direct, target, load, effort, capacity=capacity, commits=commits)
                 rows += _shown("added latency", added)
         with say.status("starts"):
             started = start.measure_start(ward, 1 if quick else 5)

@@ -39,7 +39,7 @@ class Address:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class _Wire(asyncio.Protocol):
+class Wire(asyncio.Protocol):
     """One HTTP/1.1 connection, one exchange at a time."""
 
     def __init__(self) -> None:
@@ -83,13 +83,18 @@ class _Wire(asyncio.Protocol):
 
     def ask(self, head: bytes, body: bytes) -> asyncio.Future[tuple[int, bytes, bytes]]:
         """Send one request; the future brings status, content type and body."""
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or not self.usable:
             raise WrongReply("the connection is closed")
         self._body.clear()
         self._kind = b""
         self._reply = asyncio.get_running_loop().create_future()
         self._transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         return self._reply
+
+    @property
+    def usable(self) -> bool:
+        """Whether another request may be sent."""
+        return self._transport is not None and not self._transport.is_closing()
 
     def close(self) -> None:
         """Drop it."""
@@ -103,7 +108,7 @@ class Caller:
     def __init__(self, address: Address) -> None:
         """Nothing is sent before `open`."""
         self._address = address
-        self._wire = _Wire()
+        self._wire = Wire()
         self._head = b""
         self._last_id = 0
 

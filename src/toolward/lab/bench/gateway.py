@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -75,6 +76,20 @@ def daemon(ward: Prepared) -> Iterator[tuple[int, int]]:
     command: list[str | Path] = [sys.executable, "-m", "toolward", "up", ward.path, "--port", str(port)]
     with child("toolward", command, port=port) as pid:
         yield pid, port
+
+
+@contextlib.contextmanager
+def floor(upstream: str) -> Iterator[tuple[int, Address]]:
+    """The least that a governed call can cost here (`lab.bench.floor`)."""
+    port = free_port()
+    log = HOME / "floor.db"
+    for old in HOME.glob("floor.db*"):
+        old.unlink()
+    command = [sys.executable, "-m", "uvicorn", "toolward.lab.bench.floor:app", "--port", str(port)]
+    quiet = ["--log-level", "warning", "--no-access-log", "--lifespan", "off", "--backlog", "1024"]
+    env = {"FLOOR_UPSTREAM": urlsplit(upstream).netloc, "FLOOR_LOG": str(log)}
+    with child("floor", [*command, *quiet], port=port, env=env) as pid:
+        yield pid, Address(url=f"http://127.0.0.1:{port}/mcp", tool=WRITE)
 
 
 @contextlib.contextmanager

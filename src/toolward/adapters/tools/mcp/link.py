@@ -112,6 +112,7 @@ class Link(ABC):
         self.mourned = False  # whether its death was taken note of
         self.hello = Hello(version="", info={}, capabilities={}, instructions="")
         self.flights: dict[int, Request] = {}
+        self.quiet_since = 0.0  # the loop's time when the last request ended
         self.log_level = ""
         self.counts = counts
         self.tasks = Tasks()
@@ -184,6 +185,7 @@ class Link(ABC):
             raise
         finally:
             del self.flights[request.request_id]
+            self.quiet_since = asyncio.get_running_loop().time()
 
     async def interim(self, message: Mapping[str, Any], side: CallerSide | None) -> None:
         """Serve one request or notification from the server."""

@@ -1,4 +1,4 @@
-"""Finding out whether a stdio server speaks the stateless era."""
+"""First contact: whether a stdio server speaks the stateless era, and what a failed opening says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Awaitable
 from typing import Any, Final
 
 from toolward.adapters.tools.mcp.link import Link
-from toolward.adapters.tools.mcp.wire import Ended
+from toolward.adapters.tools.mcp.wire import UNSUPPORTED_PROTOCOL, Ended
+from toolward.errors import ReasonCode
+from toolward.model.call import Failed, Stopped
 
 PROBE_S: Final = 10.0
 """How long `server/discover` may stay without an answer before anything is concluded from that."""
@@ -41,3 +43,19 @@ async def _caught(work: Awaitable[Any]) -> Ended | None:
     except Ended as ended:
         return ended
     return None
+
+
+def is_unreachable(ended: Ended) -> bool:
+    """Whether it was an outage, which says nothing of the era."""
+    outcome = ended.outcome
+    if isinstance(outcome, Stopped):
+        return outcome.reason == ReasonCode.UNKNOWN_OUTCOME.value
+    return outcome.reason == ReasonCode.EGRESS_DENIED.value or outcome.message.startswith("no connection")
+
+
+def is_refusal(ended: Ended) -> bool:
+    """Whether a server answered that it does not speak this era."""
+    outcome = ended.outcome
+    if not isinstance(outcome, Failed):
+        return True
+    return outcome.code == UNSUPPORTED_PROTOCOL or outcome.reason == ReasonCode.TOOL_FAILED.value

@@ -12,21 +12,24 @@ from typing import Any, Final
 
 from toolward.adapters.tools.mcp.bounds import STABLE_S
 from toolward.adapters.tools.mcp.http.client import HttpPool
-from toolward.adapters.tools.mcp.http.endpoint import endpoint_of
+from toolward.adapters.tools.mcp.http.endpoint import Endpoint, WayOut, endpoint_of
 from toolward.adapters.tools.mcp.http.streamable import HttpLink
 from toolward.adapters.tools.mcp.link import Heard, Link
 from toolward.adapters.tools.mcp.packages.installing import Packages
-from toolward.adapters.tools.mcp.probing import PROBE_S, discovered
+from toolward.adapters.tools.mcp.probing import PROBE_S, discovered, is_refusal, is_unreachable
 from toolward.adapters.tools.mcp.stdio.child import clean_environment
 from toolward.adapters.tools.mcp.stdio.processes import StdioLink
-from toolward.adapters.tools.mcp.wire import UNSUPPORTED_PROTOCOL, Ended, declared, failed
-from toolward.config.limits import LINKS_MAX, RESTART_BACKOFF_MS, UPSTREAM_CONNECTIONS_MAX
+from toolward.adapters.tools.mcp.wire import Ended, declared, failed
+from toolward.config.limits import LINK_QUIET_S, LINKS_MAX, RESTART_BACKOFF_MS, UPSTREAM_CONNECTIONS_MAX
 from toolward.errors import ReasonCode, WardError
-from toolward.model.call import Era, Failed, Stopped
+from toolward.model.call import Era
+from toolward.model.egress import Refusal
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
 from toolward.ports.clock import Clock
+from toolward.ports.egress import Connector
 from toolward.ports.secrets import Secrets
+from toolward.rules.egress.destination import upstream_grant
 
 _SECRET: Final = re.compile(r"\$\{secret:([A-Za-z0-9_.-]+)\}")
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -59,6 +62,7 @@ class Server:
         heard: Heard,
         restarted: Callable[[], None],
         tls: Callable[[], ssl.SSLContext],
+        connector: Connector,
     ) -> None:
         self.binding = binding
         self.counts: Counter[str] = Counter()
@@ -70,6 +74,7 @@ class Server:
         self._heard = heard
         self._restarted = restarted
         self._tls = tls
+        self._connector = connector
         self._pool: HttpPool | None = None
         self._main: Link | None = None
         self._not_handshake = False
@@ -145,14 +150,11 @@ class Server:
             if link is not None and link.alive:
                 return link
             await self._buried(scope, link)
-            if sum(each.alive for each in self._links.values()) >= LINKS_MAX:
-                raise failed(
-                    f"`{self.binding.server}` serves {LINKS_MAX} sessions already", ReasonCode.OVERLOADED
-                )
+            await self._make_room()
             try:
                 link = await self._fresh(scope, era, declared(capabilities, self.binding.accepts))
             except Ended as ended:
-                if era in self.eras or not _is_refusal(ended):
+                if era in self.eras or not is_refusal(ended):
                     raise
                 self._not_handshake = True
                 link = None
@@ -162,6 +164,27 @@ class Server:
                     self.eras = (*self.eras, era)
                 return link
         return await self._open(scope, self.eras[0], capabilities)
+
+    async def _make_room(self) -> None:
+        """Where there are too many, end the session that was quiet longest: most clients never say goodbye.
+
+        Raises `Ended` when none was quiet for `LINK_QUIET_S`.
+        """
+        alive = {key: link for key, link in self._links.items() if link.alive}
+        if len(alive) < LINKS_MAX:
+            return
+        quietest = min(
+            (key for key, link in alive.items() if not link.flights),
+            key=lambda key: alive[key].quiet_since,
+            default=None,
+        )
+        now = asyncio.get_running_loop().time()
+        if quietest is None or now - alive[quietest].quiet_since < LINK_QUIET_S:
+            text = f"`{self.binding.server}` serves {LINKS_MAX} sessions already"
+            raise failed(text, ReasonCode.OVERLOADED)
+        self.counts["made_room"] += 1
+        self._locks.pop(quietest, None)
+        await self._links.pop(quietest).close()
 
     async def _fresh(self, scope: str, era: Era, capabilities: Mapping[str, Any]) -> Link:
         main = self._main
@@ -214,7 +237,7 @@ class Server:
             except TimeoutError:
                 continue
             except Ended as ended:
-                if _is_unreachable(ended):
+                if is_unreachable(ended):
                     raise
                 why = ended
                 continue
@@ -277,7 +300,8 @@ class Server:
         if self._pool is None:
             endpoint = endpoint_of(self.binding.url)
             tls = self._tls() if endpoint.secure else None
-            self._pool = HttpPool(endpoint, connections_max=UPSTREAM_CONNECTIONS_MAX, tls=tls)
+            way_out = self._way_out(endpoint)
+            self._pool = HttpPool(endpoint, way_out, connections_max=UPSTREAM_CONNECTIONS_MAX, tls=tls)
         return HttpLink(
             pool=self._pool,
             headers=self._header_lines(),
@@ -287,6 +311,13 @@ class Server:
             heard=self._heard,
             counts=self.counts,
         )
+
+    def _way_out(self, endpoint: Endpoint) -> WayOut:
+        """The operator grants what the server's URL names, and nothing else. Raises `WardError`."""
+        grant = upstream_grant(endpoint.host, endpoint.port, private_network=self.binding.private_network)
+        if isinstance(grant, Refusal):
+            raise WardError(f"server `{self.binding.server}`: {grant.text}", remedy=grant.remedy)
+        return WayOut(self._connector, (grant,))
 
     def _header_lines(self) -> bytes:
         lines = ""
@@ -358,19 +389,3 @@ async def _opened(link: Link, opening: Any) -> None:
     except BaseException:
         await link.close()
         raise
-
-
-def _is_unreachable(ended: Ended) -> bool:
-    """Whether it was an outage, which says nothing of the era."""
-    outcome = ended.outcome
-    if isinstance(outcome, Stopped):
-        return outcome.reason == ReasonCode.UNKNOWN_OUTCOME.value
-    return outcome.message.startswith("no connection")
-
-
-def _is_refusal(ended: Ended) -> bool:
-    """Whether a server answered that it does not speak this era."""
-    outcome = ended.outcome
-    if not isinstance(outcome, Failed):
-        return True
-    return outcome.code == UNSUPPORTED_PROTOCOL or outcome.reason == ReasonCode.TOOL_FAILED.value

@@ -24,6 +24,7 @@ from toolward.model.call import Action, Call, Era, Failed, Intent, RawOutcome, R
 from toolward.model.permit import Permit
 from toolward.model.server import ServerBinding
 from toolward.ports.clock import Clock
+from toolward.ports.egress import Connector
 from toolward.ports.ids import Ids
 from toolward.ports.secrets import Secrets
 from toolward.ports.upstream import Exchange, ServerDescription, UpstreamHooks, Upstreams
@@ -43,6 +44,7 @@ class McpUpstreams(Upstreams):
         ids: Ids,
         hooks: UpstreamHooks,
         state_dir: Path,
+        connector: Connector,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._hooks = hooks
@@ -58,6 +60,7 @@ class McpUpstreams(Upstreams):
                 heard=self._heard_of(binding.server),
                 restarted=self._restarted_of(binding.server),
                 tls=self._trust,
+                connector=connector,
             )
             for binding in bindings
         }
@@ -78,7 +81,7 @@ class McpUpstreams(Upstreams):
             why = str(no) if isinstance(no, Ended) else "it did not answer in time"
             raise ToolFailed(
                 f"server `{server}` could not be described: {why}",
-                code=ReasonCode.TOOL_UNREACHABLE,
+                code=_why_not(no),
                 remedy="see that its command or URL works, and what it writes to stderr",
                 details=(("stderr", found.stderr_tail()[-2000:]),) if found.stderr_tail() else (),
             ) from no
@@ -226,6 +229,12 @@ async def _opened(server: Server, session_id: str, exchange: Exchange) -> Link |
         return _failure(text, ReasonCode.TOOL_UNREACHABLE)
     except ToolwardError as wrong:
         return _failure(wrong.reason.sentence(), wrong.reason.code)
+
+
+def _why_not(no: Ended | TimeoutError) -> ReasonCode:
+    """An outage, unless the egress control had its reasons."""
+    refused = isinstance(no, Ended) and no.outcome.reason == ReasonCode.EGRESS_DENIED.value
+    return ReasonCode.EGRESS_DENIED if refused else ReasonCode.TOOL_UNREACHABLE
 
 
 def _timeout_ms(binding: ServerBinding, resolved: ResolvedCall) -> int:

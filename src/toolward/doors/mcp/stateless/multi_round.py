@@ -6,8 +6,9 @@ Source: MCP 2026-07-28, SEP-2322. Only `tools/call`, `prompts/get` and `resource
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from toolward.doors.mcp.exchange import is_declared
 from toolward.doors.mcp.messages import Request

@@ -21,7 +21,7 @@ from toolward.adapters.tools.mcp.bounds import (
     HEADER_BYTES_MAX,
     STREAM_BUFFER_BYTES_MAX,
 )
-from toolward.adapters.tools.mcp.http.endpoint import Endpoint
+from toolward.adapters.tools.mcp.http.endpoint import Endpoint, WayOut
 
 HTTP_OK_FIRST: Final = 200
 
@@ -266,9 +266,10 @@ class HttpPool:
     """Persistent connections to one origin, at most `connections_max`, not counting those with `own=True`."""
 
     def __init__(
-        self, endpoint: Endpoint, *, connections_max: int, tls: ssl.SSLContext | None = None
+        self, endpoint: Endpoint, way_out: WayOut, *, connections_max: int, tls: ssl.SSLContext | None = None
     ) -> None:
         self.endpoint = endpoint
+        self._way_out = way_out
         self._tls = tls
         self._max = connections_max
         self._open = 0
@@ -283,7 +284,7 @@ class HttpPool:
         """Send one request: `head` is the request line and headers, without length and blank line.
 
         With `repeatable`, a request that met a connection which was just being closed is sent once more.
-        Raises `Unreached`, `Unanswered`, `AnswerTooLarge`. Cancelling closes the connection.
+        Raises `EgressRefused`, `Unreached`, `Unanswered`, `AnswerTooLarge`. Cancelling closes the connection.
         """
         data = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body) if body else head + b"\r\n"
         for attempt in range(3):
@@ -380,10 +381,10 @@ class HttpPool:
         made = False
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                vetted = await self._way_out.to(self.endpoint)
                 await asyncio.get_running_loop().create_connection(
                     lambda: connection,
-                    self.endpoint.host,
-                    self.endpoint.port,
+                    sock=vetted,
                     ssl=self._tls if self.endpoint.secure else None,
                     server_hostname=self.endpoint.host if self.endpoint.secure else None,
                 )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from toolward.errors import WardError
+from toolward.model.egress import Grant
+from toolward.ports.egress import Connector
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,18 @@ class Endpoint:
     secure: bool
     target: bytes  # path and query
     authority: bytes  # as in the Host header
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """How an endpoint is connected to: through the egress control, with what its server was granted."""
+
+    connector: Connector
+    grants: tuple[Grant, ...]
+
+    async def to(self, endpoint: Endpoint) -> socket.socket:
+        """A connected socket. Raises `EgressRefused`, `OSError`."""
+        return await self.connector.connect(endpoint.host, endpoint.port, grants=self.grants)
 
 
 def endpoint_of(url: str) -> Endpoint:

@@ -43,6 +43,7 @@ from toolward.adapters.tools.mcp.wire import (
 )
 from toolward.errors import ReasonCode
 from toolward.model.call import Era, Failed
+from toolward.ports.egress import EgressRefused
 
 _SESSION_ID: Final = re.compile(rb"[\x21-\x7e]{1,512}")
 _ERROR_BYTES_MAX: Final = 64 * 1024
@@ -133,6 +134,8 @@ class HttpLink(Link):
     ) -> HttpAnswer:
         try:
             return await self._pool.request(head, body, body_max=body_max, repeatable=repeatable, own=own)
+        except EgressRefused as no:
+            raise failed(f"{no.refusal.text}; {no.refusal.remedy}", ReasonCode.EGRESS_DENIED) from no
         except Unreached as wrong:
             raise failed(str(wrong)) from wrong
         except Unanswered as wrong:

@@ -1,0 +1,1 @@
+"""Ways out of a cage and of the gateway: a proxy for tools, and vetted connections for upstreams."""

@@ -188,14 +188,18 @@ def _landlock(conn: socket.socket, house: houses.House, request: dict[str, Any])
     kernel.bound_capabilities()
     _demote(uid)
     kernel.drop_capabilities()  # before anything is killed by user: root's `kill(-1)` ends the machine
-    kernel.die_with_parent()
     kernel.set_dumpable(on=False)
     kernel.become_subreaper()
+    supervisor = os.getpid()
     pid = os.fork()
     if pid:
+        # It must outlive a zygote that is killed: a tool can have told the kernel not to end it with its
+        # parent. What ends it is the gateway's end of the socket.
         _supervise(conn, pid, own_user=bool(uid))
         return
     kernel.die_with_parent()
+    if os.getppid() != supervisor:
+        os._exit(0)
     os.setsid()
     _import_through(stdlib)
     tool.touch()

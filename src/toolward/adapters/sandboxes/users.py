@@ -26,7 +26,7 @@ _NAME: Final = "toolward-users"
 
 @dataclass(frozen=True, slots=True)
 class Users:
-    """`first` and the `USERS_PER_POOL - 1` after it. They are held while any process holds `lock`, a descriptor.
+    """`first` and the `USERS_PER_POOL - 1` after it. Held while any process has the descriptor `lock`.
 
     The zygote inherits it and so do the helpers beside cages: a gateway that is killed frees its users only
     once its last cage is gone.

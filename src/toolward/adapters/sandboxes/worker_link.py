@@ -190,7 +190,7 @@ class WorkerLink:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._gone.set_result(None)
-        # What it wrote before its end may still stand in the socket. That nothing more stands there is enough:
+        # What it wrote before its end may still stand in the socket. That nothing more does is enough:
         # its other end may be open, in a process that somebody else has to end, and would be waited for here.
         while self._broken is None and self._read_some():
             pass

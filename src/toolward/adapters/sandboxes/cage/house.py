@@ -96,7 +96,7 @@ def _enter_namespaces(house: House) -> None:
 
 
 def _go_on_inside() -> None:
-    """Go on as the first process of the new pid namespace, so that the kernel ends every cage with the zygote.
+    """Go on as the first process of the new pid namespace, so that each cage ends with the zygote.
 
     A tool can tell the kernel not to end it with its parent; it can not leave this namespace. Besides, only
     root could return to the machine's own.

@@ -29,7 +29,7 @@ def warm_up(house: houses.House) -> None:
     """Do once what every worker would do."""
     if house.tier != houses.NONE:
         for network in (False, True):
-            filters.build_filter(network=network, change_modes=_may_change_modes(house))
+            filters.build_filter(network=network, own_view=_own_view(house))
 
 
 def fork_into(house: houses.House) -> int:
@@ -93,7 +93,7 @@ def _namespaces(conn: socket.socket, house: houses.House, request: dict[str, Any
     rules += [(path, landlock.WRITE if w else landlock.READ_EXECUTE) for path, w in spec["paths"]]
     if house.landlock:
         landlock.restrict_paths(rules, version=house.landlock, connect_port=spec["port"])
-    _lock(conn, spec, change_modes=True)
+    _lock(conn, spec, own_view=True)
     tool.serve(conn, spec)
 
 
@@ -214,13 +214,12 @@ def _landlock(conn: socket.socket, house: houses.House, request: dict[str, Any])
     granted += [(fd, landlock.READ) for fd in stdlib.values()]
     landlock.restrict_paths(_readable(rules), version=house.landlock, connect_port=spec["port"], fds=granted)
     os.chdir("/")
-    _lock(conn, spec, change_modes=_may_change_modes(house), keep=list(stdlib.values()))
+    _lock(conn, spec, own_view=_own_view(house), keep=list(stdlib.values()))
     tool.serve(conn, spec)
 
 
-def _may_change_modes(house: houses.House) -> bool:
-    """Landlock does not hold chmod, chown and utime: without a view or a user of its own, none are there."""
-    return house.tier == houses.NAMESPACES or bool(house.uid)
+def _own_view(house: houses.House) -> bool:
+    return house.tier == houses.NAMESPACES
 
 
 def _open_stdlib() -> dict[str, int]:
@@ -307,11 +306,11 @@ def _none(conn: socket.socket, _house: houses.House, _request: dict[str, Any]) -
 # --- what all cages have -----------------------------------------------------------------------------
 
 
-def _lock(conn: socket.socket, spec: dict[str, Any], *, change_modes: bool, keep: Sequence[int] = ()) -> None:
+def _lock(conn: socket.socket, spec: dict[str, Any], *, own_view: bool, keep: Sequence[int] = ()) -> None:
     """Close every other descriptor, set the limits, and load the filter last."""
     kernel.close_all_but((conn.fileno(), *keep))
     _set_limits(spec["limits"], address_space=spec["address_space"])
-    filters.load_filter(filters.build_filter(network=bool(spec["port"]), change_modes=change_modes))
+    filters.load_filter(filters.build_filter(network=bool(spec["port"]), own_view=own_view))
 
 
 def _set_limits(limits: dict[str, int], *, address_space: bool) -> None:

@@ -230,4 +230,7 @@ def test_what_landlock_does_not_hold_is_held_here() -> None:
         "EPERM",
     ]
     assert (verdict(CLOSED, "bind"), verdict(CLOSED, "listen")) == ("EPERM", "EPERM")
-    assert (verdict(CLOSED, "inotify_add_watch"), verdict(NO_MODES, "inotify_add_watch")) == ("allow", "EPERM")
+    assert (verdict(CLOSED, "inotify_add_watch"), verdict(NO_MODES, "inotify_add_watch")) == (
+        "allow",
+        "EPERM",
+    )

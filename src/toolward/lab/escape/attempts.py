@@ -248,7 +248,11 @@ def _all() -> tuple[Attempt, ...]:
     changed = [replace(each, **_CHANGED.get(each.id, {})) for each in found]
     kinds = list(_MODULES)
     changed = [replace(each, reads_result=each.id == "fs21") for each in changed]
-    return tuple(sorted(changed, key=lambda a: (kinds.index(re.sub("[0-9]", "", a.id)), int(re.sub("[^0-9]", "", a.id)))))
+    return tuple(
+        sorted(
+            changed, key=lambda a: (kinds.index(re.sub("[0-9]", "", a.id)), int(re.sub("[^0-9]", "", a.id)))
+        )
+    )
 
 
 ATTEMPTS: Final = _all()

@@ -157,7 +157,9 @@ def _judge(world: World, attempt: Attempt, ended: Ended, collected: str) -> Seen
     match ended:
         case Value(value={"wrong": list(wrong), "got": got, "said": said}):
             answer += json.dumps(got)
-            seen = Seen(got=json.dumps(got)[:120] if got else "", said=str(said), wrong=tuple(map(str, wrong)))
+            seen = Seen(
+                got=json.dumps(got)[:120] if got else "", said=str(said), wrong=tuple(map(str, wrong))
+            )
         case Value(value=value):
             answer += json.dumps(value)
             seen = Seen(said="an answer of its own making")

@@ -63,6 +63,8 @@ class World:
     def reset(self, attempt: Attempt) -> dict[str, Any]:
         """Everything new for one attempt; what the payload is told."""
         self.mark = f"tw{secrets.token_hex(5)}"
+        if os.geteuid() == 0:
+            _LIBC.umount2(str(self.base / "outside").encode(), 2)  # what a control mounted
         for name in ("granted", "granted-moved", "reading", "outside", "scratch"):
             shutil.rmtree(self.base / name, ignore_errors=True)
         for name, mode in (("granted", 0o777), ("reading", 0o755), ("outside", 0o777), ("scratch", 0o777)):

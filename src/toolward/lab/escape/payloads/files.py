@@ -117,7 +117,9 @@ def fs17(w: World) -> Any:
             opened.append(path)
         except OSError:
             pass
-    return opened + [path for path in ("/sys/kernel", "/sys/fs/cgroup") if os.path.isdir(path) and listed(path)]
+    return opened + [
+        path for path in ("/sys/kernel", "/sys/fs/cgroup") if os.path.isdir(path) and listed(path)
+    ]
 
 
 def listed(path: str) -> bool:

@@ -263,7 +263,11 @@ def k35(w: World) -> Any:
 def k36(w: World) -> Any:
     """the process table of the machine: numbers of processes that are not one's own"""
     seen = [pid for pid in (w["gateway"], w["victim"]) if pid and os.path.isdir(f"/proc/{pid}")]
-    return seen if w["gateway"] in seen and b"escape" in open(f"/proc/{w['gateway']}/cmdline", "rb").read() else None
+    return (
+        seen
+        if w["gateway"] in seen and b"escape" in open(f"/proc/{w['gateway']}/cmdline", "rb").read()
+        else None
+    )
 
 
 def k37(w: World) -> Any:

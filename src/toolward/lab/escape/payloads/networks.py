@@ -26,7 +26,15 @@ def net3(w: World) -> Any:
 def net4(w: World) -> Any:
     """sockets of other families: netlink, vsock, packet, alg, xdp, bluetooth, raw"""
     opened = []
-    for family, kind, protocol in ((16, 3, 0), (40, 1, 0), (17, 3, 768), (38, 5, 0), (44, 3, 0), (31, 1, 0), (2, 3, 1)):
+    for family, kind, protocol in (
+        (16, 3, 0),
+        (40, 1, 0),
+        (17, 3, 768),
+        (38, 5, 0),
+        (44, 3, 0),
+        (31, 1, 0),
+        (2, 3, 1),
+    ):
         try:
             socket.socket(family, kind, protocol).close()
             opened.append(family)

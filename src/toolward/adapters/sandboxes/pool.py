@@ -69,6 +69,10 @@ class Pool:
         """The zygote that workers come from now."""
         return self._link.pid
 
+    def living(self) -> list[int]:
+        """The first process of every worker that lives."""
+        return [worker.pid for worker in self._live]
+
     def ready(self, key: LaneKey) -> int:
         """Workers that wait in a lane."""
         lane = self._lanes.get(key)

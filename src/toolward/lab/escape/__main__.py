@@ -1,9 +1,8 @@
-"""`python -m toolward.lab.escape [ID ...]` (make escape): every attempt in every cage, and the hosts that allow less."""
+"""`python -m toolward.lab.escape [ID ...]` (make escape): each attempt in each cage, and poorer hosts."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import socket
 import sys
 import time
@@ -35,8 +34,7 @@ def arguments() -> argparse.Namespace:
 
 def host_state() -> dict[str, object]:
     """What of this machine nothing here may change or leave behind."""
-    names = os.listdir("/proc")
-    stray = [name for name in names if name.isdigit() and _comm(name).startswith("tw")]
+    stray = [path.name for path in Path("/proc").iterdir() if _comm(path.name).startswith("tw")]
     return {
         "name of the machine": socket.gethostname(),
         "mounts": len(Path("/proc/self/mountinfo").read_text().splitlines()),

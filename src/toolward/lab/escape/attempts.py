@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
-from typing import Final
+from types import ModuleType
+from typing import Any, Final
 
 from toolward.model.capability import Limits
 
@@ -77,14 +78,14 @@ class Attempt:
         return _text(_module(self.id).__name__)
 
 
-def _module(attempt: str) -> object:
+def _module(attempt: str) -> ModuleType:
     return importlib.import_module(f"{_PAYLOADS}.{_MODULES[re.sub('[0-9]', '', attempt)]}")
 
 
 @cache
 def _text(module: str) -> str:
     body = inspect.getsource(importlib.import_module(module))
-    imports = re.compile(r"^from (__future__|toolward\.\S+) import .*$", re.MULTILINE)
+    imports = re.compile(r"^from (?:__future__|toolward\.\S+) import (?:\([^)]*\)|.*)$", re.MULTILINE)
     return inspect.getsource(importlib.import_module(f"{_PAYLOADS}.prelude")) + imports.sub("", body)
 
 
@@ -123,6 +124,7 @@ fs28 W^X
 fs29 Landlock's limits
 fs30 Landlock TRUNCATE
 fs31 Landlock REMOVE_FILE
+fs33 proc
 fs32 Landlock's documented limits
 fd2 runc CVE-2024-21626
 fd3 pidfd_getfd
@@ -139,6 +141,7 @@ ipc10 proc
 ipc11 message queues
 ipc12 scheduling
 ipc13 scheduling
+ipc15 signals by descriptor
 ipc14 the one kind of socket that is there
 env3 sandbox-runtime
 r01 nsjail
@@ -158,6 +161,7 @@ r15 timers
 r17 mlock
 r18 cores
 r19 limits
+r21 socket buffers
 """
 _BY_USER_WITHOUT_GRANTS: Final = """
 net1 codex, sandbox-runtime
@@ -223,7 +227,7 @@ x02 forged answers
 x03 descriptors with answers
 r20 workers serve once
 """
-_CHANGED: Final = {
+_CHANGED: Final[dict[str, dict[str, Any]]] = {
     "fs12": {"gap": "stat:"},
     "fs28": {"gap": "mmap:"},
     "fs32": {"gap": "stat:"},

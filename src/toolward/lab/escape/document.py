@@ -11,14 +11,14 @@ from toolward.lab.report import Row
 
 _HEAD: Final = """# What was tried, and what held
 
-Written by `python -m toolward.lab.escape --docs`; `make escape` runs it again and fails where a row no longer holds.
-Each attempt runs in every kind of cage, as root and as an ordinary user, and once without any (its *control*). Only
-where the control succeeds does a contained attempt say something about the cage. The host judges by what it sees (its
-files, listeners, processes, secrets); a payload's own word counts where the host can not see. Every row also uses what it
-was granted, and after each the next call must get its answer.
+Written by `python -m toolward.lab.escape --docs`; `make escape` runs it again and fails where a row no longer
+holds. Each attempt runs in every kind of cage, as root and as an ordinary user, and once without any (its
+*control*). Only where the control succeeds does a contained attempt say something about the cage. The host
+judges by what it sees (its files, listeners, processes, secrets); a payload's own word counts as well. Every
+row uses what it was granted, and after each the next call must get its answer.
 
-*contained*: it achieved nothing. *named gap*: it is not stopped there, and the report of such a cage says so. In
-controls: *succeeds*, *fails too* (the machine stops it anyway), *none* (there is no such thing without a cage).
+*yes*: it achieved nothing. *named gap*: it is not stopped there, and the report of such a cage says so.
+In controls: *succeeds*, *fails too* (the machine stops it anyway), *none* (there is nothing to compare with).
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -16,9 +17,8 @@ from toolward.model.capability import IsolationLevel
 from toolward.ports.sandbox import PythonJob, PythonSource
 
 
-async def main() -> None:
+async def run(order: dict[str, Any]) -> None:
     """Run it until somebody ends this process."""
-    order = orjson.loads(Path(sys.argv[1]).read_bytes())
     attempt = BY_ID[order["id"]]
     tier = IsolationLevel(order["tier"])
     opened = UnsafeNoSandbox if tier is IsolationLevel.NONE else CagedSandbox
@@ -29,4 +29,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(run(orjson.loads(Path(sys.argv[1]).read_bytes())))

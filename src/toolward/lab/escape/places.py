@@ -12,7 +12,8 @@ import socket
 import subprocess
 import sys
 import termios
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -120,8 +121,9 @@ async def _run(sandbox: CagedSandbox, attempt: Attempt, told: dict[str, Any], sc
         def answer(listener: socket.socket) -> None:
             tasks.create_task(_greet(listener))
 
-        ended = await sandbox.run(_job(attempt.text, told, attempt.id), scope, on_egress=answer)
-    return ended
+        job = _job(attempt.text, told, attempt.id)
+        running = tasks.create_task(sandbox.run(job, scope, on_egress=answer))
+    return running.result()
 
 
 def _job(text: str, told: dict[str, Any], name: str) -> PythonJob:
@@ -184,7 +186,7 @@ def _answered(world: World, attempt: Attempt, text: str) -> Seen:
 
 
 def _in_child(world: World, attempt: Attempt, told: dict[str, Any]) -> Seen:
-    """fork and exec, with the gateway's environment, one of its descriptors, and its terminal."""
+    """Fork and exec, with the gateway's environment, one of its descriptors, and its terminal."""
     order = world.base / "order"
     order.write_bytes(orjson.dumps({"text": attempt.text, "world": told, "name": attempt.id}))
     done = subprocess.Popen(
@@ -208,7 +210,7 @@ def _in_child(world: World, attempt: Attempt, told: dict[str, Any]) -> Seen:
 
 
 def _in_fork(world: World, attempt: Attempt, told: dict[str, Any]) -> Seen:
-    """fork and no exec: what a helper that is forked from the gateway has in its memory."""
+    """Fork and no exec: what a helper that is forked from the gateway has in its memory."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -240,12 +242,7 @@ def in_doomed(tier: IsolationLevel, world: World, attempt: Attempt, told: dict[s
     return Seen(said="the gateway was killed", harm=harm, broken="" if was_up else "it never came up")
 
 
-def _wait(until: Any, seconds: float) -> None:
-    import time  # noqa: PLC0415 -- only here
-
+def _wait(until: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not until() and time.monotonic() < deadline:
         time.sleep(0.01)
-
-
-Runner = Coroutine[Any, Any, Seen]

@@ -1,7 +1,7 @@
 """A command as another user, in a mount namespace in which that user can read the interpreter.
 
-`python -m toolward.lab.escape.unprivileged UID HOST COMMAND ...`, as root. Where the interpreter lies in a private
-home, only this process and its children see it elsewise than it is. HOST is what else is simulated:
+`python -m toolward.lab.escape.unprivileged UID HOST COMMAND ...`, as root. An interpreter in a private home
+is shown to this process and its children only. HOST is what else is simulated:
 
 - `plain`: nothing;
 - `no_userns`: no user namespace can be made (`user.max_user_namespaces` is 0 in the one that it runs in);
@@ -60,11 +60,11 @@ def uncover(needed: list[str]) -> None:
             if not parent.stat().st_mode & stat.S_IXOTH:
                 blocked.setdefault(str(parent), []).append(path)
                 break
-    for parent, below in blocked.items():
-        mounts.attach(mounts.new_filesystem("tmpfs", attributes=0, size="1m", mode="755"), parent)
-        for path in below:
-            Path(path).mkdir(parents=True)
-            mounts.attach(trees[path], path)
+    for cover, below in blocked.items():
+        mounts.attach(mounts.new_filesystem("tmpfs", attributes=0, size="1m", mode="755"), cover)
+        for each in below:
+            Path(each).mkdir(parents=True)
+            mounts.attach(trees[each], each)
 
 
 def _mask_proc() -> None:
@@ -87,19 +87,22 @@ def _forbid_user_namespaces() -> None:
     os.close(proc)
 
 
+def _error(number: int) -> bpf.Body:
+    return (bpf.give(bpf.ERRNO | number),)
+
+
 def _docker_filter(*, landlock: bool) -> bytes:
-    """Without CAP_SYS_ADMIN: no new namespace, no mount; clone3 is not there, so that clone's flags are seen."""
-    error = lambda number: (bpf.give(bpf.ERRNO | number),)  # noqa: E731
-    bodies: dict[int, bpf.Body] = {NUMBERS[name]: error(errno.EPERM) for name in _ADMIN_ONLY.split()}
-    bodies[NUMBERS["clone3"]] = error(errno.ENOSYS)
+    """Without CAP_SYS_ADMIN: no new namespace, no mount; no clone3, so that clone's flags are seen."""
+    bodies: dict[int, bpf.Body] = {NUMBERS[name]: _error(errno.EPERM) for name in _ADMIN_ONLY.split()}
+    bodies[NUMBERS["clone3"]] = _error(errno.ENOSYS)
     bodies[NUMBERS["clone"]] = (
         bpf.load(bpf.argument_low(0)),
         (bpf.JUMP_ANY_BIT, 0, 1, 0x7E020080),
-        *error(errno.EPERM),
+        *_error(errno.EPERM),
         bpf.give(bpf.ALLOW),
     )
     if not landlock:
-        bodies |= {NUMBERS[name]: error(errno.ENOSYS) for name in _LANDLOCK.split()}
+        bodies |= {NUMBERS[name]: _error(errno.ENOSYS) for name in _LANDLOCK.split()}
     return bpf.assemble(bodies, otherwise=(bpf.give(bpf.ALLOW),))
 
 
@@ -130,7 +133,7 @@ def main() -> None:
     """Become that, and run the command."""
     become(int(sys.argv[1]), Host(sys.argv[2]))
     os.chdir("/")
-    os.execv(sys.argv[3], sys.argv[3:])
+    os.execv(sys.argv[3], sys.argv[3:])  # noqa: S606 -- the command is ours
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ class World:
             if listener.type == socket.SOCK_STREAM:
                 listener.listen(64)
         for path in (broker, datagrams):
-            os.chmod(path, 0o777)  # noqa: S103 -- as those that services leave open
+            Path(path).chmod(0o777)  # as those that services leave open
         return listeners
 
     def _share_memory(self) -> tuple[int, int]:
@@ -206,7 +206,7 @@ class World:
             path = self.base / name
             state = _state(path)
             seen[name] = state[:2] if path.is_dir() else ()
-        seen["reading's content"] = tuple(sorted(os.listdir(self.base / "reading")))
+        seen["reading's content"] = tuple(sorted(path.name for path in (self.base / "reading").iterdir()))
         return seen
 
     def _changes(self) -> list[str]:
@@ -286,7 +286,7 @@ class World:
 def marked(mark: str) -> list[int]:
     """Living processes that gave themselves this name."""
     found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for pid in (path.name for path in Path("/proc").iterdir() if path.name.isdigit()):
         with suppress(OSError, IndexError):
             text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
             name, state = text[text.index("(") + 1 : text.rindex(")")], text[text.rindex(")") + 2]

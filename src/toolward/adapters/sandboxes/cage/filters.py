@@ -73,8 +73,8 @@ _FORBIDDEN: Final = """
 acct add_key adjtimex bind bpf chroot clock_adjtime clock_settime delete_module fanotify_init fanotify_mark
 finit_module fremovexattr fsconfig fsetxattr fsmount fsopen fspick get_mempolicy init_module io_uring_enter
 io_uring_register io_uring_setup ioperm iopl ioprio_set kcmp kexec_file_load kexec_load keyctl
-listen lookup_dcookie lremovexattr lsetxattr mbind memfd_create memfd_secret migrate_pages mknod mknodat mlockall
-modify_ldt mount mount_setattr move_mount move_pages mq_getsetattr mq_notify mq_open mq_timedreceive
+listen lookup_dcookie lremovexattr lsetxattr mbind memfd_create memfd_secret migrate_pages mknod mknodat
+mlockall modify_ldt mount mount_setattr move_mount move_pages mq_getsetattr mq_notify mq_open mq_timedreceive
 mq_timedsend mq_unlink msgctl msgget msgrcv msgsnd name_to_handle_at nfsservctl open_by_handle_at open_tree
 perf_event_open personality pidfd_getfd pivot_root process_madvise process_vm_readv process_vm_writev ptrace
 quotactl quotactl_fd reboot removexattr request_key sched_setattr sched_setparam sched_setscheduler semctl
@@ -188,7 +188,7 @@ def _socket(*, network: bool) -> bpf.Body:
 
 @lru_cache(maxsize=8)
 def build_filter(*, network: bool, own_view: bool) -> bytes:
-    """The program. Without a view of its own a cage can not chmod, chown, utime or watch: Landlock lets it."""
+    """The program. Without a view of its own a cage can not chmod, chown, utime or watch: Landlock would."""
     bodies: dict[int, bpf.Body] = {}
     only_in_view = f"{_CHANGES_OF_MODE} {_WATCHES}"
     allowed = " ".join((_FILES, _MEMORY, _PROCESSES, _WAITING, _SOCKETS, only_in_view if own_view else ""))

@@ -19,6 +19,20 @@ from . import filters, frames, kernel, landlock, mounts, tool
 from . import house as houses
 
 PROXY_PORT: Final = 3128
+_OWN_PROC: Final = (
+    "fd",
+    "fdinfo",
+    "cmdline",
+    "comm",
+    "environ",
+    "exe",
+    "limits",
+    "maps",
+    "stat",
+    "statm",
+    "status",
+)
+"""Of a tool's own process files; not `net`, which is the machine's, and not what it has mounted."""
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP_RUNNING: Final = 0x41
 _CLONED: Final = kernel.NEWUSER | kernel.NEWNS | kernel.NEWIPC | kernel.NEWUTS | kernel.NEWCGROUP
@@ -205,7 +219,8 @@ def _landlock(conn: socket.socket, house: houses.House, request: dict[str, Any])
     tool.touch()
     spec, fds = frames.receive(conn)
     rules = [(path, landlock.READ_EXECUTE) for path in (*house.runtimes, "/etc/ssl", "/etc/alternatives")]
-    rules += [("/etc/ld.so.cache", landlock.READ), ("/proc/self", landlock.READ)]
+    rules += [("/etc/ld.so.cache", landlock.READ)]
+    rules += [(f"/proc/self/{name}", landlock.READ) for name in _OWN_PROC]
     rules += [(f"/dev/{name}", landlock.DEVICE) for name in ("null", "zero", "full", "random", "urandom")]
     granted = [
         (fd, landlock.WRITE if writes else landlock.READ_EXECUTE)
@@ -318,7 +333,7 @@ def _set_limits(limits: dict[str, int], *, address_space: bool) -> None:
     memory = resource.RLIMIT_AS if address_space else resource.RLIMIT_DATA
     for kind, wanted in (
         (memory, limits["memory_bytes"]),
-        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CORE, 1),  # not 0: that would still start a program that `core_pattern` names
         (resource.RLIMIT_FSIZE, limits["file_bytes"]),
         (resource.RLIMIT_NOFILE, limits["open_files"]),
         (resource.RLIMIT_NPROC, limits["processes"]),

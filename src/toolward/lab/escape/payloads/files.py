@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from toolward.lab.escape.payloads.prelude import *  # noqa: F403
+import ctypes
+import mmap
+import os
+import stat
+import struct
+import subprocess
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from toolward.lab.escape.payloads.prelude import LIBC, World, done, failed, head, in_child, syscall
 
 
 def fs01(w: World) -> Any:
@@ -149,11 +159,17 @@ def fs19(w: World) -> Any:
 
 def fs20(w: World) -> Any:
     """leave a setuid program in the granted directory"""
-    for make in (
+    ways: tuple[Callable[[], object], ...] = (
         lambda: os.chmod(w["granted"] + "/s", 0o4755),
         lambda: os.close(os.open(w["granted"] + "/t", os.O_CREAT | os.O_WRONLY, 0o4755)),
         lambda: os.mkdir(w["granted"] + "/d", 0o6777),
-    ):
+        lambda: os.link(
+            f"/proc/self/fd/{os.open(w['granted'], os.O_TMPFILE | os.O_RDWR, 0o4755)}",
+            w["granted"] + "/u",
+            follow_symlinks=True,
+        ),
+    )
+    for make in ways:
         open(w["granted"] + "/s", "w").close()
         try:
             make()
@@ -190,7 +206,7 @@ def fs25(w: World) -> Any:
     result, error = syscall(254, fd, os.path.dirname(w["secret_file"]).encode(), 0xFFF)
     w_file = w["secret_file"]
     if error:
-        raise OSError(getattr(errno, error), error)
+        raise failed(error)
     return os.path.exists(w_file) and f"watch {result}"
 
 
@@ -199,13 +215,18 @@ def fs26(w: World) -> Any:
     return done(300, 0x200, 0)
 
 
+def run_file(path: str) -> int:
+    """Become a program."""
+    os.execv(path, ["true"])
+
+
 def fs27(w: World) -> Any:
     """run a program that has no file (memfd_create and execveat)"""
     fd = os.memfd_create("p")
     with open("/bin/true", "rb") as true:
         os.write(fd, true.read())
     path = f"/proc/self/fd/{fd}"
-    return "it ran" if in_child(lambda: os.execv(path, ["true"]) or 1) == 0 else None
+    return "it ran" if in_child(partial(run_file, path)) == 0 else None
 
 
 def fs28(w: World) -> Any:
@@ -235,4 +256,20 @@ def fs31(w: World) -> Any:
 
 def fs32(w: World) -> Any:
     """where an outside link leads, and the attributes of an outside file"""
-    return os.readlink(w["outside"] + "/points") or os.listxattr(w["secret_file"])
+    return [os.readlink(w["outside"] + "/points"), *os.listxattr(w["secret_file"])]
+
+
+def fs33(w: World) -> Any:
+    """the machine's connections and mounts in one's own process files (/proc/self/net, mountinfo)"""
+    seen = []
+    for path, mark in (
+        ("/proc/self/net/tcp", f":{w['tcp']:04X} "),
+        ("/proc/self/net/unix", w["abstract"]),
+        ("/proc/self/mountinfo", " /etc/hostname "),
+    ):
+        try:
+            with open(path) as file:
+                seen += [path] if mark in file.read() else []
+        except OSError:
+            pass
+    return seen

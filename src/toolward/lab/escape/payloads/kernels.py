@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from toolward.lab.escape.payloads.prelude import *  # noqa: F403
+import ctypes
+import mmap
+import os
+import socket
+import struct
+import threading
+from typing import Any
+
+from toolward.lab.escape.payloads.prelude import LIBC, World, done, in_child, reached, syscall
 
 NEWUSER = 0x10000000
 NEWUTS = 0x04000000
@@ -40,7 +48,7 @@ def k06(w: World) -> Any:
 
 def k07(w: World) -> Any:
     """a user namespace of one's own, by clone"""
-    result, error = syscall(56, NEWUSER | 17, 0, 0, 0, 0)
+    result, _ = syscall(56, NEWUSER | 17, 0, 0, 0, 0)
     if result == 0:
         os._exit(0)
     return result > 0
@@ -51,7 +59,7 @@ def k08(w: World) -> Any:
     arguments = ctypes.create_string_buffer(88)
     struct.pack_into("Q", arguments, 0, NEWUSER)
     struct.pack_into("Q", arguments, 32, 17)
-    result, error = syscall(435, arguments, 88)
+    result, _ = syscall(435, arguments, 88)
     if result == 0:
         os._exit(0)
     return result > 0
@@ -241,18 +249,13 @@ def k33(w: World) -> Any:
 def k34(w: World) -> Any:
     """write to the kernel's settings and to one's own process files (/proc/sys, oom_score_adj, splice)"""
     got = []
-    for path, text in (
-        ("/proc/sys/kernel/core_pattern", ""),
-        ("/proc/sysrq-trigger", ""),
-        ("/proc/self/uid_map", ""),
-        ("/proc/self/attr/current", ""),
-    ):
+    for path in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger"):
         try:
             os.close(os.open(path, os.O_WRONLY))
             got.append(path)
         except OSError:
             pass
-    return [path for path in got if "self" not in path]
+    return got
 
 
 def k35(w: World) -> Any:
@@ -285,9 +288,6 @@ def k37(w: World) -> Any:
 
 
 def k38(w: World) -> Any:
-    """take a loop device or make a device of the terminal's line (TIOCSETD, TIOCLINUX)"""
-    got = []
-    for request in (0x5423, 0x541C):
-        if syscall(16, 0, request, struct.pack("i", 0))[0] == 0:
-            got.append(request)
-    return got
+    """change the terminal's line discipline or its console (TIOCSETD, TIOCLINUX)"""
+    given = struct.pack("i", 0)
+    return [request for request in (0x5423, 0x541C) if syscall(16, 0, request, given)[0] == 0]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from toolward.lab.escape.payloads.prelude import *  # noqa: F403
+import os
+import socket
+from typing import Any
+
+from toolward.lab.escape.payloads.prelude import World
 
 
 def net1(w: World) -> Any:
@@ -59,7 +63,7 @@ def net7(w: World) -> Any:
     for family, kind in ((2, 2), (10, 1), (1, 1), (16, 3), (40, 1)):
         try:
             socket.socket(family, kind).close()
-            opened.append(family)
+            opened.append(str(family))
         except OSError:
             pass
     try:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from toolward.lab.escape.payloads.prelude import *  # noqa: F403
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import stat
+import struct
+import time
+from typing import Any
+
+from toolward.lab.escape.payloads.prelude import LIBC, SECRET, World, done, failed, head, syscall
 
 
 def found(data: bytes) -> list[str]:
@@ -113,7 +123,7 @@ def ipc3(w: World) -> Any:
     remote = struct.pack("QQ", w["victim_address"], 4_096)
     count, error = syscall(310, w["victim"], local, 1, remote, 1, 0)
     if error:
-        raise OSError(getattr(errno, error), error)
+        raise failed(error)
     return found(into.raw[:count])
 
 
@@ -191,6 +201,16 @@ def ipc14(w: World) -> Any:
             pass
     if not sent:
         raise PermissionError(1, "datagrams")
+
+
+def ipc15(w: World) -> Any:
+    """have the kernel send a signal (SIGIO) to a process outside"""
+    one, two = socket.socketpair()
+    fcntl.fcntl(one, 8, w["victim"])  # F_SETOWN
+    fcntl.fcntl(one, 10, 9)  # F_SETSIG: SIGKILL instead
+    fcntl.fcntl(one, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+    two.send(b"x")
+    time.sleep(0.1)
 
 
 def x01(w: World) -> Any:

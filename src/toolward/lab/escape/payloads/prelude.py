@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
-import mmap
 import os
 import re
-import signal
 import socket
-import stat
-import struct
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -35,11 +26,16 @@ def syscall(number: int, *given: Any) -> tuple[int, str]:
     return result, "" if result >= 0 else errno.errorcode.get(ctypes.get_errno(), "?")
 
 
+def failed(error: str) -> OSError:
+    """The exception for an error's name."""
+    return OSError(getattr(errno, error, 1), error)
+
+
 def done(number: int, *given: Any) -> str:
     """What to report if the call succeeded."""
     result, error = syscall(number, *given)
     if error:
-        raise OSError(getattr(errno, error, 1), error)
+        raise failed(error)
     return f"call {number} gave {result}"
 
 

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from toolward.lab.escape.payloads.prelude import *  # noqa: F403
+import ctypes
+import fcntl
+import mmap
+import os
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+from typing import Any
+
+from toolward.lab.escape.payloads.prelude import LIBC, World, failed, syscall
 
 MIB = 1 << 20
 STAY_S = 20.0
@@ -129,6 +141,7 @@ def r13(w: World) -> Any:
         os.setsid()
         time.sleep(STAY_S)
         os._exit(0)
+    time.sleep(0.1)
 
 
 def r14(w: World) -> Any:
@@ -157,9 +170,9 @@ def r17(w: World) -> Any:
     """lock memory"""
     block = mmap.mmap(-1, 8 * MIB)
     where = ctypes.addressof(ctypes.c_char.from_buffer(block))
-    result, error = syscall(149, where, 4 * MIB)
+    _, error = syscall(149, where, 4 * MIB)
     if error:
-        raise OSError(getattr(errno, error), error)
+        raise failed(error)
     return f"locked {4 * MIB}"
 
 
@@ -194,3 +207,35 @@ def r20(w: World) -> Any:
             open(path, "x").close()
         except OSError:
             pass
+
+
+def r21(w: World) -> Any:
+    """memory of the kernel in socket buffers, which no limit of a process counts"""
+    total, read = 0, os.pipe()
+    for _ in range(12):
+        if os.fork() == 0:
+            os.write(read[1], struct.pack("q", fill_sockets()))
+            time.sleep(1.0)
+            os._exit(0)
+    for _ in range(12):
+        total += struct.unpack("q", os.read(read[0], 8))[0]
+    return f"{total} bytes" if total > 160 * MIB else None
+
+
+def fill_sockets() -> int:
+    """Bytes that stay in the buffers of as many pairs as can be made."""
+    held, pairs = 0, []
+    try:
+        for _ in range(60):
+            pairs.append(socket.socketpair())
+            for each in pairs[-1]:
+                each.settimeout(0)
+                try:
+                    while True:
+                        held += each.send(bytes(65_536))
+                except BlockingIOError:
+                    continue
+    except OSError:
+        pass
+    globals()["kept"] = pairs
+    return held

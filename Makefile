@@ -8,10 +8,10 @@ READY := $(VENV)/.ready
 WARD ?= build/ward
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench conformance interop torture lock clean
+.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox lock clean
 
 help: ## what can be asked for
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: $(READY) ## the virtual environment, from the lock file
 
@@ -53,6 +53,12 @@ interop: setup ## ten real servers and three real clients
 
 torture: setup ## kill -9 and failing disks under load
 	$(BIN)/python -m toolward.lab.torture
+
+escape: setup ## what hostile tools try, in every kind of cage, each with a control without one
+	$(BIN)/python -m toolward.lab.escape
+
+bench-sandbox: setup ## start-up, throughput, CPU and memory of cages beside plain fork and exec
+	$(BIN)/python -m toolward.lab.bench_sandbox
 
 lock: setup ## the lock files again, from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements/core.txt

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from toolward.adapters.sandboxes.settings import Settings
+from toolward.adapters.sandboxes.settings import END_MS, Settings
 from toolward.adapters.sandboxes.specs import PROXY_PORT, arm_spec
+from toolward.adapters.sandboxes.users import USERS_PER_POOL, Users, claim
 from toolward.adapters.sandboxes.worker_link import WorkerLink
 from toolward.adapters.sandboxes.zygote_link import ZygoteLink
 from toolward.errors import Overloaded, SandboxUnavailable, ToolwardError
-from toolward.model.capability import Scope
+from toolward.model.capability import IsolationLevel, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +45,33 @@ class Pool:
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening = asyncio.Lock()
+        self._users: Users | None = None
         self._closed = False
 
     async def open(self) -> dict[str, Any]:
         """Start the zygote; its first word. Raises `SandboxUnavailable`."""
-        hello = await self._link.open(self._settings)
+        self._claim_users()
+        try:
+            hello = await self._open_zygote()
+        except BaseException:
+            self._release_users()
+            raise
         self._refill()
         return hello
+
+    @property
+    def first_user(self) -> int:
+        """The first of this pool's users; 0 where cages run as the gateway's own."""
+        return self._users.first if self._users else 0
 
     @property
     def zygote_pid(self) -> int:
         """The zygote that workers come from now."""
         return self._link.pid
+
+    def living(self) -> list[int]:
+        """The first process of every worker that lives."""
+        return [worker.pid for worker in self._live]
 
     def ready(self, key: LaneKey) -> int:
         """Workers that wait in a lane."""
@@ -125,11 +141,38 @@ class Pool:
         workers = list(self._live)
         for worker in workers:
             worker.kill()
-        for worker in workers:
-            await worker.gone()
+        try:
+            async with asyncio.timeout(END_MS / 1000):
+                for worker in workers:
+                    await worker.gone()
+        except TimeoutError:
+            pass  # the zygote's end is theirs
         await self._link.close()
+        self._release_users()
+
+    # --- users
+
+    def _claim_users(self) -> None:
+        if os.geteuid() != 0 or self._settings.tier is IsolationLevel.NONE:
+            return
+        if self._settings.workers_max >= USERS_PER_POOL:
+            raise SandboxUnavailable(
+                f"`workers_max` is {self._settings.workers_max}, and there are users for"
+                f" {USERS_PER_POOL - 1} cages",
+                remedy=f"set it to less than {USERS_PER_POOL}",
+            )
+        self._users = claim()
+        self._settings = replace(self._settings, uid=self._users.first)
+
+    def _release_users(self) -> None:
+        users, self._users = self._users, None
+        if users is not None:
+            users.release()
 
     # --- starting
+
+    async def _open_zygote(self) -> dict[str, Any]:
+        return await self._link.open(self._settings, keep=[self._users.lock] if self._users else [])
 
     def _evict(self, wanted: _Lane) -> None:
         """Give up a worker that waits in another lane; its place is free when it is gone."""
@@ -165,7 +208,7 @@ class Pool:
             if self._link.lost.is_set():
                 await self._link.close()
                 self._link = ZygoteLink()
-                await self._link.open(self._settings)
+                await self._open_zygote()
 
     def _refill(self) -> None:
         for key, lane in self._lanes.items():

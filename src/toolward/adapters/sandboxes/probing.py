@@ -52,6 +52,10 @@ class Probe:
         """Whether a primitive could be used, and held."""
         return bool(self._trials[name][0])
 
+    def trials(self) -> dict[str, list[Any]]:
+        """What was tried: whether it works, and what was seen."""
+        return dict(self._trials)
+
     @property
     def best(self) -> IsolationLevel:
         """The strongest tier of this adapter that is reached; `none` if none is."""
@@ -92,11 +96,15 @@ class Probe:
             if not self._landlock:
                 yield "what a cage writes in its scratch directory is kept from running by mount flags alone"
             return
-        yield "stat: whether a path outside the grants exists, and its size and times, can be seen"
+        yield (
+            "stat: whether a path outside the grants exists, its size, times and attributes, and where a link"
+            " leads, can be seen"
+        )
+        yield "mmap: code that was written to a granted directory can be mapped, though not started"
+        yield "chmod: chmod, chown, utime and inotify fail everywhere, in granted directories too"
         yield "scratch: there is no private temporary directory; only granted paths can be written"
         yield "kernel: process numbers and host names of the machine can be seen"
         if not self._as_root:
-            yield "chmod: chmod, chown and utime fail everywhere, in granted directories too"
             yield "processes: their limit is shared with all processes of this user"
         else:
             yield "owners: a granted path is usable as far as it is open to others; each call is another user"

@@ -10,6 +10,10 @@ from toolward.adapters.sandboxes.settings import WATCH_MS
 
 _COUNTED = ("RssAnon:", "RssShmem:")
 _KIB = 1024
+_SOCKET_BYTES = 212_992
+"""What the kernel may hold for one socket: its default buffer, its own records included."""
+_DESCRIPTORS_FREE = 16
+"""Of each process, not looked at: what ordinary programs have open."""
 
 
 class MemoryWatch:
@@ -35,13 +39,39 @@ class MemoryWatch:
 
 
 def memory_of(pid: int) -> int:
-    """Bytes of anonymous and shared memory that a process and its descendants hold; 0 if it is gone."""
+    """Bytes that a process and its descendants hold; 0 if it is gone.
+
+    Anonymous and shared memory, and what the kernel may hold for their sockets, which no limit of a process
+    counts: a tool could take several times its memory so.
+    """
     total, todo = 0, [pid]
+    sockets: set[str] = set()
+    unseen = 0
     while todo:
         each = todo.pop()
         total += _resident(each)
+        unseen += _descriptors(each, sockets)
         todo += _children(each)
-    return total
+    return total + _SOCKET_BYTES * (len(sockets) + unseen) if total else 0
+
+
+def _descriptors(pid: int, sockets: set[str]) -> int:
+    """Add the sockets of a process that has many descriptors; where they can not be seen, count those."""
+    directory = f"/proc/{pid}/fd"
+    count = 0
+    try:
+        count = os.stat(directory).st_size  # how many are open; 0 before Linux 6.2
+        if 0 < count <= _DESCRIPTORS_FREE:
+            return 0
+        for name in os.listdir(directory):
+            target = os.readlink(f"{directory}/{name}")
+            if target.startswith("socket:"):
+                sockets.add(target)
+    except PermissionError:
+        return max(0, count - _DESCRIPTORS_FREE)
+    except OSError:
+        return 0
+    return 0
 
 
 def _resident(pid: int) -> int:

@@ -91,9 +91,13 @@ class WorkerLink:
         return self._frames.popleft()
 
     def _readable(self) -> None:
+        self._read_some()
+
+    def _read_some(self) -> bool:
+        """Take what stands in the socket; whether more may stand there."""
         conn = self._conn
         if conn is None:
-            return
+            return False
         try:
             if self._trusted:
                 data, fds, _, _ = socket.recv_fds(conn, _READ, 1, socket.MSG_CMSG_CLOEXEC)
@@ -102,18 +106,19 @@ class WorkerLink:
             else:
                 data = conn.recv(_READ)  # descriptors that a tool sends along are closed by the kernel
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data = b""
         if not data:
             self._break("the cage ended without an answer", gone=True)
-            return
+            return False
         self._buffer += data
         try:
             self._parse()
         except ValueError:
             self._break("the answer is not json", gone=False)
         self._wake()
+        return self._broken is None
 
     def _parse(self) -> None:
         while len(self._buffer) >= HEADER.size:
@@ -185,9 +190,11 @@ class WorkerLink:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._gone.set_result(None)
-        # What it wrote before its end may still stand in the socket.
-        while self._broken is None:
-            self._readable()
+        # What it wrote before its end may still stand in the socket. That nothing more does is enough:
+        # its other end may be open, in a process that somebody else has to end, and would be waited for here.
+        while self._broken is None and self._read_some():
+            pass
+        self._break("the cage ended without an answer", gone=True)
         self.on_gone(self)
 
 

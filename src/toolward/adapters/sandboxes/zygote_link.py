@@ -41,8 +41,8 @@ class ZygoteLink:
         """The zygote's process id, 0 before it was started."""
         return self._process.pid if self._process else 0
 
-    async def open(self, settings: Settings, **more: object) -> dict[str, Any]:
-        """Start it and wait for its first word. Raises `SandboxUnavailable`."""
+    async def open(self, settings: Settings, *, keep: Sequence[int] = (), **more: object) -> dict[str, Any]:
+        """Start it, with the descriptors `keep`, and wait for its first word. Raises `SandboxUnavailable`."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)  # noqa: FBT003 -- the socket's own signature
         with theirs:
@@ -54,7 +54,7 @@ class ZygoteLink:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,  # workers inherit it: a tool must not write to ours
-                    pass_fds=(theirs.fileno(),),
+                    pass_fds=(theirs.fileno(), *keep),
                     start_new_session=True,
                 )
             except OSError as error:

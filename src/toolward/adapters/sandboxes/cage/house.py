@@ -82,12 +82,12 @@ def write_id_maps(proc: int, *, inside: int, outside_uid: int, outside_gid: int)
 def _enter_namespaces(house: House) -> None:
     house.proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     if os.geteuid() == 0:
-        kernel.unshare(kernel.NEWNS | kernel.NEWNET)
+        kernel.unshare(kernel.NEWNS | kernel.NEWNET | kernel.NEWPID)
     else:
         uid, gid = os.geteuid(), os.getegid()
         kernel.unshare(kernel.NEWUSER | kernel.NEWNS | kernel.NEWNET | kernel.NEWPID)
         write_id_maps(house.proc, inside=0, outside_uid=uid, outside_gid=gid)
-        _go_on_inside()
+    _go_on_inside()
     # The network namespace above has no interface that is up, and is the one of every cage without network:
     # making one for each costs more than all the rest, and no socket can be made in any of them anyway.
     mounts.follow_host_only()
@@ -96,7 +96,11 @@ def _enter_namespaces(house: House) -> None:
 
 
 def _go_on_inside() -> None:
-    """Go on as the first process of the new pid namespace: to return to the machine's one takes root."""
+    """Go on as the first process of the new pid namespace, so that each cage ends with the zygote.
+
+    A tool can tell the kernel not to end it with its parent; it can not leave this namespace. Besides, only
+    root could return to the machine's own.
+    """
     pid = os.fork()
     if pid:
         os.waitpid(pid, 0)
@@ -303,12 +307,24 @@ def _make_owner_namespace(house: House, uid: int, gid: int) -> int:
         os.close(made_w)
         if os.read(made_r, 1) != b"1":
             raise OSError(1, "no user namespace could be made")
+        seen = _number_outside(house, pid)
         for name, inside, outside in (("uid_map", uid, house.uid), ("gid_map", gid, house.uid)):
-            map_fd = os.open(f"{pid}/{name}", os.O_WRONLY | os.O_CLOEXEC, dir_fd=house.proc)
+            map_fd = os.open(f"{seen}/{name}", os.O_WRONLY | os.O_CLOEXEC, dir_fd=house.proc)
             os.write(map_fd, f"{inside} {outside} 1".encode())
             os.close(map_fd)
-        return os.open(f"{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC, dir_fd=house.proc)
+        return os.open(f"{seen}/ns/user", os.O_RDONLY | os.O_CLOEXEC, dir_fd=house.proc)
     finally:
         os.write(go_w, b"1")
         for each in (go_r, go_w, made_r):
             os.close(each)
+
+
+def _number_outside(house: House, pid: int) -> int:
+    """The number that the machine's /proc has for a child, which counts differently here."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        info = os.open(f"self/fdinfo/{pidfd}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=house.proc)
+        with open(info, encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
+    finally:
+        os.close(pidfd)

@@ -129,7 +129,7 @@ def _landlock(_: dict[str, Any]) -> int:
 
 
 def _seccomp(_: dict[str, Any]) -> bool:
-    filters.load_filter(filters.build_filter(network=False, change_modes=True))
+    filters.load_filter(filters.build_filter(network=False, own_view=True))
     try:
         socket.socket().close()
     except PermissionError:

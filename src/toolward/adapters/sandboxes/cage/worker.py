@@ -19,6 +19,20 @@ from . import filters, frames, kernel, landlock, mounts, tool
 from . import house as houses
 
 PROXY_PORT: Final = 3128
+_OWN_PROC: Final = (
+    "fd",
+    "fdinfo",
+    "cmdline",
+    "comm",
+    "environ",
+    "exe",
+    "limits",
+    "maps",
+    "stat",
+    "statm",
+    "status",
+)
+"""Of a tool's own process files; not `net`, which is the machine's, and not what it has mounted."""
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP_RUNNING: Final = 0x41
 _CLONED: Final = kernel.NEWUSER | kernel.NEWNS | kernel.NEWIPC | kernel.NEWUTS | kernel.NEWCGROUP
@@ -29,7 +43,7 @@ def warm_up(house: houses.House) -> None:
     """Do once what every worker would do."""
     if house.tier != houses.NONE:
         for network in (False, True):
-            filters.build_filter(network=network, change_modes=_may_change_modes(house))
+            filters.build_filter(network=network, own_view=_own_view(house))
 
 
 def fork_into(house: houses.House) -> int:
@@ -93,7 +107,7 @@ def _namespaces(conn: socket.socket, house: houses.House, request: dict[str, Any
     rules += [(path, landlock.WRITE if w else landlock.READ_EXECUTE) for path, w in spec["paths"]]
     if house.landlock:
         landlock.restrict_paths(rules, version=house.landlock, connect_port=spec["port"])
-    _lock(conn, spec, change_modes=True)
+    _lock(conn, spec, own_view=True)
     tool.serve(conn, spec)
 
 
@@ -190,21 +204,25 @@ def _landlock(conn: socket.socket, house: houses.House, request: dict[str, Any])
     kernel.bound_capabilities()
     _demote(uid)
     kernel.drop_capabilities()  # before anything is killed by user: root's `kill(-1)` ends the machine
-    kernel.die_with_parent()
     kernel.set_dumpable(on=False)
     kernel.become_subreaper()
+    supervisor = os.getpid()
     pid = os.fork()
     if pid:
+        # It must outlive a zygote that is killed: a tool can have told the kernel not to end it with its
+        # parent. What ends it is the gateway's end of the socket.
         _supervise(conn, pid, own_user=bool(uid))
         return
     kernel.die_with_parent()
+    if os.getppid() != supervisor:
+        os._exit(0)
     os.setsid()
     _import_through(stdlib)
     tool.touch()
     spec, fds = frames.receive(conn)
     rules = [(path, landlock.READ_EXECUTE) for path in (*house.runtimes, "/etc/ssl", "/etc/alternatives")]
-    small = ("/etc/ld.so.cache", "/etc/localtime", "/etc/timezone", "/proc/self")
-    rules += [(path, landlock.READ) for path in small]
+    small = ("/etc/ld.so.cache", "/etc/localtime", "/etc/timezone")
+    rules += [(path, landlock.READ) for path in (*small, *(f"/proc/self/{name}" for name in _OWN_PROC))]
     rules += [(f"/dev/{name}", landlock.DEVICE) for name in ("null", "zero", "full", "random", "urandom")]
     granted = [
         (fd, landlock.WRITE if writes else landlock.READ_EXECUTE)
@@ -213,13 +231,12 @@ def _landlock(conn: socket.socket, house: houses.House, request: dict[str, Any])
     granted += [(fd, landlock.READ) for fd in stdlib.values()]
     landlock.restrict_paths(_readable(rules), version=house.landlock, connect_port=spec["port"], fds=granted)
     os.chdir("/")
-    _lock(conn, spec, change_modes=_may_change_modes(house), keep=list(stdlib.values()))
+    _lock(conn, spec, own_view=_own_view(house), keep=list(stdlib.values()))
     tool.serve(conn, spec)
 
 
-def _may_change_modes(house: houses.House) -> bool:
-    """Landlock does not hold chmod, chown and utime: without a view or a user of its own, none are there."""
-    return house.tier == houses.NAMESPACES or bool(house.uid)
+def _own_view(house: houses.House) -> bool:
+    return house.tier == houses.NAMESPACES
 
 
 def _open_stdlib() -> dict[str, int]:
@@ -306,11 +323,11 @@ def _none(conn: socket.socket, _house: houses.House, _request: dict[str, Any]) -
 # --- what all cages have -----------------------------------------------------------------------------
 
 
-def _lock(conn: socket.socket, spec: dict[str, Any], *, change_modes: bool, keep: Sequence[int] = ()) -> None:
+def _lock(conn: socket.socket, spec: dict[str, Any], *, own_view: bool, keep: Sequence[int] = ()) -> None:
     """Close every other descriptor, set the limits, and load the filter last."""
     kernel.close_all_but((conn.fileno(), *keep))
     _set_limits(spec["limits"], address_space=spec["address_space"])
-    filters.load_filter(filters.build_filter(network=bool(spec["port"]), change_modes=change_modes))
+    filters.load_filter(filters.build_filter(network=bool(spec["port"]), own_view=own_view))
 
 
 def _set_limits(limits: dict[str, int], *, address_space: bool) -> None:
@@ -318,7 +335,7 @@ def _set_limits(limits: dict[str, int], *, address_space: bool) -> None:
     memory = resource.RLIMIT_AS if address_space else resource.RLIMIT_DATA
     for kind, wanted in (
         (memory, limits["memory_bytes"]),
-        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CORE, 1),  # not 0: that would still start a program that `core_pattern` names
         (resource.RLIMIT_FSIZE, limits["file_bytes"]),
         (resource.RLIMIT_NOFILE, limits["open_files"]),
         (resource.RLIMIT_NPROC, limits["processes"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import stat
@@ -610,3 +611,35 @@ async def test_a_server_is_killed_with_all_it_started(cage: CagedSandbox) -> Non
     finally:
         for fd in (server.stdin_fd, server.stdout_fd, server.stderr_fd):
             os.close(fd)
+
+
+async def test_what_is_hidden_inside_a_grant_can_not_be_seen_and_a_grant_inside_that_can(
+    cage: CagedSandbox, granted: Path
+) -> None:
+    """The ward's own state lies in a directory that a tool may write, and the tool's program in that state."""
+    state, program = granted / "state", granted / "state" / "program"
+    program.mkdir(parents=True)
+    (state / "key").write_text("private")
+    (program / "code").write_text("code")
+    paths = (
+        PathGrant(str(granted), PathAccess.WRITE, str(granted)),
+        PathGrant(str(state), PathAccess.HIDE, str(state)),
+        PathGrant(str(program), PathAccess.READ, str(program)),
+    )
+    text = """
+import os
+def f(d):
+    seen = {"state": sorted(os.listdir(d + "/state")), "code": open(d + "/state/program/code").read()}
+    try: open(d + "/state/new", "w")
+    except OSError as error: seen["write"] = error.errno
+    open(d + "/made", "w").close()
+    return seen
+"""
+    if cage.report().tier is IsolationLevel.LANDLOCK:
+        with pytest.raises(Denied, match="hidden"):
+            await cage.run(source(text, d=str(granted)), Scope(paths=paths))
+        return
+    seen = value_of(await cage.run(source(text, d=str(granted)), Scope(paths=paths)))
+    assert seen == {"state": ["program"], "code": "code", "write": errno.EROFS}
+    assert (granted / "made").exists()
+    assert (state / "key").read_text() == "private"

@@ -100,7 +100,6 @@ def test_a_missing_argument_is_named() -> None:
         (READ, "/run/docker.sock", ""),
         (READ, "/home/me/ward/.toolward/keys", ""),
         (READ, "/other/ward/.toolward", ""),
-        (READ, "/home/me/ward", ""),
         (READ, "/home/me/state/x", ""),
         (WRITE, "/etc", ""),
         (WRITE, "/usr/local/bin", ""),
@@ -131,28 +130,6 @@ def test_a_declaration_is_checked_before_there_is_a_call() -> None:
             check_capabilities(bad)
 
 
-@pytest.mark.parametrize(
-    ("host", "port"),
-    [
-        ("10.0.0.1", 443),
-        ("0x7f.1", 80),
-        ("2130706433", 80),
-        ("[::1]", 80),
-        ("API.example.org", 443),
-        ("*", 443),
-        ("a.*.org", 443),
-        ("host:80", 443),
-        ("-a.org", 443),
-        ("api.example.org", 0),
-        ("api.example.org", 70_000),
-        ("", 80),
-    ],
-)
-def test_a_destination_is_a_name_and_a_port(host: str, port: int) -> None:
-    with pytest.raises(Denied):
-        scope_of(Capabilities(network=(Grant(host=host, port=port),)), {})
-
-
 def test_destinations_may_cover_subdomains() -> None:
     network = (Grant(host="*.example.org", port=443), Grant(host="api.example.org", port=8443))
     assert scope_of(Capabilities(network=network), {}).network == network
@@ -179,3 +156,11 @@ def test_levels_are_ordered_and_remote_is_outside_the_order() -> None:
     assert not IsolationLevel.REMOTE.reaches(IsolationLevel.LANDLOCK)
     assert not IsolationLevel.OWN_KERNEL.reaches(IsolationLevel.REMOTE)
     assert IsolationLevel.REMOTE.reaches(IsolationLevel.NONE)
+
+
+def test_the_gateways_own_state_is_hidden_in_a_grant_that_holds_it() -> None:
+    scope = scope_of(declare((WRITE, "/home/me", "")), {}, forbidden=("/home/me/ward/.toolward",))
+    assert [(grant.path, grant.access.value) for grant in scope.paths] == [
+        ("/home/me", "write"),
+        ("/home/me/ward/.toolward", "hide"),
+    ]

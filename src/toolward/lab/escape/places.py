@@ -25,7 +25,8 @@ from toolward.adapters.sandboxes.results import read_result
 from toolward.errors import ToolFailed, ToolwardError
 from toolward.lab.escape.attempts import TIGHT, Attempt, Control, Via
 from toolward.lab.escape.world import World, marked
-from toolward.model.capability import HostPort, IsolationLevel, PathAccess, PathGrant, Scope
+from toolward.model.capability import IsolationLevel, PathAccess, PathGrant, Scope
+from toolward.model.egress import Grant
 from toolward.ports.sandbox import CommandJob, Ended, Exited, PythonJob, PythonSource, Raised, Stopped, Value
 
 LOOSE: Final = replace(
@@ -71,7 +72,7 @@ def scope_of(attempt: Attempt, told: dict[str, Any]) -> Scope:
     )
     return Scope(
         paths=paths if attempt.grants else (),
-        network=(HostPort("api.example.org", 443),) if attempt.network else (),
+        network=(Grant(host="api.example.org", port=443),) if attempt.network else (),
         limits=attempt.limits,
     )
 

@@ -261,7 +261,7 @@ def hide(house: House) -> int:
     if house.tier != NAMESPACES:
         raise Refused("without mounts nothing inside a granted directory can be hidden")
     attributes = mounts.NO_SUID | mounts.NO_DEVICES | mounts.NO_EXEC
-    return mounts.new_filesystem("tmpfs", attributes=attributes, size="64k", nr_inodes="128", mode="755")
+    return mounts.new_filesystem("tmpfs", attributes=attributes, size="64k", nr_inodes="128", mode="777")
 
 
 def _why(error: OSError, what: str) -> str:

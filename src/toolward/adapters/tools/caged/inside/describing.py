@@ -85,6 +85,12 @@ def _default(value: Any) -> dict[str, Any]:
         return {}
 
 
+def _one_of(values: list[Any]) -> dict[str, Any]:
+    kinds = {type(value) for value in values}
+    known = {_PLAIN[kind] for kind in kinds if kind in _PLAIN}
+    return {"enum": values} if len(kinds) > 1 or not known else {"type": known.pop(), "enum": values}
+
+
 class _Reader:
     """Annotations to JSON Schema, for one function."""
 
@@ -106,7 +112,7 @@ class _Reader:
             said = {"description": texts[0]} if texts else {}
             return {**self.schema(parts[0], where, depth + 1), **said}
         if origin is typing.Literal:
-            return {"enum": list(parts)}
+            return _one_of(list(parts))
         if origin in _UNIONS:
             return {"anyOf": [self.schema(part, where, depth + 1) for part in parts]}
         if kind in _LISTS or origin in _LISTS:
@@ -135,7 +141,7 @@ class _Reader:
     def _class(self, kind: Any, where: str, depth: int) -> dict[str, Any]:
         if issubclass(kind, enum.Enum):
             self.plain = False
-            return {"enum": [each.value for each in kind]}
+            return _one_of([each.value for each in kind])
         if typing.is_typeddict(kind):
             hints = typing.get_type_hints(kind)
             required = [name for name in hints if name in kind.__required_keys__]

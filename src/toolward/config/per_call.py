@@ -76,14 +76,14 @@ def source_place(text: str, ward: Path) -> tuple[Path, str]:
         place = ward.absolute() / Path(text).expanduser()
     except RuntimeError as error:
         raise WardError(f"`{text}` names no home directory", remedy="write an absolute path") from error
+    if not place.is_file():
+        raise WardError(f"there is no source file `{text}`", remedy="write it, or mend its name")
     if ".." in Path(text).parts or not place.is_relative_to(ward.absolute()):
         return place, ""
     name = place.relative_to(ward.absolute()).as_posix()
     if name.startswith(".") or not name.endswith(".py"):
         raise WardError(
-            f"`{text}` is not a Python source file of the ward",
-            file=name,
-            remedy="name a file that ends in `.py`",
+            f"`{text}` is not a Python source file of the ward", remedy="name a file that ends in `.py`"
         )
     return place, name
 

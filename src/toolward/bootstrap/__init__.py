@@ -11,6 +11,8 @@ from toolward.adapters.egress.connecting import VettedConnector
 from toolward.adapters.stores.sqlite import SqliteStore
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
+from toolward.adapters.tools.caged.upstreams import CagedTools
+from toolward.adapters.tools.mcp.packages.installing import Packages
 from toolward.adapters.tools.mcp.upstreams import McpUpstreams
 from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.adapters.tools.router import RoutedUpstreams
@@ -51,7 +53,7 @@ async def open_house(
 
     def upstreams(hooks: UpstreamHooks) -> Upstreams:
         servers = McpUpstreams(
-            ward.bindings,
+            [each for each in ward.bindings if not each.kind.per_call],
             secrets=secrets,
             clock=clock,
             ids=ids,
@@ -60,7 +62,14 @@ async def open_house(
             connector=VettedConnector(),
             cages=cages,
         )
-        return RoutedUpstreams([functions, servers])
+        per_call = CagedTools(
+            ward.bindings,
+            cages=cages,
+            secrets=secrets,
+            packages=Packages(ward.state, ids=ids, on_progress=on_progress),
+            forbidden=(str(ward.state.resolve()),),
+        )
+        return RoutedUpstreams([functions, servers, per_call])
 
     try:
         machine = Machine(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from toolward.config.capabilities import check_manifest_capabilities
 from toolward.config.convert import suggest
+from toolward.config.finder import Finder
+from toolward.config.per_call import check_per_call
 from toolward.config.shape import ManifestFile, ServerConfig, WardConfig
 from toolward.config.yamltext import Node
 from toolward.errors import WardError
@@ -22,20 +26,8 @@ PACKAGE: Final = re.compile(
 """A package pinned to one version of one registry."""
 SECRET_REFERENCE: Final = re.compile(r"\$\{secret:([A-Za-z0-9_.-]{1,128})\}")
 _OTHER_REFERENCE = re.compile(r"\$\{(?!secret:[A-Za-z0-9_.-]{1,128}\})[^}]*\}")
+_WAYS: Final = ("package", "command", "url", "functions", "commands")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
-
-
-class Finder:
-    """Collects findings that point into one file."""
-
-    def __init__(self, root: Node, file: str) -> None:
-        """`root` gives the lines."""
-        self.root, self.file = root, file
-        self.found: list[WardError] = []
-
-    def say(self, path: tuple[str | int, ...], text: str, remedy: str) -> None:
-        """A finding at the node that `path` leads to."""
-        self.found.append(WardError(text, file=self.file, line=self.root.at(path).line, remedy=remedy))
 
 
 def check_config(config: WardConfig, root: Node, *, file: str) -> list[WardError]:
@@ -69,11 +61,24 @@ def check_config(config: WardConfig, root: Node, *, file: str) -> list[WardError
 
 def _check_server(name: str, server: ServerConfig, finder: Finder) -> None:
     here: tuple[str | int, ...] = ("servers", name)
-    ways = [way for way in ("package", "command", "url") if getattr(server, way)]
+    ways = [way for way in _WAYS if getattr(server, way)]
     if len(ways) != 1:
         said = f"has {' and '.join(f'`{way}`' for way in ways)}" if ways else "says not how to reach it"
-        finder.say(here, f"server `{name}` {said}", "give exactly one of `package`, `command` and `url`")
+        known = ", ".join(f"`{way}`" for way in _WAYS)
+        finder.say(here, f"server `{name}` {said}", f"give exactly one of {known}")
         return
+    _check_kind(server, here, finder)
+    _check_roots(server, here, finder)
+    for path, text in _texts(server, here):
+        odd = _OTHER_REFERENCE.search(text)
+        if odd:
+            finder.say(
+                path, f"`{odd.group()}` is not known here", "write `${secret:NAME}` or the value itself"
+            )
+
+
+def _check_kind(server: ServerConfig, here: tuple[str | int, ...], finder: Finder) -> None:
+    """What is said must mean something for the way in which the server is reached."""
     if server.package and not PACKAGE.match(server.package):
         finder.say(
             (*here, "package"),
@@ -83,19 +88,18 @@ def _check_server(name: str, server: ServerConfig, finder: Finder) -> None:
     for key in ("entry", "constraints"):
         if getattr(server, key) and not server.package:
             finder.say((*here, key), f"`{key}` needs `package`", f"remove `{key}` or declare a package")
-    if server.url:
+    if server.requirements and not server.functions:
+        finder.say(
+            (*here, "requirements"), "`requirements` needs `functions`", "use `constraints` for a package"
+        )
+    if server.functions or server.commands:
+        check_per_call(server, here, finder)
+    elif server.url:
         _check_remote(server, here, finder)
     elif server.headers:
         finder.say((*here, "headers"), "`headers` needs `url`", "use `env` for a local server")
     elif server.private_network:
         finder.say((*here, "private_network"), "`private_network` needs `url`", "remove it")
-    _check_roots(server, here, finder)
-    for path, text in _texts(server, here):
-        odd = _OTHER_REFERENCE.search(text)
-        if odd:
-            finder.say(
-                path, f"`{odd.group()}` is not known here", "write `${secret:NAME}` or the value itself"
-            )
 
 
 def _check_roots(server: ServerConfig, here: tuple[str | int, ...], finder: Finder) -> None:
@@ -155,7 +159,7 @@ def _texts(server: ServerConfig, here: tuple[str | int, ...]) -> Iterator[tuple[
 
 
 def check_manifest(
-    manifest: ManifestFile, config: WardConfig | None, root: Node, *, file: str
+    manifest: ManifestFile, config: WardConfig | None, root: Node, *, file: str, ward: Path
 ) -> list[WardError]:
     """All findings in `tools/<server>.yaml` that are between fields or with `toolward.yaml`."""
     finder = Finder(root, file)
@@ -168,4 +172,5 @@ def check_manifest(
         near = suggest(manifest.server, config.servers)
         remedy = f"did you mean `{near}`?" if near else "declare it in `toolward.yaml`, or remove this file"
         finder.say(("server",), f"no server `{manifest.server}`", remedy)
+    check_manifest_capabilities(manifest, config, finder, ward=ward)
     return finder.found

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from toolward.config import limits
 from toolward.model import capability
+from toolward.model.command import ArgumentType
 from toolward.model.tool import ArgumentKind, ArgumentRole, CallScope, Channel, Effect
 
 ServerId = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$", description="Server id.")]
@@ -56,8 +57,42 @@ class Listen(Section, frozen=True):
     port: Annotated[int, Meta(ge=1, le=65535)] = 7420
 
 
+class CommandArgumentConfig(Section, frozen=True):
+    """One argument of a command."""
+
+    type: ArgumentType = ArgumentType.STRING
+    description: str = ""
+    values: Annotated[tuple[str, ...], Meta(description="The only ones that are taken.")] = ()
+    pattern: Annotated[str, Meta(description="A regular expression; `^` and `$` hold it to the whole.")] = ""
+    required: bool = True
+    may_begin_with_dash: Annotated[
+        bool, Meta(description="A value like `-x` is taken, which the program may read as an option.")
+    ] = False
+
+
+class CommandConfig(Section, frozen=True):
+    """A program as a tool: its command line, without a shell. `{NAME}` stands for an argument."""
+
+    argv: Annotated[
+        tuple[str, ...],
+        Meta(
+            min_length=1,
+            description="Absolute path of the program, then each item.",
+            examples=[["/usr/bin/wc", "-l", "--", "{path}"]],
+        ),
+    ]
+    description: str = ""
+    stdin: Annotated[str, Meta(description="What the program reads.", examples=["{text}"])] = ""
+    arguments: dict[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")], CommandArgumentConfig] = (
+        msgspec.field(default_factory=dict)
+    )
+
+
+ToolName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}$")]
+
+
 class ServerConfig(Section, frozen=True):
-    """One upstream: exactly one of `package`, `command` and `url`."""
+    """One upstream: exactly one of `package`, `command`, `url`, `functions` and `commands`."""
 
     package: Annotated[
         str,
@@ -72,6 +107,20 @@ class ServerConfig(Section, frozen=True):
     ] = ()
     command: Annotated[str, Meta(description="A program to start; prefer `package`.")] = ""
     url: Annotated[str, Meta(description="A remote server (streamable HTTP).")] = ""
+    functions: Annotated[
+        str,
+        Meta(description="A Python source file; each call of a function runs in a cage of its own."),
+    ] = ""
+    requirements: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Packages for `functions`, in an environment of its own.", examples=["numpy==2.4.0"]
+        ),
+    ] = ()
+    commands: Annotated[
+        dict[ToolName, CommandConfig],
+        Meta(description="Programs as tools; each call runs in a cage of its own."),
+    ] = msgspec.field(default_factory=dict)
     arguments: tuple[str, ...] = ()
     env: Annotated[dict[str, str], Meta(description="`${secret:NAME}` stands for a secret.")] = msgspec.field(
         default_factory=dict
@@ -246,7 +295,8 @@ class CapabilitiesConfig(Section, frozen=True):
         tuple[str, ...], Meta(description="Destinations that may lead into your own network.")
     ] = ()
     secrets: Annotated[
-        tuple[Name, ...], Meta(description="Secrets that functions and commands get in their environment.")
+        tuple[Name, ...],
+        Meta(description="Secrets that functions and commands get as variables of that name."),
     ] = ()
     environment: dict[str, str] = msgspec.field(default_factory=dict)
     limits: LimitsConfig = LimitsConfig()

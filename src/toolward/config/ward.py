@@ -3,8 +3,8 @@
     load_ward(path)   -> Ward, or one `WardError` (the first finding; its text counts the rest)
     check_ward(path)  -> every finding, in file and line order
 
-Only `toolward.yaml`, `tools/*.yaml`, `policies/*.cedar` and `objectives/*.yaml` are read. A link that
-leads out of the ward, or anything that is not a plain file, is refused.
+Only `toolward.yaml`, `tools/*.yaml`, `policies/*.cedar`, `objectives/*.yaml` and the source files of
+functions are read. A link that leads out of the ward, or anything that is not a plain file, is refused.
 """
 
 from __future__ import annotations
@@ -15,34 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-import msgspec
-
+from toolward.config.capabilities import absolute, to_capabilities
 from toolward.config.checks import check_config, check_manifest
 from toolward.config.convert import to_struct
 from toolward.config.limits import UPSTREAM_TIMEOUT_MS
-from toolward.config.shape import (
-    CapabilitiesConfig,
-    GrantedPath,
-    LabelConfig,
-    ManifestFile,
-    PathEntry,
-    ServerConfig,
-    ToolEntry,
-    WardConfig,
-)
+from toolward.config.per_call import check_source, source_place, to_commands
+from toolward.config.shape import LabelConfig, ManifestFile, ServerConfig, ToolEntry, WardConfig
 from toolward.config.yamltext import FILE_BYTES_MAX, Node, read_yaml
 from toolward.errors import WardError
-from toolward.model.capability import (
-    Capabilities,
-    IsolationLevel,
-    Limits,
-    PathAccess,
-    PathCapability,
-)
+from toolward.model.capability import Capabilities, IsolationLevel
 from toolward.model.label import Confidentiality, Integrity, Label
 from toolward.model.server import ServerBinding
 from toolward.model.tool import Argument, BindingKind, Manifest, Metadata
-from toolward.rules.egress.destination import parse_grant
 
 CONFIG_FILE: Final = "toolward.yaml"
 STATE_DIRECTORY: Final = ".toolward"
@@ -81,6 +65,7 @@ class _Reading:
     findings: list[WardError] = field(default_factory=list)
     config: WardConfig | None = None
     tools: list[ManifestFile] = field(default_factory=list)
+    sources: dict[str, bytes] = field(default_factory=dict)  # server -> text of its functions
 
     def say(self, text: str, *, file: str, remedy: str) -> None:
         self.findings.append(WardError(text, file=file, remedy=remedy))
@@ -96,7 +81,13 @@ def load_ward(path: Path | str) -> Ward:
         path=reading.path,
         config=config,
         bindings=tuple(
-            binding(name, server, reading.path, _process_capabilities(name, reading))
+            binding(
+                name,
+                server,
+                reading.path,
+                capabilities=_process_capabilities(name, reading),
+                source=reading.sources.get(name, b"").decode("utf-8"),
+            )
             for name, server in config.servers.items()
         ),
         manifests={
@@ -159,10 +150,11 @@ def _read(path: Path) -> _Reading:
     if root is not None and config is not None:
         reading.findings += check_config(config, root, file=CONFIG_FILE)
         reading.config = config
+        _take_sources(reading, config, root)
     for name in [n for n in reading.files if n.startswith("tools/")]:
         root, manifest = _parse(reading, name, ManifestFile)
         if root is not None and manifest is not None:
-            reading.findings += check_manifest(manifest, reading.config, root, file=name)
+            reading.findings += check_manifest(manifest, reading.config, root, file=name, ward=reading.path)
             reading.tools.append(manifest)
     for name, data in reading.files.items():
         if name.endswith(".cedar"):
@@ -207,27 +199,54 @@ def _take_folder(reading: _Reading, folder: str, ending: str) -> None:
             return
 
 
+def _take_sources(reading: _Reading, config: WardConfig, root: Node) -> None:
+    """The source files of functions; those in the ward are files of it."""
+    for server, said in config.servers.items():
+        if not said.functions:
+            continue
+        try:
+            place, name = source_place(said.functions, reading.path)
+        except WardError as error:
+            line = root.at(("servers", server, "functions")).line
+            text, remedy = error.reason.text, error.reason.remedy
+            reading.findings.append(WardError(text, file=CONFIG_FILE, line=line, remedy=remedy))
+            continue
+        data = _plain_file(reading, place, name or said.functions, within=bool(name))
+        if data is None:
+            continue
+        if name:
+            reading.files[name] = data
+        reading.findings += check_source(data, file=name or said.functions)
+        reading.sources[server] = data
+
+
 def _take(reading: _Reading, name: str) -> None:
     """Read one file, if it is a plain one of bounded size that really lies in the ward."""
-    item = reading.path / name
+    data = _plain_file(reading, reading.path / name, name, within=True)
+    if data is not None:
+        reading.files[name] = data
+
+
+def _plain_file(reading: _Reading, item: Path, name: str, *, within: bool) -> bytes | None:
+    """The content, or None and a finding."""
     try:
-        if not item.resolve(strict=True).is_relative_to(reading.path.resolve()):
+        if within and not item.resolve(strict=True).is_relative_to(reading.path.resolve()):
             reading.say("a link that leads out of the ward", file=name, remedy="put the file itself here")
-            return
+            return None
         status = item.stat()
         if not stat.S_ISREG(status.st_mode):
             reading.say("not a plain file", file=name, remedy="put a plain file here")
-            return
+            return None
         with item.open("rb") as stream:
             data = stream.read(FILE_BYTES_MAX + 1)
     except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError before Python 3.13
         reason = error.strerror if isinstance(error, OSError) else "a loop of links"
         reading.say(f"can not be read: {reason}", file=name, remedy="check the file and its mode")
-        return
+        return None
     if len(data) > FILE_BYTES_MAX:
         reading.say(f"longer than {FILE_BYTES_MAX} bytes", file=name, remedy="split it")
-        return
-    reading.files[name] = data
+        return None
+    return data
 
 
 def _check_text(reading: _Reading, name: str, data: bytes) -> None:
@@ -248,20 +267,28 @@ def _process_capabilities(server: str, reading: _Reading) -> Capabilities | None
 
 
 def binding(
-    name: str, server: ServerConfig, ward: Path, capabilities: Capabilities | None = None
+    name: str,
+    server: ServerConfig,
+    ward: Path,
+    *,
+    capabilities: Capabilities | None = None,
+    source: str = "",
 ) -> ServerBinding:
-    """How the server is reached; relative paths count from the ward."""
-    stdio = not server.url
+    """How the server is reached; relative paths count from the ward, `source` is its functions' text."""
     return ServerBinding(
         server=name,
-        kind=BindingKind.STDIO if stdio else BindingKind.HTTP,
+        kind=_kind(server),
         command=(server.command, *server.arguments) if server.command else (),
         package=server.package,
         entry=server.entry,
         constraints=server.constraints,
         arguments=() if server.command else server.arguments,
         env=dict(server.env),
-        cwd=_absolute(server.cwd, ward) if server.cwd else "",
+        cwd=absolute(server.cwd, ward) if server.cwd else "",
+        functions=server.functions,
+        source=source,
+        requirements=server.requirements,
+        commands=to_commands(server.commands),
         url=server.url,
         headers=dict(server.headers),
         private_network=server.private_network,
@@ -269,7 +296,7 @@ def binding(
         unsafe_no_sandbox=server.unsafe_no_sandbox,
         stateless=server.stateless,
         accepts=tuple(item.value for item in server.accepts),
-        roots=tuple(_absolute(root, ward) for root in server.roots),
+        roots=tuple(absolute(root, ward) for root in server.roots),
         destinations=server.destinations,
         start_timeout_ms=server.start_timeout_ms,
         timeout_ms=server.timeout_ms,
@@ -277,14 +304,18 @@ def binding(
     )
 
 
+def _kind(server: ServerConfig) -> BindingKind:
+    if server.functions:
+        return BindingKind.FUNCTIONS
+    if server.commands:
+        return BindingKind.COMMANDS
+    return BindingKind.HTTP if server.url else BindingKind.STDIO
+
+
 def _timeout_ms(config: WardConfig, server: str) -> int:
     """The server's limit for one call; functions of this process have no entry and take the default."""
     entry = config.servers.get(server)
     return entry.timeout_ms if entry is not None else UPSTREAM_TIMEOUT_MS
-
-
-def _absolute(text: str, ward: Path) -> str:
-    return str(ward.absolute() / Path(text).expanduser())
 
 
 def to_manifest(
@@ -305,29 +336,6 @@ def to_manifest(
         min_isolation=IsolationLevel((entry.min_isolation or file.min_isolation).value),
         min_scope=entry.min_scope or file.min_scope,
     )
-
-
-def to_capabilities(config: CapabilitiesConfig, ward: Path) -> Capabilities:
-    """What is declared, with paths counted from the ward. Raises `WardError` for an odd destination."""
-    paths = [
-        _path_capability(path, access, ward)
-        for access, paths in ((PathAccess.READ, config.read), (PathAccess.WRITE, config.write))
-        for path in paths
-    ]
-    private = [parse_grant(text, unsafe_private=True) for text in config.unsafe_private_network]
-    return Capabilities(
-        paths=tuple(paths),
-        network=(*(parse_grant(text) for text in config.network), *private),
-        secrets=config.secrets,
-        environment=tuple(sorted(config.environment.items())),
-        limits=Limits(**msgspec.structs.asdict(config.limits)),
-    )
-
-
-def _path_capability(path: GrantedPath, access: PathAccess, ward: Path) -> PathCapability:
-    if isinstance(path, PathEntry):
-        return PathCapability(access=access, template=path.template, root=_absolute(path.root, ward))
-    return PathCapability(access=access, template=_absolute(path, ward))
 
 
 def _label(config: LabelConfig) -> Label:

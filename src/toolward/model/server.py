@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from toolward.model.capability import Capabilities
+from toolward.model.command import CommandTool
 from toolward.model.tool import BindingKind
 
 IN_PROCESS_SERVER = "python"
@@ -26,6 +29,11 @@ class ServerBinding:
     arguments: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: str = ""
+    # tools that run per call
+    functions: str = ""  # the source file as the ward names it
+    source: str = field(default="", repr=False)  # its text, read once: what was approved is what runs
+    requirements: tuple[str, ...] = ()  # pinned packages of its own environment
+    commands: Mapping[str, CommandTool] = field(default_factory=dict)
     # http
     url: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -43,9 +51,23 @@ class ServerBinding:
     definitions_max_age_s: int = 300
 
     def identity(self) -> str:
-        """What a version pins of the server: kind and package, command or URL; no environment, no secret."""
-        if self.kind is BindingKind.HTTP:
-            return f"http {self.url}"
+        """What a version pins of the server; no environment, no secret.
+
+        Kind and package, command or URL; the text of a source file; the command lines of all commands.
+        """
+        match self.kind:
+            case BindingKind.HTTP:
+                return f"http {self.url}"
+            case BindingKind.FUNCTIONS:
+                digest = hashlib.sha256(self.source.encode("utf-8", "surrogatepass")).hexdigest()
+                return f"functions {self.functions} sha256:{digest} {' '.join(self.requirements)}".strip()
+            case BindingKind.COMMANDS:
+                lines = {name: command.as_json() for name, command in self.commands.items()}
+                return f"commands {json.dumps(lines, sort_keys=True)}"
+            case BindingKind.STDIO | BindingKind.PYTHON:
+                return self._program()
+
+    def _program(self) -> str:
         if self.package:
             return f"stdio {self.package} {' '.join(self.constraints)}".strip()
         return f"stdio {' '.join(self.command)}" if self.command else self.kind.value

@@ -59,7 +59,14 @@ class BindingKind(StrEnum):
 
     STDIO = "stdio"
     HTTP = "http"
-    PYTHON = "python"
+    PYTHON = "python"  # functions of this process
+    FUNCTIONS = "functions"  # of a source file, each call in a cage of its own
+    COMMANDS = "commands"  # programs, each call in a cage of its own
+
+    @property
+    def per_call(self) -> bool:
+        """Whether each call has a process of its own."""
+        return self in {BindingKind.FUNCTIONS, BindingKind.COMMANDS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

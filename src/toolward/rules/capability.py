@@ -64,7 +64,7 @@ def scope_of(
             code=ReasonCode.PATH_REFUSED,
             remedy="name fewer in one call",
         )
-    _check_environment(capabilities.environment)
+    _check_environment(_variables(capabilities))
     return Scope(
         paths=tuple(sorted(grants.values())),
         network=tuple(sorted(set(capabilities.network))),
@@ -102,7 +102,7 @@ def check_capabilities(capabilities: Capabilities, *, forbidden: Sequence[str] =
         else:
             for grant in _grants(capability, {}):
                 _check_grantable(grant, forbidden)
-    _check_environment(capabilities.environment)
+    _check_environment(_variables(capabilities))
 
 
 # --- paths -------------------------------------------------------------------------------------------
@@ -209,6 +209,11 @@ def _refused(path: str, why: str, remedy: str) -> Denied:
 
 
 # --- the rest ----------------------------------------------------------------------------------------
+
+
+def _variables(capabilities: Capabilities) -> list[tuple[str, str]]:
+    """A secret is a variable of its own name, which takes no other's place."""
+    return [*capabilities.environment, *((name, "") for name in capabilities.secrets)]
 
 
 def _check_environment(environment: Sequence[tuple[str, str]]) -> None:

@@ -11,7 +11,8 @@ import pytest
 from toolward.config import shape
 
 ROOT = Path(__file__).parents[3]
-TEXT = (ROOT / "docs" / "ward.md").read_text()
+EXAMPLE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+TEXT = EXAMPLE.sub("", (ROOT / "docs" / "ward.md").read_text())
 SECTIONS = sorted(
     (each for each in vars(shape).values() if isinstance(each, type) and issubclass(each, shape.Section)),
     key=lambda each: each.__name__,

@@ -20,7 +20,9 @@ MINIMAL = "version: 1\nname: demo\n"
 def ward(at: Path, config: str = MINIMAL, **files: str) -> Path:
     (at / "toolward.yaml").write_text(config)
     for name, text in files.items():
-        path = at / name.replace("__", "/").replace("_yaml", ".yaml").replace("_cedar", ".cedar")
+        path = at / name.replace("__", "/").replace("_yaml", ".yaml").replace("_cedar", ".cedar").replace(
+            "_py", ".py"
+        )
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     return at
@@ -144,6 +146,22 @@ agents:
         ("servers: {a: {url: 'https://h/', env: {A: b}}}", "`env` means nothing for a remote server"),
         ("servers: {a: {command: x, headers: {A: b}}}", "`headers` needs `url`"),
         ("servers: {a: {command: x, env: {A: '${HOME}'}}}", "`${HOME}` is not known here"),
+        (
+            "servers: {a: {functions: f.py, commands: {x: {argv: [/x]}}}}",
+            "has `functions` and `commands`",
+        ),
+        ("servers: {a: {functions: ../f.txt}}", "there is no source file `../f.txt`"),
+        ("servers: {a: {functions: /dev/null}}", "there is no source file `/dev/null`"),
+        ("servers: {a: {functions: toolward.yaml}}", "is not a Python source file of the ward"),
+        (
+            "servers: {a: {functions: f.py, env: {A: b}}}",
+            "`env` means nothing for tools that run per call",
+        ),
+        ("servers: {a: {functions: f.py, requirements: ['x>1']}}", "`x>1` is not pinned"),
+        ("servers: {a: {command: x, requirements: ['x==1']}}", "`requirements` needs `functions`"),
+        ("servers: {a: {commands: {x: {argv: [wc]}}}}", "`wc` is not an absolute path"),
+        ("servers: {a: {commands: {x: {argv: [/wc, '{y}']}}}}", "`{y}` names no argument"),
+        ("servers: {a: {commands: {x: {argv: []}}}}", "length >= 1"),
         ("servers: {A__b: {command: x}}", "expected `text`"),
         ("agents: {a: {servers: [gti]}}\nservers: {git: {command: x}}", "did you mean `git`?"),
         ("agents: {a: {tools: [x]}}", "`x` names no tool of a declared server"),
@@ -228,3 +246,73 @@ def test_no_ward_says_how_to_make_one(tmp_path: Path) -> None:
 def test_the_published_schemas_are_current() -> None:
     for name, body in schemas().items():
         assert (ROOT / "schema" / name).read_bytes() == body, "run `python -m toolward.config.schema schema`"
+
+
+def test_a_source_file_is_read_but_not_run(tmp_path: Path) -> None:
+    config = "version: 1\nname: demo\nservers:\n  a: {functions: functions/a.py}\n"
+    mark = tmp_path / "mark"
+    ward(tmp_path, config, functions__a_py=f"open({str(mark)!r}, 'w')\ndef f(x: int) -> int: return x\n")
+    loaded = load_ward(tmp_path)
+    assert "functions/a.py" in loaded.files
+    assert loaded.bindings[0].kind is BindingKind.FUNCTIONS
+    before = loaded.bindings[0].identity()
+    (tmp_path / "functions" / "a.py").write_text("def f(x: int) -> int: return 2 * x\n")
+    assert load_ward(tmp_path).bindings[0].identity() != before
+    assert not mark.exists()
+    (tmp_path / "functions" / "a.py").write_text("x = 1\ndef f(:\n")
+    assert said(tmp_path) == ["functions/a.py:2: not Python: invalid syntax; mend it"]
+
+
+def test_a_source_file_elsewhere_decides_but_is_no_file_of_the_ward(tmp_path: Path) -> None:
+    (tmp_path / "ward").mkdir()
+    (tmp_path / "a.py").write_text("def f() -> int: return 1\n")
+    ward(tmp_path / "ward", "version: 1\nname: demo\nservers:\n  a: {functions: ../a.py}\n")
+    loaded = load_ward(tmp_path / "ward")
+    assert set(loaded.files) == {"toolward.yaml"}
+    assert loaded.bindings[0].source == "def f() -> int: return 1\n"
+
+
+CAGES = """\
+server: {server}
+capabilities:
+  read: [/proc/1]
+  write:
+    - {{template: "{{arg:path}}", root: /srv}}
+    - {{template: "{{arg:path}}", root: "../x/.."}}
+tools:
+  t:
+    effect: read_only
+    capabilities:
+      read:
+        - data
+        - .toolward/keys
+      network: [api.example.org]
+      secrets: [LD_PRELOAD]
+      environment:
+        PYTHONPATH: x
+"""
+
+
+def test_capabilities_that_no_call_could_be_granted_are_findings_with_their_lines(tmp_path: Path) -> None:
+    ward(
+        tmp_path,
+        "version: 1\nname: demo\nservers:\n  c: {commands: {t: {argv: [/bin/true]}}}\n  p: {command: x}\n",
+        tools__c_yaml=CAGES.format(server="c"),
+        tools__p_yaml=CAGES.format(server="p"),
+    )
+    both = [
+        (3, "`/proc/1` can not be granted"),
+        (6, "is not an absolute path without `..`"),
+        (13, "the state of a ward"),
+        (14, "api.example.org"),
+        (15, "`LD_PRELOAD` can not be granted"),
+        (17, "`PYTHONPATH` can not be granted"),
+    ]
+    found = [(each.file, each.line, each.reason.text) for each in check_ward(tmp_path)]
+    for file, wanted in (
+        ("tools/c.yaml", both),
+        ("tools/p.yaml", [*both, (5, "can not be scoped by call"), (10, "has no cage of its own")]),
+    ):
+        here = [(line, text) for name, line, text in found if name == file]
+        for line, text in wanted:
+            assert any(at == line and text in told for at, told in here), (line, text, here)

@@ -18,7 +18,7 @@ from toolward.adapters.sandboxes.process import Process
 from toolward.adapters.sandboxes.settings import END_MS, Settings
 from toolward.adapters.sandboxes.specs import PROXY_PORT, arm_spec, command_job, environment_of, python_job
 from toolward.adapters.sandboxes.worker_link import WorkerLink
-from toolward.errors import BadArguments, SandboxUnavailable
+from toolward.errors import BadArguments, ReasonCode, SandboxUnavailable
 from toolward.model.capability import IsolationLevel, IsolationReport, PathAccess, PathGrant, Scope
 from toolward.ports.sandbox import (
     CagedProcess,
@@ -209,6 +209,7 @@ class CagedSandbox(Sandbox):
             except TimeoutError:
                 raise SandboxUnavailable(
                     f"a cage was not gone {END_MS} ms after it was ended",
+                    code=ReasonCode.UNKNOWN_OUTCOME,
                     remedy="see how busy the machine is",
                 ) from None
 

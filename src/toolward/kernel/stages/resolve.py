@@ -82,7 +82,9 @@ class Resolve:
 
 
 def process_scope(binding: ServerBinding | None) -> CallScope:
-    """What shares a process with a call: all sessions, its own, or nobody here can know."""
+    """What shares a process with a call: nothing, its session, all sessions, or nobody here can know."""
+    if binding is not None and binding.kind.per_call:
+        return CallScope.CALL
     if binding is None or binding.kind is BindingKind.PYTHON:
         return CallScope.SERVER
     if binding.kind is BindingKind.HTTP:

@@ -60,6 +60,10 @@ class Package:
     version: str
 
 
+_NO_PACKAGE: Final = Package(registry="pypi", name="", version="")
+"""A server that has requirements and is no package itself."""
+
+
 def package_of(reference: str) -> Package:
     """Take `pypi:NAME==VERSION` or `npm:NAME@VERSION` apart. Raises `WardError`."""
     for registry, pattern in (("pypi", _PYPI), ("npm", _NPM)):
@@ -85,9 +89,10 @@ class Packages:
         """The environment of this server, installed now if need be.
 
         Raises `WardError` for a reference that can't be read, `ToolFailed` when the installer fails.
+        With `requirements` there is no program to start: `argv` is the environment's Python.
         """
-        package = package_of(binding.package)
-        for constraint in binding.constraints:
+        package = package_of(binding.package) if not binding.requirements else _NO_PACKAGE
+        for constraint in (*binding.requirements, *binding.constraints):
             if constraint.startswith("-") or "\n" in constraint:
                 raise WardError(f"`{constraint}` is not a requirement", remedy="write for example `mcp<2`")
         home = self._home(binding)
@@ -101,23 +106,22 @@ class Packages:
             return known
 
     def _home(self, binding: ServerBinding) -> Path:
-        wanted = orjson.dumps([binding.package, *binding.constraints, "--", binding.entry])
+        wanted = orjson.dumps(
+            [binding.package, *binding.constraints, "--", binding.entry, *binding.requirements]
+        )
         name = re.sub(r"[^A-Za-z0-9._-]", "_", binding.server)
         return self._root / f"{name}-{hashlib.sha256(wanted).hexdigest()[:16]}"
 
     async def _install(self, binding: ServerBinding, package: Package, home: Path) -> Installed:
         place = home / f"env-{self._ids.new()}"
-        self._say(f"installing {binding.package} for server {binding.server}")
+        self._say(f"installing {_title(binding)} for server {binding.server}")
         await asyncio.to_thread(place.mkdir, parents=True, mode=0o700)
         make = pypi_installation if package.registry == "pypi" else npm_installation
         done = False
         try:
-            plan = make(
-                place,
-                requirement=package.name + ("==" if package.registry == "pypi" else "@") + package.version,
-                constraints=binding.constraints,
-                lock=home / "lock",
-            )
+            first = package.name + ("==" if package.registry == "pypi" else "@") + package.version
+            requirement, *others = binding.requirements or (first, *binding.constraints)
+            plan = make(place, requirement=requirement, constraints=others, lock=home / "lock")
             for command in plan.commands:
                 await self._run(command, binding, place)
             result = await asyncio.to_thread(_finish, plan, binding, package, home)
@@ -125,7 +129,7 @@ class Packages:
         finally:
             if not done:
                 await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
-        self._say(f"installed {binding.package} ({result.lock_digest[:19]})")
+        self._say(f"installed {_title(binding)} ({result.lock_digest[:19]})")
         return result
 
     async def _run(self, command: Sequence[str], binding: ServerBinding, place: Path) -> None:
@@ -142,7 +146,7 @@ class Packages:
             )
         except OSError as wrong:
             raise ToolFailed(
-                f"`{command[0]}` could not be started to install `{binding.package}`: {wrong.strerror}",
+                f"`{command[0]}` could not be started to install `{_title(binding)}`: {wrong.strerror}",
                 remedy="install it, or declare the server with `command`",
             ) from wrong
         tail: list[str] = []
@@ -156,7 +160,7 @@ class Packages:
                 code = await child.wait()
         except TimeoutError as late:
             raise ToolFailed(
-                f"installing `{binding.package}` took longer than {INSTALL_TIMEOUT_S:.0f} s",
+                f"installing `{_title(binding)}` took longer than {INSTALL_TIMEOUT_S:.0f} s",
                 remedy="try again when the package index answers",
             ) from late
         finally:
@@ -166,13 +170,17 @@ class Packages:
         if code:
             text = "\n".join(tail)
             raise ToolFailed(
-                f"installing `{binding.package}` failed with exit code {code}:\n{text}",
+                f"installing `{_title(binding)}` failed with exit code {code}:\n{text}",
                 remedy="check name, version and constraints of the server's package",
             )
 
     def _say(self, line: str) -> None:
         if self._on_progress is not None:
             self._on_progress(line)
+
+
+def _title(binding: ServerBinding) -> str:
+    return binding.package or ", ".join(binding.requirements)
 
 
 def installer_environment() -> dict[str, str]:
@@ -187,11 +195,12 @@ def installer_environment() -> dict[str, str]:
 
 def _finish(plan: Installation, binding: ServerBinding, package: Package, home: Path) -> Installed:
     """Find the program, keep the lock, and put the environment into use."""
-    argv = plan.program(package.name, binding.entry)
+    python = (str(plan.place / "bin" / "python"),)
+    argv = python if binding.requirements else plan.program(package.name, binding.entry)
     lock = plan.read_lock()
     digest = f"sha256:{hashlib.sha256(lock).hexdigest()}"
     (plan.place / "lock").write_bytes(lock)
-    body = {"place": plan.place.name, "argv": argv, "lock_digest": digest, "package": binding.package}
+    body = {"place": plan.place.name, "argv": argv, "lock_digest": digest, "package": _title(binding)}
     marker = plan.place / "ready.json"
     marker.write_bytes(orjson.dumps(body, option=orjson.OPT_INDENT_2))
     try:

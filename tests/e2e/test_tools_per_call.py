@@ -1,0 +1,149 @@
+"""A ward with functions and commands, through the whole corridor, in real cages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from tests.harness import OPERATOR, write_ward
+
+import toolward
+from toolward.bootstrap import open_house
+from toolward.errors import BadArguments, Denied, SandboxUnavailable
+from toolward.model.tool import ToolState
+
+pytestmark = pytest.mark.e2e
+
+WARD = """\
+version: 1
+name: percall
+servers:
+  reports:
+    functions: functions/reports.py
+    roots: [{root}]
+  text:
+    commands:
+      count:
+        description: Count bytes.
+        arguments: {{path: {{}}}}
+        argv: [/usr/bin/wc, -c, --, "{{path}}"]
+"""
+REPORTS = """\
+server: reports
+min_scope: call
+tools:
+  write:
+    effect: reversible
+    egress: false
+    arguments: {{path: {{kind: path}}, text: {{role: content}}}}
+    capabilities:
+      write: [{{template: "{{dir:path}}", root: {root}}}]
+  peek: {{effect: read_only, egress: false}}
+"""
+TEXT = """\
+server: text
+tools:
+  count:
+    effect: read_only
+    egress: false
+    capabilities:
+      read: [{{template: "{{arg:path}}", root: {root}}}]
+"""
+SOURCE = '''\
+def write(path: str, text: str) -> dict[str, int]:
+    """Write a report."""
+    with open(path, "w") as file:
+        return {"characters": file.write(text)}
+
+def peek(path: str) -> str:
+    """Read what it can."""
+    return open(path).read()
+'''
+
+
+@pytest.fixture
+def ward(tmp_path: Path) -> Path:
+    root = tmp_path / "data"
+    root.mkdir()
+    (tmp_path / "ward").mkdir()
+    files = {"toolward.yaml": WARD, "tools/reports.yaml": REPORTS, "tools/text.yaml": TEXT}
+    folder = write_ward(
+        tmp_path / "ward",
+        {**{name: text.format(root=root) for name, text in files.items()}, "functions/reports.py": SOURCE},
+    )
+    for name in ("files", "mail"):
+        (folder / "tools" / f"{name}.yaml").unlink()
+    return folder
+
+
+async def approve(ward: Path) -> dict[str, ToolState]:
+    """Look at all servers, approve what is new; the states as they were found."""
+    async with open_house(ward) as house:
+        try:
+            await house.parts.upstreams.isolation("reports")
+        except SandboxUnavailable as error:
+            pytest.skip(error.reason.text)
+        for server in ("reports", "text"):
+            await house.parts.drift.refresh(server)
+        found = {pin.key: pin.state for pin in house.parts.registry.pins()}
+        for key, state in found.items():
+            if state is ToolState.PROPOSED:
+                await house.parts.registry.approve(key, by=OPERATOR)
+        await house.desk.reload(OPERATOR)
+        return found
+
+
+async def records(ward: Path, call_id: str) -> list[dict[str, Any]]:
+    async with open_house(ward) as house:
+        return [orjson.loads(each.body) for each in house.store.find(call_id=call_id)]
+
+
+async def test_each_call_has_a_cage_of_its_own_and_that_is_on_record(ward: Path) -> None:
+    await approve(ward)
+    data = ward.parent / "data"
+    prompt = f"write hello to {data / 'a'} and count it"
+    async with toolward.open(ward) as opened, opened.session(user="ana", agent="a", prompt=prompt) as session:
+        listed = [each["name"] for each in await session.list_tools()]
+        assert listed == ["reports__peek", "reports__write", "text__count"]
+        written = await session.call("reports/write", path=str(data / "a"), text="hello")
+        assert written.structured == {"characters": 5}
+        assert (written.receipt["scope"], written.receipt["isolation"]) == ("call", "namespaces")
+        assert (await session.call("text/count", path=str(data / "a"))).text == f"5 {data / 'a'}\n"
+        peeked = await session.call("reports/peek", path=str(data / "a"))
+        assert peeked.is_error
+        assert peeked.text.startswith("FileNotFoundError")
+        with pytest.raises(Denied, match="is outside"):
+            await session.call("text/count", path=str(ward / "toolward.yaml"))
+        with pytest.raises(BadArguments):
+            await session.call("reports/write", path=str(data / "a"))
+    intents = [each for each in await records(ward, written.call_id) if "isolation" in each]
+    assert [(each["isolation"], each["scope"]) for each in intents] == [("namespaces", "call")]
+
+
+async def test_an_edited_source_or_command_is_quarantined_until_a_person_agrees(ward: Path) -> None:
+    assert set((await approve(ward)).values()) == {ToolState.PROPOSED}
+    assert set((await approve(ward)).values()) == {ToolState.APPROVED}
+    source = ward / "functions" / "reports.py"
+    source.write_text(SOURCE.replace("open(path).read()", "open(path).read() * 2"))
+    assert await approve(ward) == {
+        "reports/write": ToolState.QUARANTINED,
+        "reports/peek": ToolState.QUARANTINED,
+        "text/count": ToolState.APPROVED,
+    }
+    async with toolward.open(ward) as opened, opened.session(user="ana", agent="a") as session:
+        with pytest.raises(Denied, match="quarantined"):
+            await session.call("reports/peek", path="/x")
+    config = ward / "toolward.yaml"
+    config.write_text(config.read_text().replace("-c", "-l"))
+    assert (await approve(ward))["text/count"] is ToolState.QUARANTINED
+
+
+async def test_the_source_is_part_of_the_revision(ward: Path) -> None:
+    async with open_house(ward) as house:
+        assert "functions/reports.py" in house.ward.files
+        before = house.revision.digest
+    (ward / "functions" / "reports.py").write_text(SOURCE + "# a comment\n")
+    async with open_house(ward) as house:
+        assert house.revision.digest != before

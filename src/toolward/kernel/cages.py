@@ -59,9 +59,10 @@ class SharedCages:
             def opened(listener: socket.socket) -> None:
                 opening.append(self._background.start(serve(listener)))
 
-            ended = await sandbox.run(job, scope, on_egress=opened)
-            await asyncio.gather(*opening)
-            return ended
+            try:
+                return await sandbox.run(job, scope, on_egress=opened)
+            finally:  # a way that could not be opened is told of by the background; the job had none
+                await asyncio.gather(*opening, return_exceptions=True)
 
     async def close(self) -> None:
         """See `ports.cages.Cages`."""

@@ -68,10 +68,14 @@ async def test_what_one_call_changed_the_next_does_not_see(small: CagedSandbox) 
         assert ended.value is True
 
 
-async def test_a_dry_pool_makes_a_call_wait_and_then_serves_it(small: CagedSandbox) -> None:
-    ended = await asyncio.gather(*(small.run(source("def f(): return 1"), Scope()) for _ in range(20)))
+async def test_a_dry_pool_makes_a_call_wait_and_then_serves_it() -> None:
+    patient = await opened(Settings(ready=2, workers_max=2, queue_wait_ms=60_000))
+    try:
+        ended = await asyncio.gather(*(patient.run(source("def f(): return 1"), Scope()) for _ in range(20)))
+    finally:
+        await patient.close()
     assert [each.value for each in ended if isinstance(each, Value)] == [1] * 20
-    assert {each.ran.report.tier for each in ended} == {small.report().tier}
+    assert {each.ran.report.tier for each in ended} == {patient.report().tier}
 
 
 async def test_a_pool_that_stays_dry_refuses_and_runs_nothing_weaker(small: CagedSandbox) -> None:

@@ -30,6 +30,8 @@ from toolward.ports.egress import Connector
 from toolward.ports.secrets import Secrets
 from toolward.rules.egress.destination import upstream_grant
 
+_REMOTE: Final = IsolationReport(tier=IsolationLevel.REMOTE)
+_BARE: Final = IsolationReport(tier=IsolationLevel.NONE)
 _SECRET: Final = re.compile(r"\$\{secret:([A-Za-z0-9_.-]+)\}")
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FIELD_VALUE: Final = re.compile(r"[\x20-\x7e\t]*")
@@ -146,9 +148,9 @@ class LinkMaker:
     async def isolation(self) -> IsolationReport:
         """What holds its processes. Raises `SandboxUnavailable`."""
         if self.binding.kind is BindingKind.HTTP:
-            return IsolationReport(tier=IsolationLevel.REMOTE)
+            return _REMOTE
         if self.binding.unsafe_no_sandbox:
-            return IsolationReport(tier=IsolationLevel.NONE)
+            return _BARE
         return await self._tools.cages.isolation()
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
 """Cages beside plain processes, in one run: `python -m toolward.lab.bench_sandbox` (make bench-sandbox).
 
-A call is a function that returns whether its interpreter was used before, from `run` to its answer. CPU is all
-that the machine spent for it, the gateway's share and the kernel's undoing of the cage included.
+A call is a function that returns whether its interpreter was used before, from `run` to its answer. CPU is
+all that the machine spent for it, the gateway's share and the kernel's undoing of the cage included.
 """
 
 from __future__ import annotations
@@ -45,9 +45,10 @@ def f():
 """
 _JOB: Final = PythonJob(target=PythonSource(text=_TEXT, function="f"))
 _BWRAP: Final = (
-    "--unshare-all --die-with-parent --new-session --cap-drop ALL --ro-bind /usr /usr --symlink usr/lib /lib "
-    "--symlink usr/lib64 /lib64 --symlink usr/bin /bin --proc /proc --dev /dev --tmpfs /tmp"
-).split()
+    *("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+    *("--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"),
+    *("--symlink", "usr/bin", "/bin", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),  # noqa: S108
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Figures:
 
 
 class CpuMeter:
-    """CPU of this process, of all it starts, and of the kernel for them: by a cgroup of its own if possible."""
+    """CPU of this process, of all it starts, and of the kernel for them: by a cgroup where that can be."""
 
     def __init__(self, group: Path | None) -> None:
         self._group = group
@@ -212,7 +213,7 @@ def _pss(pid: int) -> int:
 
 
 def measure_plain(name: str, command: list[str], meter: CpuMeter) -> list[Row]:
-    """fork and exec, and the end of it."""
+    """Fork and exec, and the end of it."""
     took: list[float] = []
     before = meter.seconds()
     for _ in range(CALLS // 2):
@@ -284,7 +285,7 @@ async def cages(granted: Path, meter: CpuMeter) -> list[Row]:
 def main() -> None:
     """Measure, print, write `build/reports/bench_sandbox.json`; exit code 1 when a goal is missed."""
     load = round(os.getloadavg()[0], 2)
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as place, metered() as meter:  # noqa: S108
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place, metered() as meter:
         Path(place).chmod(0o755)
         granted = Path(place, "granted")
         granted.mkdir()

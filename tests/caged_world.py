@@ -69,6 +69,7 @@ class Tools:
             secrets=FixedSecrets(**secrets),
             packages=Packages(state, ids=CountingIds()),
             forbidden=(str(state),),
+            ward="",
         )
 
     async def run(self, tool: str, arguments: Mapping[str, Any] | None = None, **manifest: Any) -> RawOutcome:

@@ -251,16 +251,20 @@ def _cages(link: HouseLink) -> Iterator[str]:
         if binding.unsafe_no_sandbox:
             yield f"{binding.server} runs outside any cage, as your own user"
             continue
+        if binding.kind.per_call:
+            yield f"{binding.server} runs each call in a cage of its own, as its manifest says for each tool"
+            continue
         declared = binding.capabilities
-        writes = (
-            list(binding.roots)
-            if declared is None
-            else [path.template for path in declared.paths if path.access is PathAccess.WRITE]
-        )
+        paths = declared.paths if declared else ()
+        writes = [*binding.roots, *(each.template for each in paths if each.access is PathAccess.WRITE)]
+        reads = [each.template for each in paths if each.access is PathAccess.READ]
+        reads += [binding.cwd] if binding.cwd and binding.cwd not in writes else []
         hosts = [f"{grant.host}:{grant.port}" for grant in declared.network] if declared else []
         yield (
-            f"{binding.server} runs in a cage: it may write {', '.join(writes) or 'nothing'}"
+            f"{binding.server} runs in a cage: beside its own program it may"
+            f" read {', '.join(reads) or 'nothing'}, write {', '.join(writes) or 'nothing'}"
             f" and reach {', '.join(hosts) or 'no network'}"
+            f" (more: `capabilities` in tools/{binding.server}.yaml)"
         )
 
 

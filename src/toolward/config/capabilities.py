@@ -96,7 +96,7 @@ def _check(config: CapabilitiesConfig, here: Place, finder: Finder, ward: Path) 
     forbidden = (str((ward / STATE_DIRECTORY).resolve()), str(ward.absolute() / STATE_DIRECTORY))
     for place, part in parts:
         try:
-            check_capabilities(to_capabilities(part, ward), forbidden=forbidden)
+            check_capabilities(to_capabilities(part, ward), forbidden=forbidden, ward=str(ward.resolve()))
         except ToolwardError as no:
             finder.say(place, no.reason.text, no.reason.remedy)
         except RuntimeError:  # `~someone`, who is not known here

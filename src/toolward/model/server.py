@@ -69,5 +69,10 @@ class ServerBinding:
 
     def _program(self) -> str:
         if self.package:
-            return f"stdio {self.package} {' '.join(self.constraints)}".strip()
-        return f"stdio {' '.join(self.command)}" if self.command else self.kind.value
+            return f"stdio {self.package} {' '.join(self.constraints)}".strip() + self._cage()
+        return f"stdio {' '.join(self.command)}" + self._cage() if self.command else self.kind.value
+
+    def _cage(self) -> str:
+        """What was declared for its cage: who widens it changes the server, and has to approve that."""
+        declared = f" {json.dumps(self.capabilities.as_json(), sort_keys=True)}" if self.capabilities else ""
+        return declared + (" unsafe_no_sandbox" if self.unsafe_no_sandbox else "")

@@ -39,22 +39,23 @@ _LOADER: Final = ("LD_", "PYTHON", "NODE_OPTIONS", "BASH_ENV", "ENV")
 
 
 def scope_of(
-    capabilities: Capabilities, arguments: Mapping[str, Any], *, forbidden: Sequence[str] = ()
+    capabilities: Capabilities, arguments: Mapping[str, Any], *, forbidden: Sequence[str] = (), ward: str = ""
 ) -> Scope:
     """The scope of one call.
 
-    `forbidden` are absolute paths (the ward's state directory) in which no grant may lie, and which are
-    hidden where a grant holds them. Raises
+    `forbidden` are absolute paths of the gateway's own (its state, people's credentials): no grant may lie
+    in them, and they are hidden where a grant holds them. `ward` is the directory whose files decide: no tool
+    may write in it, and one that may write directly above it does not see it. Raises
     `Denied` when the operator's declaration can not be granted, `BadArguments` when an argument is
     missing or leads out of its root.
     """
     grants: dict[str, PathGrant] = {}
     for capability in capabilities.paths:
         for grant in _grants(capability, arguments):
-            _check_grantable(grant, forbidden)
-            for state in forbidden:
-                if _inside(state, grant.path):
-                    grants[state] = PathGrant(state, PathAccess.HIDE, state)
+            _check_grantable(grant, forbidden, ward)
+            for own in (*forbidden, *((ward,) if ward and grant.access is PathAccess.WRITE else ())):
+                if _inside(own, grant.path):
+                    grants[own] = PathGrant(own, PathAccess.HIDE, own)
             known = grants.get(grant.path)
             if known is None or grant.access is PathAccess.WRITE:
                 grants[grant.path] = grant
@@ -93,15 +94,15 @@ def _grant_of(text: str) -> Grant:
     return parse_grant(destination, unsafe_private=bool(private))
 
 
-def check_capabilities(capabilities: Capabilities, *, forbidden: Sequence[str] = ()) -> None:
+def check_capabilities(capabilities: Capabilities, *, forbidden: Sequence[str] = (), ward: str = "") -> None:
     """Raise `Denied` for a declaration that no call could be granted, before there is a call."""
     for capability in capabilities.paths:
         if _PLACEHOLDER.fullmatch(capability.template):
             root = _root(capability)
-            _check_grantable(PathGrant(root, capability.access, root), forbidden)
+            _check_grantable(PathGrant(root, capability.access, root), forbidden, ward)
         else:
             for grant in _grants(capability, {}):
-                _check_grantable(grant, forbidden)
+                _check_grantable(grant, forbidden, ward)
     _check_environment(_variables(capabilities))
 
 
@@ -187,7 +188,7 @@ def _inside(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
-def _check_grantable(grant: PathGrant, forbidden: Sequence[str]) -> None:
+def _check_grantable(grant: PathGrant, forbidden: Sequence[str], ward: str) -> None:
     path = grant.path
     if path == "/":
         raise _refused(path, "is the whole machine", "grant the directory that the tool needs")
@@ -199,9 +200,26 @@ def _check_grantable(grant: PathGrant, forbidden: Sequence[str]) -> None:
         raise _refused(path, "holds what every program runs from", "grant a directory inside it")
     if STATE_DIRECTORY in path.split("/"):
         raise _refused(path, "is the state of a ward: its keys and its log", "no tool may touch it")
-    for state in forbidden:
-        if _inside(path, state):
-            raise _refused(path, f"lies in `{state}`, which is the gateway's own", "grant something else")
+    for own in forbidden:
+        if _inside(path, own):
+            raise _refused(path, f"lies in `{own}`, which is the gateway's own", "grant something else")
+    if grant.access is PathAccess.WRITE:
+        _check_written(path, forbidden, ward)
+
+
+def _check_written(path: str, forbidden: Sequence[str], ward: str) -> None:
+    """What is hidden must lie directly in the grant: who may rename what is above it uncovers it."""
+    if ward and _inside(path, ward):
+        raise _refused(path, f"lies in the ward `{ward}`, whose files decide", "grant a directory outside")
+    held = [own for own in (ward, *forbidden) if own and _inside(own, path)]
+    covered = [own for own in held if posixpath.dirname(own) == path]
+    for own in held:
+        if not any(_inside(own, each) for each in covered):
+            raise _refused(
+                path,
+                f"holds `{own}`, which is the gateway's own, deeper inside",
+                "grant a directory beside it, or the one directly above it",
+            )
 
 
 def _refused(path: str, why: str, remedy: str) -> Denied:

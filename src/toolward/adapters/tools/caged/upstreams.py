@@ -56,13 +56,15 @@ class CagedTools(Upstreams):
         secrets: Secrets,
         packages: Packages,
         forbidden: Sequence[str],
+        ward: str,
     ) -> None:
-        """`forbidden` are absolute paths that no cage may hold: the ward's own state."""
+        """`forbidden` and `ward` are the gateway's own, as in `scope_of`."""
         self._servers = {each.server: _Server(each) for each in bindings if each.kind.per_call}
         self._cages = cages
         self._secrets = secrets
         self._packages = packages
         self._forbidden = tuple(forbidden)
+        self._ward = ward
 
     @override
     def names(self) -> tuple[str, ...]:
@@ -132,7 +134,7 @@ class CagedTools(Upstreams):
     def _scope(self, manifest: Manifest, arguments: Mapping[str, Any]) -> Scope:
         """What this call may touch: what the approved manifest declares, for these arguments."""
         declared = manifest.capabilities or Capabilities()
-        scope = scope_of(declared, arguments, forbidden=self._forbidden)
+        scope = scope_of(declared, arguments, forbidden=self._forbidden, ward=self._ward)
         return replace(scope, limits=_limits(declared.limits, manifest))
 
     async def _job(self, server: _Server, name: str, arguments: Mapping[str, Any], scope: Scope) -> Job:

@@ -44,7 +44,7 @@ def with_secrets(text: str, secrets: Secrets) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What links are made with. `forbidden` are paths that no cage may hold: the ward's own state."""
+    """What links are made with; `forbidden` and `ward` as in `rules.capability.scope_of`."""
 
     secrets: Secrets
     clock: Clock
@@ -52,6 +52,7 @@ class Workshop:
     connector: Connector
     cages: Cages
     forbidden: tuple[str, ...]
+    ward: str
     tls: Callable[[], ssl.SSLContext]
 
 
@@ -141,7 +142,7 @@ class LinkMaker:
         cwd, tag = self.binding.cwd, f"{self.binding.server} {session_id}".strip()
         if self.binding.unsafe_no_sandbox:
             return lambda child: start_child(child, argv, env=clean_environment(env), cwd=cwd)
-        scope = scope_of_process(self.binding, argv, forbidden=self._tools.forbidden)
+        scope = scope_of_process(self.binding, argv, forbidden=self._tools.forbidden, ward=self._tools.ward)
         job = job_of(argv, scope, env=env, cwd=cwd)
         return lambda child: start_caged(child, self._tools.cages, job, scope, tag=tag)
 

@@ -49,6 +49,8 @@ class McpUpstreams(Upstreams):
         state_dir: Path,
         connector: Connector,
         cages: Cages,
+        ward: Path | None = None,
+        forbidden: Sequence[str] = (),
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._hooks = hooks
@@ -60,7 +62,8 @@ class McpUpstreams(Upstreams):
             packages=Packages(state_dir, ids=ids, on_progress=self._progress),
             connector=connector,
             cages=cages,
-            forbidden=(str(state_dir.resolve()),),
+            forbidden=(str(state_dir.resolve()), *forbidden),
+            ward=str(ward.resolve()) if ward is not None else "",
             tls=self._trust,
         )
         self._servers: dict[str, Server] = {

@@ -8,55 +8,79 @@ import os
 import shutil
 import signal
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from typing_extensions import override
 
 from toolward.adapters.tools.mcp.stdio.child import Child, Process
-from toolward.adapters.tools.mcp.stdio.programs import program_paths
+from toolward.adapters.tools.mcp.stdio.programs import is_too_wide, program_paths
+from toolward.errors import Denied, ReasonCode
 from toolward.model.capability import Capabilities, PathAccess, PathCapability, PathGrant, Scope
 from toolward.model.server import ServerBinding
 from toolward.ports.cages import Cages
 from toolward.ports.sandbox import CagedProcess, CommandJob
-from toolward.rules.capability import scope_of
+from toolward.rules.capability import STATE_DIRECTORY, scope_of
 
 _INHERITED: Final = ("PATH", "LANG", "LC_ALL")
 _PROXY_OF_NODE: Final = {"NODE_USE_ENV_PROXY": "1"}
 """Node asks the proxy of its environment only when it is told to."""
 
 
-def scope_of_process(binding: ServerBinding, argv: Sequence[str], *, forbidden: Sequence[str]) -> Scope:
-    """What the server's process may touch. Raises `Denied` for a declaration that can not be granted."""
-    declared = binding.capabilities
-    if declared is None:
-        declared = Capabilities(
-            paths=tuple(PathCapability(access=PathAccess.WRITE, template=root) for root in binding.roots)
-        )
-    scope = scope_of(declared, {}, forbidden=forbidden)
-    granted = [grant.path for grant in scope.paths if grant.access is not PathAccess.HIDE]
-    hidden = [grant.path for grant in scope.paths if grant.access is PathAccess.HIDE]
+def scope_of_process(
+    binding: ServerBinding, argv: Sequence[str], *, forbidden: Sequence[str], ward: str
+) -> Scope:
+    """What the server's process may touch: its roots to write in, what is declared, and what it runs from.
+
+    `forbidden` and `ward` are the gateway's own, as in `scope_of`. Raises `Denied` for what can not be
+    granted, whoever asked for it.
+    """
+    declared = binding.capabilities or Capabilities()
+    roots = [PathCapability(access=PathAccess.WRITE, template=root) for root in binding.roots]
     search = os.environ.get("PATH", os.defpath)
-    # not for `scope_of` to judge: they are the gateway's own choice, and only shown to read
-    programs = [
-        PathGrant(path, PathAccess.READ, path)
-        for path in (*program_paths(argv, search), *_working_directory(binding))
-        if not _seen(path, granted) or _seen(path, hidden)
+    programs = program_paths(argv, search)
+    shown = [
+        PathCapability(access=PathAccess.READ, template=path)
+        for path in (*programs, *_working_directory(binding))
+        if not _granted(path, [*roots, *declared.paths], (*forbidden, ward))
     ]
-    return Scope(
-        paths=tuple(sorted((*scope.paths, *programs))),
-        network=scope.network,
-        environment=scope.environment,
-        limits=scope.limits,
+    own = [path for path in programs if _within(path, forbidden)]  # installed below the ward's state by us
+    wanted = tuple(path for path in shown if path.template not in own)
+    scope = scope_of(
+        replace(declared, paths=(*roots, *declared.paths, *wanted)), {}, forbidden=forbidden, ward=ward
     )
+    environments = [PathGrant(path, PathAccess.READ, path) for path in own if _is_environment(path)]
+    return replace(scope, paths=tuple(sorted((*scope.paths, *environments))))
+
+
+def _granted(path: str, declared: Sequence[PathCapability], hidden: Sequence[str]) -> bool:
+    """Whether a declared grant shows it already, and does not hide it."""
+    return any(_within(path, [each.template]) for each in declared) and not _within(path, hidden)
+
+
+def _is_environment(path: str) -> bool:
+    """Whether that is an environment that was installed for a server, and not the rest of the state."""
+    return f"/{STATE_DIRECTORY}/servers/" in path
 
 
 def _working_directory(binding: ServerBinding) -> tuple[str, ...]:
-    """Where the operator has it run is shown to it."""
-    return (os.path.realpath(binding.cwd),) if binding.cwd and binding.cwd != "/" else ()
+    """Where the operator has it run is shown to it, unless that is too wide. Raises `Denied`."""
+    if not binding.cwd or binding.cwd == "/":
+        return ()
+    path = os.path.realpath(binding.cwd)
+    declared = binding.capabilities.paths if binding.capabilities else ()
+    if is_too_wide(Path(path)) and not _within(path, [*binding.roots, *(each.template for each in declared)]):
+        raise Denied(
+            f"the working directory `{path}` of `{binding.server}` holds more than that server's own",
+            code=ReasonCode.GRANT_REFUSED,
+            remedy="name a narrower `cwd`, or grant this one under `capabilities.read`",
+        )
+    return (path,)
 
 
-def _seen(path: str, above: Sequence[str]) -> bool:
-    return any(path == each or path.startswith(each.rstrip("/") + "/") for each in above)
+def _within(path: str, above: Sequence[str]) -> bool:
+    return any(each and (path == each or path.startswith(each.rstrip("/") + "/")) for each in above)
 
 
 def job_of(argv: Sequence[str], scope: Scope, *, env: Mapping[str, str], cwd: str) -> CommandJob:

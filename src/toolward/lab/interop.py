@@ -140,16 +140,21 @@ def import_servers(toolward: CommandLine, servers: Sequence[RealServer], place: 
     entries = {each.name: each.entry() for each in servers}
     file.write_bytes(orjson.dumps({"mcpServers": entries}, option=orjson.OPT_INDENT_2))
     made = toolward.run("init", "--from", str(file), "--yes", timeout_s=INIT_TIMEOUT_S)
-    grant_page(toolward.ward, place)
+    if grant_page(toolward.ward, place):
+        # what a server may touch is part of what a person approves: it was changed, so it is approved again
+        toolward.run("tools", "list", "--server", "fetch", "--refresh", timeout_s=INIT_TIMEOUT_S)
+        toolward.run("tools", "approve", "fetch/fetch", "--note", "it may fetch the page")
     return {row["server"]: row["error"] for row in made["servers"]}
 
 
-def grant_page(ward: Path, place: Place) -> None:
+def grant_page(ward: Path, place: Place) -> bool:
     """What a person adds who wants `fetch` to reach a page of this machine: nothing is reached unasked."""
     manifest = ward / "tools" / "fetch.yaml"
-    if manifest.exists():
+    there = manifest.exists()
+    if there:
         grant = f'\ncapabilities:\n  unsafe_private_network: ["{urlsplit(place.page).netloc}"]\n'
         manifest.write_text(manifest.read_text("utf-8") + grant, encoding="utf-8")
+    return there
 
 
 def server_rows(

@@ -64,6 +64,7 @@ class LinkMaker:
     ) -> None:
         self.binding = binding
         self.lock_digest = ""
+        self._installed = ""  # the environment of its package
         self._tools = tools
         self._heard = heard
         self._counts = counts
@@ -78,6 +79,7 @@ class LinkMaker:
             return self.binding.command
         installed = await self._tools.packages.ensure(self.binding)
         self.lock_digest = installed.lock_digest
+        self._installed = str(installed.directory.resolve())
         return installed.argv
 
     def http_link(self, scope: str, era: Era, capabilities: Mapping[str, Any]) -> HttpLink:
@@ -142,7 +144,13 @@ class LinkMaker:
         cwd, tag = self.binding.cwd, f"{self.binding.server} {session_id}".strip()
         if self.binding.unsafe_no_sandbox:
             return lambda child: start_child(child, argv, env=clean_environment(env), cwd=cwd)
-        scope = scope_of_process(self.binding, argv, forbidden=self._tools.forbidden, ward=self._tools.ward)
+        scope = scope_of_process(
+            self.binding,
+            argv,
+            forbidden=self._tools.forbidden,
+            ward=self._tools.ward,
+            installed=self._installed,
+        )
         job = job_of(argv, scope, env=env, cwd=cwd)
         return lambda child: start_caged(child, self._tools.cages, job, scope, tag=tag)
 

@@ -21,7 +21,7 @@ from toolward.model.capability import Capabilities, PathAccess, PathCapability, 
 from toolward.model.server import ServerBinding
 from toolward.ports.cages import Cages
 from toolward.ports.sandbox import CagedProcess, CommandJob
-from toolward.rules.capability import STATE_DIRECTORY, scope_of
+from toolward.rules.capability import scope_of
 
 _INHERITED: Final = ("PATH", "LANG", "LC_ALL")
 _PROXY_OF_NODE: Final = {"NODE_USE_ENV_PROXY": "1"}
@@ -29,12 +29,17 @@ _PROXY_OF_NODE: Final = {"NODE_USE_ENV_PROXY": "1"}
 
 
 def scope_of_process(
-    binding: ServerBinding, argv: Sequence[str], *, forbidden: Sequence[str], ward: str
+    binding: ServerBinding,
+    argv: Sequence[str],
+    *,
+    forbidden: Sequence[str],
+    ward: str,
+    installed: str = "",
 ) -> Scope:
     """What the server's process may touch: its roots to write in, what is declared, and what it runs from.
 
-    `forbidden` and `ward` are the gateway's own, as in `scope_of`. Raises `Denied` for what can not be
-    granted, whoever asked for it.
+    `forbidden` and `ward` are the gateway's own, as in `scope_of`; `installed` is the environment that was
+    made for this server, in the state itself. Raises `Denied` for what can not be granted, whoever asked.
     """
     declared = binding.capabilities or Capabilities()
     roots = [PathCapability(access=PathAccess.WRITE, template=root) for root in binding.roots]
@@ -45,23 +50,18 @@ def scope_of_process(
         for path in (*programs, *_working_directory(binding))
         if not _granted(path, [*roots, *declared.paths], (*forbidden, ward))
     ]
-    own = [path for path in programs if _within(path, forbidden)]  # installed below the ward's state by us
+    own = [path for path in programs if installed and _within(path, [installed])]
     wanted = tuple(path for path in shown if path.template not in own)
     scope = scope_of(
         replace(declared, paths=(*roots, *declared.paths, *wanted)), {}, forbidden=forbidden, ward=ward
     )
-    environments = [PathGrant(path, PathAccess.READ, path) for path in own if _is_environment(path)]
-    return replace(scope, paths=tuple(sorted((*scope.paths, *environments))))
+    environment = [PathGrant(path, PathAccess.READ, path) for path in own]
+    return replace(scope, paths=tuple(sorted((*scope.paths, *environment))))
 
 
 def _granted(path: str, declared: Sequence[PathCapability], hidden: Sequence[str]) -> bool:
     """Whether a declared grant shows it already, and does not hide it."""
     return any(_within(path, [each.template]) for each in declared) and not _within(path, hidden)
-
-
-def _is_environment(path: str) -> bool:
-    """Whether that is an environment that was installed for a server, and not the rest of the state."""
-    return f"/{STATE_DIRECTORY}/servers/" in path
 
 
 def _working_directory(binding: ServerBinding) -> tuple[str, ...]:

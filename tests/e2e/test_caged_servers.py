@@ -105,7 +105,7 @@ def content_of(path: str) -> str:
 
 @pytest.mark.parametrize("sandboxed", [True, False])
 async def test_a_git_server_works_in_its_repository_and_finds_no_other(
-    tmp_path: Path, sandboxed: bool
+    tmp_path: Path, state: Path, sandboxed: bool
 ) -> None:
     """Without the cage the same server reads the other one: that is the control."""
     mine, other = repository(tmp_path / "mine"), repository(tmp_path / "other")

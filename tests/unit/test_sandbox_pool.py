@@ -68,8 +68,12 @@ async def test_what_one_call_changed_the_next_does_not_see(small: CagedSandbox) 
         assert ended.value is True
 
 
-async def test_a_dry_pool_makes_a_call_wait_and_then_serves_it(small: CagedSandbox) -> None:
-    ended = await asyncio.gather(*(small.run(source("def f(): return 1"), Scope()) for _ in range(20)))
+async def test_a_dry_pool_makes_a_call_wait_and_then_serves_it() -> None:
+    small = await opened(Settings(ready=2, workers_max=2))
+    try:
+        ended = await asyncio.gather(*(small.run(source("def f(): return 1"), Scope()) for _ in range(20)))
+    finally:
+        await small.close()
     assert [each.value for each in ended if isinstance(each, Value)] == [1] * 20
     assert {each.ran.report.tier for each in ended} == {small.report().tier}
 

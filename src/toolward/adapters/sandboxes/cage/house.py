@@ -44,6 +44,7 @@ class House:
     pids: int = -1  # the zygote's own pid namespace
     proc: int = -1  # the host's /proc, to write id maps
     has_proc: bool = True
+    stdlib: dict[str, int] = field(default_factory=dict)  # directory -> descriptor, if private
     owners: dict[int, int] = field(default_factory=dict)  # owner on disk -> user namespace for mapped mounts
 
 

@@ -44,6 +44,10 @@ def warm_up(house: houses.House) -> None:
     if house.tier != houses.NONE:
         for network in (False, True):
             filters.build_filter(network=network, own_view=_own_view(house))
+    if house.tier == houses.LANDLOCK:
+        kernel.bound_capabilities()  # with namespaces each worker gets them anew, and does it itself
+        house.stdlib = _open_stdlib() if house.uid else {}
+        _import_through(house.stdlib)
 
 
 def fork_into(house: houses.House) -> int:
@@ -200,8 +204,6 @@ def _place(path: str, fd: int) -> None:
 
 def _landlock(conn: socket.socket, house: houses.House, request: dict[str, Any]) -> None:
     uid = house.uid + 1 + request["slot"] if house.uid else 0  # a user for each: none can starve another
-    stdlib = _open_stdlib() if uid else {}
-    kernel.bound_capabilities()
     _demote(uid)
     kernel.drop_capabilities()  # before anything is killed by user: root's `kill(-1)` ends the machine
     kernel.set_dumpable(on=False)
@@ -217,7 +219,6 @@ def _landlock(conn: socket.socket, house: houses.House, request: dict[str, Any])
     if os.getppid() != supervisor:
         os._exit(0)
     os.setsid()
-    _import_through(stdlib)
     tool.touch()
     spec, fds = frames.receive(conn)
     rules = [(path, landlock.READ_EXECUTE) for path in (*house.runtimes, "/etc/ssl", "/etc/alternatives")]
@@ -228,10 +229,10 @@ def _landlock(conn: socket.socket, house: houses.House, request: dict[str, Any])
         (fd, landlock.WRITE if writes else landlock.READ_EXECUTE)
         for (_, writes), fd in zip(spec["paths"], fds, strict=True)
     ]
-    granted += [(fd, landlock.READ) for fd in stdlib.values()]
+    granted += [(fd, landlock.READ) for fd in house.stdlib.values()]
     landlock.restrict_paths(_readable(rules), version=house.landlock, connect_port=spec["port"], fds=granted)
     os.chdir("/")
-    _lock(conn, spec, own_view=_own_view(house), keep=list(stdlib.values()))
+    _lock(conn, spec, own_view=_own_view(house), keep=list(house.stdlib.values()))
     tool.serve(conn, spec)
 
 

@@ -232,6 +232,7 @@ _CHANGED: Final[dict[str, dict[str, Any]]] = {
     "fs28": {"gap": "mmap:"},
     "fs32": {"gap": "stat:"},
     "r05": {"limits": replace(TIGHT, cpu_s=1)},
+    "r14": {"limits": replace(TIGHT, processes=64)},
     "r06": {"limits": replace(TIGHT, wall_ms=1_000)},
 }
 

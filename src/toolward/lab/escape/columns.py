@@ -21,6 +21,8 @@ from toolward.lab.escape.world import GATEWAY_SECRET
 
 AT_ONCE: Final = 2
 _COLUMN_S: Final = 240
+UIDS: Final = {"user": UID, "namespaces": UID - 1, "landlock": UID - 2}
+"""A user for each: without namespaces the limit of processes is of all that a user has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Column:
         own = [sys.executable, "-m", "toolward.lab.escape.column", self.place]
         is_root = os.geteuid() == 0
         if not self.as_root:
-            return as_user(Host.PLAIN, own) if is_root else own
+            return as_user(Host.PLAIN, own, uid=UIDS[self.place]) if is_root else own
         if not is_root:
             return None
         if self.place != "root":
@@ -72,9 +74,9 @@ class Told:
         return tuple(self.report.get("gaps", ()))
 
 
-def as_user(host: Host, command: Sequence[str]) -> list[str]:
+def as_user(host: Host, command: Sequence[str], *, uid: int = UID) -> list[str]:
     """The command as an ordinary user, on a host of this kind. Needs root."""
-    return [sys.executable, "-m", "toolward.lab.escape.unprivileged", str(UID), host.value, *command]
+    return [sys.executable, "-m", "toolward.lab.escape.unprivileged", str(uid), host.value, *command]
 
 
 def run_command(command: Sequence[str], only: Sequence[str]) -> Told:

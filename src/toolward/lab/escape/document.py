@@ -31,7 +31,7 @@ def _totals(rows: list[Row]) -> Iterator[str]:
     yield "| what | figure | goal |"
     yield "|---|---|---|"
     for row in rows:
-        if row.goal != "contained or named":
+        if row.goal != "contained or named" and row.what != "time":
             yield f"| {row.what.strip()} | {row.figure} | {row.goal} |"
 
 

@@ -22,13 +22,16 @@ from typing import Final
 from toolward.adapters.sandboxes.caged import CagedSandbox, UnsafeNoSandbox
 from toolward.adapters.sandboxes.pool import LaneKey
 from toolward.adapters.sandboxes.settings import Settings
+from toolward.adapters.sandboxes.wasm import WasmSandbox
 from toolward.errors import SandboxUnavailable
 from toolward.lab.report import Row, write_report
 from toolward.model.capability import IsolationLevel, PathAccess, PathGrant, Scope
-from toolward.ports.sandbox import Ended, PythonJob, PythonSource, Value
+from toolward.ports.sandbox import Ended, PythonJob, PythonSource, Value, WasmJob
 
 CALLS: Final = 250
 ROUNDS: Final = 3
+_ADD: Final = bytes.fromhex("0061736d0100000001070160027f7f017f03020100070501016600000a09010700200020016a0b")
+"""A module whose `f` adds two numbers."""
 AT_ONCE: Final = 8
 FLOOD_S: Final = 2.0
 ARMED_MS_MAX: Final = 2.0
@@ -286,7 +289,30 @@ async def cages(granted: Path, meter: CpuMeter) -> list[Row]:
             rows += rows_of(await measure(sandbox, tier.value, granted, meter), control)
         finally:
             await sandbox.close()
-    return rows
+    return rows + await measure_wasm(meter)
+
+
+async def measure_wasm(meter: CpuMeter) -> list[Row]:
+    """Pure compute: a store for each call and no process; where the extra is missing, a row says so."""
+    try:
+        sandbox = WasmSandbox()
+    except SandboxUnavailable as error:
+        return [Row("wasm", f"not measured: {error.reason.remedy}")]
+    job = WasmJob(module=_ADD, function="f", arguments=(2, 3))
+    await sandbox.run(job, Scope())  # compiled once, as for every call of a module that is kept
+    took: list[float] = []
+    before = meter.seconds()
+    for _ in range(CALLS):
+        began = time.perf_counter()
+        await sandbox.run(job, Scope())
+        took.append((time.perf_counter() - began) * 1_000)
+    cpu = (meter.seconds() - before) * 1_000 / len(took)
+    await sandbox.close()
+    return [
+        Row("wasm: one call, p50", round(quantile(took, 0.5), 2), "ms"),
+        Row("wasm: one call, p99", round(quantile(took, 0.99), 2), "ms"),
+        Row("wasm: CPU per call", round(cpu, 2), "ms"),
+    ]
 
 
 def main() -> None:

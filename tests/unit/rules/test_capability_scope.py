@@ -159,8 +159,17 @@ def test_levels_are_ordered_and_remote_is_outside_the_order() -> None:
 
 
 def test_the_gateways_own_state_is_hidden_in_a_grant_that_holds_it() -> None:
-    scope = scope_of(declare((WRITE, "/home/me", "")), {}, forbidden=("/home/me/ward/.toolward",))
-    assert [(grant.path, grant.access.value) for grant in scope.paths] == [
-        ("/home/me", "write"),
+    own = {"forbidden": ("/home/me/ward/.toolward",), "ward": "/home/me/ward"}
+    read = scope_of(declare((READ, "/home", "")), {}, **own)
+    assert [(grant.path, grant.access.value) for grant in read.paths] == [
+        ("/home", "read"),
         ("/home/me/ward/.toolward", "hide"),
     ]
+    written = scope_of(declare((WRITE, "/home/me", "")), {}, **own)
+    assert [(grant.path, grant.access.value) for grant in written.paths] == [
+        ("/home/me", "write"),
+        ("/home/me/ward", "hide"),
+        ("/home/me/ward/.toolward", "hide"),
+    ]
+    with pytest.raises(Denied, match="deeper inside"):
+        scope_of(declare((WRITE, "/home", "")), {}, **own)

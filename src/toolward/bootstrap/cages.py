@@ -51,6 +51,6 @@ async def strongest_sandbox() -> Sandbox:
         raise SandboxUnavailable(
             "no cage can be made on this host, so its tools are not started",
             remedy="`toolward doctor` says what is missing and how to get it; `unsafe_no_sandbox: true` "
-            "on a server runs it without",
+            "on an stdio server runs it without",
         )
     return await CagedSandbox.open(replace(settings, tier=best))

@@ -21,7 +21,10 @@ class EgressWatch:
         self._background = background
 
     def judged(self, event: EgressEvent) -> None:
-        """Raises `AuditUnavailable` when the log is known to be out of order: then nothing is dialled."""
+        """Hand it to the log, without waiting for the disk.
+
+        Raises `AuditUnavailable` when the log is known to be out of order: then nothing is dialled.
+        """
         self._record(EventKind.EGRESS_JUDGED, event, {})
 
     def ended(self, event: EgressEvent) -> None:

@@ -104,7 +104,7 @@ def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
     if permit.would:
         body["would"] = permit.would
     binding = revision.binding(permit.labelled.resolved.server)
-    if revision.marks or (binding is not None and binding.unsafe_no_sandbox):
-        bare = binding is not None and binding.unsafe_no_sandbox
+    bare = binding is not None and binding.unsafe_no_sandbox
+    if revision.marks or bare:
         body["unsafe"] = [*revision.marks, *(("no_sandbox",) if bare else ())]
     return body

@@ -1,0 +1,45 @@
+"""What a cage asks for is on record, and a log that takes no records lets nothing out."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from toolward.adapters.stores.memory import MemoryStore
+from toolward.adapters.system.clock import VirtualClock
+from toolward.adapters.system.ids import CountingIds
+from toolward.errors import AuditUnavailable
+from toolward.kernel.audit import Auditor
+from toolward.kernel.egress_watch import EgressWatch
+from toolward.kernel.tasks import Background
+from toolward.model.egress import EgressCode
+from toolward.ports.egress import EgressEvent
+
+ASKED = EgressEvent(tag="git s-1", host="a.example", port=443, allowed=True, code=EgressCode.OK)
+
+
+class Broken(MemoryStore):
+    def healthy(self) -> str:
+        return "the disk is full"
+
+
+def watch_of(kind: type[MemoryStore]) -> tuple[EgressWatch, MemoryStore, Background]:
+    clock, ids, background = VirtualClock(), CountingIds(), Background(lambda error: None)
+    store = kind(origin="test", clock=clock, ids=ids)
+    return EgressWatch(store, Auditor(store, clock=clock, ids=ids), background=background), store, background
+
+
+async def test_a_connection_is_on_record_under_its_server_and_session() -> None:
+    watch, store, background = watch_of(MemoryStore)
+    watch.judged(ASKED)
+    await background.drain()
+    (record,) = [orjson.loads(each.body) for each in store.records()]
+    assert (record["kind"], record["session_id"], record["server"]) == ("egress.judged", "s-1", "git")
+    assert (record["host"], record["port"], record["verdict"]) == ("a.example", 443, "allowed")
+
+
+async def test_a_log_that_is_out_of_order_refuses_the_connection() -> None:
+    watch, store, _ = watch_of(Broken)
+    with pytest.raises(AuditUnavailable):
+        watch.judged(ASKED)
+    assert store.size() == 0

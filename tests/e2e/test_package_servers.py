@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import orjson
@@ -43,8 +45,10 @@ class NoSecrets:
         return ()
 
 
-def upstreams_of(binding: ServerBinding, state: Path, said: list[str]) -> McpUpstreams:
-    return McpUpstreams(
+@asynccontextmanager
+async def upstreams_of(binding: ServerBinding, state: Path, said: list[str]) -> AsyncIterator[McpUpstreams]:
+    cages = make_cages(Untold(), background=Background(lambda error: None))
+    upstreams = McpUpstreams(
         [binding],
         secrets=NoSecrets(),
         clock=SystemClock(),
@@ -52,8 +56,13 @@ def upstreams_of(binding: ServerBinding, state: Path, said: list[str]) -> McpUps
         hooks=UpstreamHooks(on_progress=said.append),
         state_dir=state,
         connector=VettedConnector(),
-        cages=make_cages(Untold(), background=Background(lambda error: None)),
+        cages=cages,
     )
+    try:
+        yield upstreams
+    finally:
+        await upstreams.close()
+        await cages.close()
 
 
 @pytest.mark.parametrize("installer", ["pip", "found"])
@@ -64,8 +73,7 @@ async def test_a_python_server_is_installed_locked_and_called(
         without = [p for p in os.environ["PATH"].split(":") if not (Path(p) / "uv").exists()]
         monkeypatch.setenv("PATH", ":".join(without))
     said: list[str] = []
-    upstreams = upstreams_of(TIME, tmp_path, said)
-    try:
+    async with upstreams_of(TIME, tmp_path, said) as upstreams:
         described = await upstreams.describe("time")
         assert {tool["name"] for tool in described.tools} == {"get_current_time", "convert_time"}
         outcome = await upstreams.execute(
@@ -73,8 +81,6 @@ async def test_a_python_server_is_installed_locked_and_called(
         )
         assert isinstance(outcome, Returned)
         assert "UTC" in outcome.result["content"][0]["text"]
-    finally:
-        await upstreams.close()
     (home,) = (tmp_path / "servers").iterdir()
     assert "mcp-server-time==2026.10.19" in (home / "lock").read_text().replace("_", "-")
     assert "--hash=sha256:" in (home / "lock").read_text()
@@ -104,8 +110,9 @@ async def test_two_processes_that_install_at_once_end_with_one_environment(tmp_p
 
 async def test_a_version_that_does_not_exist_is_a_clear_failure(tmp_path: Path) -> None:
     wrong = ServerBinding(server="time", kind=BindingKind.STDIO, package="pypi:mcp-server-time==1900.1.1")
-    with pytest.raises(ToolFailed, match=r"1900\.1\.1"):
-        _ = await upstreams_of(wrong, tmp_path, []).describe("time")
+    async with upstreams_of(wrong, tmp_path, []) as upstreams:
+        with pytest.raises(ToolFailed, match=r"1900\.1\.1"):
+            _ = await upstreams.describe("time")
 
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not here")
@@ -116,13 +123,10 @@ async def test_a_node_server_is_installed_locked_and_called(tmp_path: Path) -> N
         package="npm:@modelcontextprotocol/server-memory@2026.8.31",
         env={"MEMORY_FILE_PATH": str(tmp_path / "memory.json")},
     )
-    upstreams = upstreams_of(binding, tmp_path, [])
-    try:
+    async with upstreams_of(binding, tmp_path, []) as upstreams:
         described = await upstreams.describe("memory")
         assert len(described.tools) == 9
         outcome = await upstreams.execute(a_permit("memory", "read_graph"), INTENT, FakeExchange())
         assert isinstance(outcome, Returned)
-    finally:
-        await upstreams.close()
     (home,) = (tmp_path / "servers").iterdir()
     assert "integrity" in (home / "lock").read_text()

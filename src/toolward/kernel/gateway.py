@@ -72,8 +72,10 @@ class Gateway:
                 return await self._refuse(attempt, None, refusal, self._revision())
         revision = self._revision()
         call: Call | None = None
+        caller = attempt.principal.credential
         try:
-            with self._room.taken_by(attempt.principal.credential):
+            self._room.take(caller)
+            try:
                 session = self._parts.sessions.find(attempt.session_id, attempt.principal)
                 call = self._parts.admit(attempt, session)  # 1
                 resolved = await self._parts.resolve(call, revision)  # 2
@@ -81,6 +83,8 @@ class Gateway:
                 decision = decide(labelled, revision)  # 4
                 permit = authorize(labelled, decision, ids=self._parts.ids)  # 5
                 return await self._walk(permit, exchange, revision)  # 6, 7, 8
+            finally:
+                self._room.leave(caller)
         except ToolwardError as refusal:
             return await self._refuse(attempt, call, refusal, revision)
 

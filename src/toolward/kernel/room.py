@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from toolward.config.limits import CALLS_IN_FLIGHT_EACH_MAX, CALLS_IN_FLIGHT_MAX
 from toolward.errors import Overloaded
@@ -16,27 +13,29 @@ class Room:
 
     def __init__(self) -> None:
         self._all = 0
-        self._of: Counter[str] = Counter()
+        self._of: dict[str, int] = {}
         self._emptied: asyncio.Event | None = None
 
-    @contextmanager
-    def taken_by(self, credential: str) -> Iterator[None]:
-        """One call's place. Raises `Overloaded`."""
+    def take(self, credential: str) -> None:
+        """One call's place, to be left. Raises `Overloaded`."""
+        mine = self._of.get(credential, 0)
         if self._all >= CALLS_IN_FLIGHT_MAX:
             raise _full(f"{CALLS_IN_FLIGHT_MAX} calls")
-        if self._of[credential] >= CALLS_IN_FLIGHT_EACH_MAX:
+        if mine >= CALLS_IN_FLIGHT_EACH_MAX:
             raise _full(f"{CALLS_IN_FLIGHT_EACH_MAX} calls of this caller")
         self._all += 1
-        self._of[credential] += 1
-        try:
-            yield
-        finally:
-            self._all -= 1
-            self._of[credential] -= 1
-            if not self._of[credential]:
-                del self._of[credential]
-            if not self._all and self._emptied is not None:
-                self._emptied.set()
+        self._of[credential] = mine + 1
+
+    def leave(self, credential: str) -> None:
+        """Once for each place that was taken."""
+        self._all -= 1
+        mine = self._of[credential] - 1
+        if mine:
+            self._of[credential] = mine
+        else:
+            del self._of[credential]
+        if not self._all and self._emptied is not None:
+            self._emptied.set()
 
     async def empty(self) -> None:
         """Wait until nobody is in it."""

@@ -97,16 +97,17 @@ def refuse_reserved(value: Any) -> None:
     stack = [value]
     while stack:
         item = stack.pop()
-        if type(item) is str:
+        kind = type(item)
+        if kind is str:
             continue
-        if isinstance(item, Mapping):
-            for key in item:
-                if key in RESERVED_KEYS:
-                    raise Rejected(
-                        f"the key `{key}` is reserved", code=Code.RESERVED_KEY, remedy="rename that key"
-                    )
+        if kind is dict or isinstance(item, Mapping):
+            if not RESERVED_KEYS.isdisjoint(item):
+                key = min(RESERVED_KEYS & item.keys())
+                raise Rejected(
+                    f"the key `{key}` is reserved", code=Code.RESERVED_KEY, remedy="rename that key"
+                )
             stack.extend(item.values())
-        elif isinstance(item, list):
+        elif kind is list or kind is tuple:
             stack.extend(item)
 
 

@@ -65,11 +65,15 @@ def _plain(value: object) -> object:
     raise TypeError(f"a {type(value).__name__} is not JSON")
 
 
+_PLAIN_TYPES: Final[set[type]] = {str, bool}
+"""Types whose values need no look. The enumerations of texts that records hold join as they are met."""
+
+
 def _check_values(values: Iterable[Any]) -> None:
     """Exact types first: this runs for each value of each record."""
     for value in values:
         kind = type(value)
-        if kind is str or kind is bool:
+        if kind in _PLAIN_TYPES:
             continue
         if kind is int:
             if not -INTEGER_MAX <= value <= INTEGER_MAX:
@@ -78,9 +82,11 @@ def _check_values(values: Iterable[Any]) -> None:
             _check_values(value.values())
         elif kind is list or kind is tuple:
             _check_values(value)
+        elif issubclass(kind, str):
+            _PLAIN_TYPES.add(kind)
         elif isinstance(value, Mapping):
             _check_values(value.values())
-        elif not isinstance(value, str):
+        else:
             raise InvariantBroken(f"a {kind.__name__} can not be recorded")
 
 

@@ -20,7 +20,7 @@ from toolward.adapters.tools.mcp.packages.installing import Packages
 from toolward.adapters.tools.mcp.server import Server
 from toolward.adapters.tools.mcp.wire import META_LOG_LEVEL, SERVER_ERROR, Ended, declared, envelope
 from toolward.config.limits import OUTPUT_BYTES_MAX
-from toolward.errors import ReasonCode, ToolFailed, ToolwardError, UnknownTool
+from toolward.errors import InvariantBroken, ReasonCode, ToolFailed, ToolwardError, UnknownTool
 from toolward.model.call import Action, Call, Era, Failed, Intent, RawOutcome, ResolvedCall, Returned, Stopped
 from toolward.model.capability import IsolationReport
 from toolward.model.permit import Permit
@@ -258,17 +258,33 @@ def _timeout_ms(binding: ServerBinding, resolved: ResolvedCall) -> int:
 
 
 async def _answered(link: Link, request: Request, timeout_ms: int) -> RawOutcome:
-    """Send it and wait no longer than that."""
+    """Send it and wait no longer than that. `asyncio.timeout` costs every call five times as much."""
+    task = asyncio.current_task()
+    if task is None:
+        raise InvariantBroken("a call outside a task")
+    cancelled_before, late = task.cancelling(), False
+
+    def give_up() -> None:
+        nonlocal late
+        late = True
+        task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(timeout_ms / 1000, give_up)
     try:
-        async with asyncio.timeout(timeout_ms / 1000):
-            return await link.converse(request)
+        return await link.converse(request)
     except Ended as ended:
         return ended.outcome
-    except TimeoutError:
+    except asyncio.CancelledError:
+        if not late or task.cancelling() - 1 > cancelled_before:  # somebody else wants it to end
+            raise
         text = f"no answer within {timeout_ms} ms"
         if not request.written:
             return _failure(text, ReasonCode.TIMED_OUT)
         return Stopped(reason=ReasonCode.TIMED_OUT.value, message=text)
+    finally:
+        timer.cancel()
+        if late:
+            task.uncancel()
 
 
 def _failure(text: str, code: ReasonCode) -> Failed:

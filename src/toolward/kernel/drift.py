@@ -138,7 +138,10 @@ class DriftWatch:
         return (self._clock.monotonic_ns() - watched.compared_ns) / _SECOND
 
     def _watched(self, server: str) -> _Watched:
-        return self._servers.setdefault(server, _Watched())
+        watched = self._servers.get(server)
+        if watched is None:
+            watched = self._servers[server] = _Watched()
+        return watched
 
 
 def _identity(binding: ServerBinding, description: ServerDescription) -> str:

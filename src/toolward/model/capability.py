@@ -41,7 +41,7 @@ class IsolationLevel(StrEnum):
     @property
     def rank(self) -> int:
         """Position in the order, weakest first; -1 for `remote`."""
-        return _ORDER.index(self) if self in _ORDER else -1
+        return _RANK.get(self, -1)
 
     def reaches(self, minimum: IsolationLevel) -> bool:
         """Whether this is at least `minimum`. `remote` reaches only `none` and `remote`."""
@@ -50,13 +50,18 @@ class IsolationLevel(StrEnum):
         return self.rank >= minimum.rank
 
 
-_ORDER: Final = (
-    IsolationLevel.NONE,
-    IsolationLevel.LANDLOCK,
-    IsolationLevel.NAMESPACES,
-    IsolationLevel.WASM,
-    IsolationLevel.OWN_KERNEL,
-)
+_RANK: Final = {
+    level: rank
+    for rank, level in enumerate(
+        (
+            IsolationLevel.NONE,
+            IsolationLevel.LANDLOCK,
+            IsolationLevel.NAMESPACES,
+            IsolationLevel.WASM,
+            IsolationLevel.OWN_KERNEL,
+        )
+    )
+}
 
 
 class PathAccess(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from toolward.model.capability import Capabilities, IsolationLevel
 from toolward.model.label import Label
@@ -50,8 +50,10 @@ class CallScope(StrEnum):
 
     def within(self, widest: CallScope) -> bool:
         """Whether this is no wider than `widest`."""
-        order = tuple(CallScope)
-        return order.index(self) <= order.index(widest)
+        return _WIDTH[self] <= _WIDTH[widest]
+
+
+_WIDTH: Final = {scope: width for width, scope in enumerate(CallScope)}
 
 
 class BindingKind(StrEnum):

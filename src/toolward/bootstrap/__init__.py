@@ -60,7 +60,7 @@ async def open_house(
             ids=ids,
             hooks=hooks,
             state_dir=ward.state,
-            connector=VettedConnector(),
+            connector=VettedConnector(signals),
             cages=cages,
             ward=ward.path,
             forbidden=people,

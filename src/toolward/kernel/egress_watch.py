@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Final
 
-from toolward.errors import AuditUnavailable
+from toolward.errors import AuditUnavailable, Overloaded
 from toolward.kernel.audit import Auditor
 from toolward.kernel.tasks import Background
-from toolward.model.event import EventKind
+from toolward.model.event import Event, EventKind
 from toolward.ports.egress import EgressEvent
 from toolward.ports.store import Store
+
+QUEUE_PAUSE_S: Final = 0.05
+"""Before a record is offered again to a log whose queue is full."""
 
 
 class EgressWatch:
@@ -20,21 +24,21 @@ class EgressWatch:
         self._auditor = auditor
         self._background = background
 
-    def judged(self, event: EgressEvent) -> None:
-        """Hand it to the log, without waiting for the disk.
+    async def judged(self, event: EgressEvent) -> None:
+        """Returns once it is durable. Raises `AuditUnavailable`: then nothing is dialled.
 
-        Raises `AuditUnavailable` when the log is known to be out of order: then nothing is dialled.
+        Waits while the log's queue is full; how long is for whoever asks to say.
         """
-        self._record(EventKind.EGRESS_JUDGED, event, {})
+        await self._written(self._event(EventKind.EGRESS_JUDGED, event, {}))
 
     def ended(self, event: EgressEvent) -> None:
-        """With its figures. Raises `AuditUnavailable`."""
-        figures = {"bytes_out": event.bytes_out, "bytes_in": event.bytes_in, "duration_ms": event.duration_ms}
-        self._record(EventKind.EGRESS_ENDED, event, figures)
-
-    def _record(self, kind: EventKind, event: EgressEvent, figures: dict[str, int]) -> None:
+        """Hand it to the log with its figures. Raises `AuditUnavailable` when that is known to be broken."""
         if text := self._store.healthy():
             raise AuditUnavailable(text)
+        figures = {"bytes_out": event.bytes_out, "bytes_in": event.bytes_in, "duration_ms": event.duration_ms}
+        _ = self._background.start(self._written(self._event(EventKind.EGRESS_ENDED, event, figures)))
+
+    def _event(self, kind: EventKind, event: EgressEvent, figures: dict[str, int]) -> Event:
         server, _, session_id = event.tag.partition(" ")
         body: dict[str, Any] = {
             "server": server,
@@ -46,8 +50,13 @@ class EgressWatch:
         }
         if event.encrypted_hello:
             body["encrypted_hello"] = True
-        record = self._auditor.event(kind, session_id=session_id, tool=server, body=body)
-        _ = self._background.start(self._written(record))
+        return self._auditor.event(kind, session_id=session_id, tool=server, body=body)
 
-    async def _written(self, record: Any) -> None:
-        await self._store.commit([record])
+    async def _written(self, record: Event) -> None:
+        while True:
+            try:
+                await self._store.commit([record])
+            except Overloaded:
+                await asyncio.sleep(QUEUE_PAUSE_S)
+            else:
+                return

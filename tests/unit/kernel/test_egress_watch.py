@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 import pytest
 
 from toolward.adapters.stores.memory import MemoryStore
 from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
-from toolward.errors import AuditUnavailable
+from toolward.errors import AuditUnavailable, Overloaded
 from toolward.kernel.audit import Auditor
 from toolward.kernel.egress_watch import EgressWatch
 from toolward.kernel.tasks import Background
 from toolward.model.egress import EgressCode
+from toolward.model.event import Event, Receipt
 from toolward.ports.egress import EgressEvent
+from toolward.ports.store import Change
 
 ASKED = EgressEvent(tag="git s-1", host="a.example", port=443, allowed=True, code=EgressCode.OK)
 
@@ -21,6 +25,21 @@ ASKED = EgressEvent(tag="git s-1", host="a.example", port=443, allowed=True, cod
 class Broken(MemoryStore):
     def healthy(self) -> str:
         return "the disk is full"
+
+    async def commit(self, events: Sequence[Event], changes: Sequence[Change] = ()) -> tuple[Receipt, ...]:
+        raise AuditUnavailable(self.healthy())
+
+
+class Busy(MemoryStore):
+    """Every second commit finds the queue full."""
+
+    turns = 0
+
+    async def commit(self, events: Sequence[Event], changes: Sequence[Change] = ()) -> tuple[Receipt, ...]:
+        self.turns += 1
+        if self.turns % 2:
+            raise Overloaded("too many records wait for the audit log")
+        return await super().commit(events, changes)
 
 
 def watch_of(kind: type[MemoryStore]) -> tuple[EgressWatch, MemoryStore, Background]:
@@ -30,9 +49,8 @@ def watch_of(kind: type[MemoryStore]) -> tuple[EgressWatch, MemoryStore, Backgro
 
 
 async def test_a_connection_is_on_record_under_its_server_and_session() -> None:
-    watch, store, background = watch_of(MemoryStore)
-    watch.judged(ASKED)
-    await background.drain()
+    watch, store, _ = watch_of(MemoryStore)
+    await watch.judged(ASKED)
     (record,) = [orjson.loads(each.body) for each in store.records()]
     assert (record["kind"], record["session_id"], record["server"]) == ("egress.judged", "s-1", "git")
     assert (record["host"], record["port"], record["verdict"]) == ("a.example", 443, "allowed")
@@ -41,5 +59,16 @@ async def test_a_connection_is_on_record_under_its_server_and_session() -> None:
 async def test_a_log_that_is_out_of_order_refuses_the_connection() -> None:
     watch, store, _ = watch_of(Broken)
     with pytest.raises(AuditUnavailable):
-        watch.judged(ASKED)
+        await watch.judged(ASKED)
+    with pytest.raises(AuditUnavailable):
+        watch.ended(ASKED)
     assert store.size() == 0
+
+
+async def test_a_log_whose_queue_is_full_is_waited_for() -> None:
+    watch, store, background = watch_of(Busy)
+    await watch.judged(ASKED)
+    assert store.size() == 1
+    watch.ended(ASKED)
+    await background.drain()
+    assert [orjson.loads(each.body)["kind"] for each in store.records()] == ["egress.judged", "egress.ended"]

@@ -465,6 +465,29 @@ async def test_nothing_leaves_that_can_not_be_written_down(place: Place) -> None
     assert place.web.heads == []
 
 
+async def test_a_connection_is_dialled_only_once_it_is_on_the_disk(place: Place) -> None:
+    place.heard.durable.clear()
+    asking = asyncio.create_task(say(await place.proxy(), get(place.port)))
+    await place.heard.asked.wait()
+    assert b"200 OK" in await say(place.port, b"GET /knock HTTP/1.1\r\nconnection: close\r\n\r\n")
+    assert [head.split()[1] for head in place.web.heads] == [b"/knock"]  # accepted in order: only ours
+    place.heard.durable.set()
+    assert b"the server answers" in await asking
+    assert place.names.asked == ["api.good.example"]
+
+
+async def test_a_connection_whose_cage_ends_while_it_is_written_down_is_not_dialled(place: Place) -> None:
+    place.heard.durable.clear()
+    proxy = EgressProxy([place.grant("api.good.example")], tag="s", signals=place.heard, resolver=place.names)
+    asking = asyncio.create_task(say(await proxy.listen_on_loopback(), get(place.port)))
+    await place.heard.asked.wait()
+    await proxy.close()
+    ended = await place.heard.until_ended()
+    assert (ended.code, ended.bytes_out, place.web.heads) == (EgressCode.CLOSED, 0, [])
+    with contextlib.suppress(OSError):
+        await asking
+
+
 async def test_a_resolver_that_breaks_refuses(place: Place) -> None:
     place.names.answers["api.good.example"] = []  # an IndexError within
     answer = await say(await place.proxy(), get(place.port))

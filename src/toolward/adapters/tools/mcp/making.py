@@ -104,7 +104,7 @@ class LinkMaker:
         grant = upstream_grant(endpoint.host, endpoint.port, private_network=self.binding.private_network)
         if isinstance(grant, Refusal):
             raise WardError(f"server `{self.binding.server}`: {grant.text}", remedy=grant.remedy)
-        return WayOut(self._tools.connector, (grant,))
+        return WayOut(self._tools.connector, (grant,), self.binding.server)
 
     def _header_lines(self) -> bytes:
         lines = ""

@@ -33,6 +33,8 @@ from toolward.ports.secrets import Secrets
 from toolward.ports.upstream import Exchange, ServerDescription, UpstreamHooks, Upstreams
 
 _VERSIONS_KEPT: Final = 10_000
+_REFUSED: Final = frozenset({ReasonCode.EGRESS_DENIED.value, ReasonCode.AUDIT_UNAVAILABLE.value})
+"""Why a connection was not even tried."""
 
 
 class McpUpstreams(Upstreams):
@@ -248,8 +250,9 @@ async def _opened(server: Server, session_id: str, exchange: Exchange) -> Link |
 
 def _why_not(no: Ended | TimeoutError) -> ReasonCode:
     """An outage, unless the egress control had its reasons."""
-    refused = isinstance(no, Ended) and no.outcome.reason == ReasonCode.EGRESS_DENIED.value
-    return ReasonCode.EGRESS_DENIED if refused else ReasonCode.TOOL_UNREACHABLE
+    if isinstance(no, Ended) and no.outcome.reason in _REFUSED:
+        return ReasonCode(no.outcome.reason)
+    return ReasonCode.TOOL_UNREACHABLE
 
 
 def _timeout_ms(binding: ServerBinding, resolved: ResolvedCall) -> int:

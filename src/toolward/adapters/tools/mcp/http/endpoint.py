@@ -28,10 +28,11 @@ class WayOut:
 
     connector: Connector
     grants: tuple[Grant, ...]
+    server: str  # whose connections are on record
 
     async def to(self, endpoint: Endpoint) -> socket.socket:
         """A connected socket. Raises `EgressRefused`, `OSError`."""
-        return await self.connector.connect(endpoint.host, endpoint.port, grants=self.grants)
+        return await self.connector.connect(endpoint.host, endpoint.port, grants=self.grants, tag=self.server)
 
 
 def endpoint_of(url: str) -> Endpoint:

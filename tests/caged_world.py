@@ -18,7 +18,7 @@ from toolward.kernel.cages import SharedCages
 from toolward.kernel.tasks import Background
 from toolward.model.call import RawOutcome, Returned
 from toolward.model.capability import Capabilities, PathAccess, PathCapability
-from toolward.model.egress import Grant
+from toolward.model.egress import Grant, Whose
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
 from toolward.ports.egress import WayOut
@@ -43,14 +43,14 @@ class Tools:
         requirements: tuple[str, ...] = (),
         **secrets: str,
     ) -> None:
-        self.ways: list[tuple[tuple[Grant, ...], str]] = []
+        self.ways: list[tuple[tuple[Grant, ...], Whose]] = []
 
         async def opened() -> Sandbox:
             return sandbox
 
-        async def way_out(listener: socket.socket, grants: Sequence[Grant], tag: str) -> WayOut:
+        async def way_out(listener: socket.socket, grants: Sequence[Grant], whose: Whose) -> WayOut:
             listener.close()
-            self.ways.append((tuple(grants), tag))
+            self.ways.append((tuple(grants), whose))
             return FakeWayOut()
 
         bindings = (

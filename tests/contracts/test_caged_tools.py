@@ -20,7 +20,7 @@ from toolward.config.shape import CommandArgumentConfig, CommandConfig
 from toolward.errors import ReasonCode, SandboxUnavailable, ToolFailed
 from toolward.model.call import Failed, Returned, Stopped
 from toolward.model.capability import Capabilities, IsolationLevel, Limits, PathAccess
-from toolward.model.egress import Grant
+from toolward.model.egress import Grant, Whose
 from toolward.ports.sandbox import Sandbox
 
 WC = CommandConfig(argv=("/usr/bin/wc", "-c", "{path}"), arguments={"path": CommandArgumentConfig()})
@@ -274,7 +274,7 @@ async def test_a_granted_destination_is_reached_through_a_way_out_that_knows_the
     grant = Grant(host="api.example.org", port=443)
     seen = json.loads(text_of(await tools.run("fn/environment", capabilities=Capabilities(network=(grant,)))))
     assert seen["HTTPS_PROXY"].startswith("http://127.0.0.1:")
-    assert tools.ways == [((grant,), "fn session-1")]
+    assert tools.ways == [((grant,), Whose("fn", "session-1", "call-1"))]
 
 
 # --- how it ends -------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from toolward.errors import SandboxUnavailable
 from toolward.kernel.cages import SharedCages
 from toolward.kernel.tasks import Background
 from toolward.model.capability import IsolationLevel
-from toolward.model.egress import Grant
+from toolward.model.egress import Grant, Whose
 from toolward.ports.egress import EgressSignals, WayOut
 from toolward.ports.sandbox import Sandbox
 
@@ -24,8 +24,8 @@ from toolward.ports.sandbox import Sandbox
 def make_cages(signals: EgressSignals, *, background: Background) -> SharedCages:
     """Nothing is started before a tool of this machine is."""
 
-    async def way_out(listener: socket.socket, grants: Sequence[Grant], tag: str) -> WayOut:
-        proxy = EgressProxy(grants, tag=tag, signals=signals)
+    async def way_out(listener: socket.socket, grants: Sequence[Grant], whose: Whose) -> WayOut:
+        proxy = EgressProxy(grants, whose=whose, signals=signals)
         try:
             await proxy.serve(listener)
         except BaseException:

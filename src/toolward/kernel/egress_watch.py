@@ -39,9 +39,9 @@ class EgressWatch:
         _ = self._background.start(self._written(self._event(EventKind.EGRESS_ENDED, event, figures)))
 
     def _event(self, kind: EventKind, event: EgressEvent, figures: dict[str, int]) -> Event:
-        server, _, session_id = event.tag.partition(" ")
+        whose = event.whose
         body: dict[str, Any] = {
-            "server": server,
+            "server": whose.server,
             "host": event.host,
             "port": event.port,
             "verdict": event.verdict,
@@ -50,7 +50,9 @@ class EgressWatch:
         }
         if event.encrypted_hello:
             body["encrypted_hello"] = True
-        return self._auditor.event(kind, session_id=session_id, tool=server, body=body)
+        return self._auditor.event(
+            kind, call_id=whose.call_id, session_id=whose.session_id, tool=whose.server, body=body
+        )
 
     async def _written(self, record: Event) -> None:
         while True:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from toolward.model.egress import EgressCode, Grant, Refusal
+from toolward.model.egress import EgressCode, Grant, Refusal, Whose
 
 
 class Resolver(Protocol):
@@ -31,10 +31,10 @@ class Connector(Protocol):
 
     MUST resolve once for each connection and dial only what it judged. MUST refuse if any address is
     forbidden. MUST NOT ask a resolver for what is not granted. MUST NOT dial before the decision is told
-    of under `tag` and known to be durable.
+    of under `whose` and known to be durable.
     """
 
-    async def connect(self, host: str, port: int, *, grants: Sequence[Grant], tag: str) -> socket.socket:
+    async def connect(self, host: str, port: int, *, grants: Sequence[Grant], whose: Whose) -> socket.socket:
         """A connected, non-blocking TCP socket, the caller's to close.
 
         Raises `EgressRefused`, with `UNRECORDED` when the decision can not be written down; `OSError` when
@@ -52,7 +52,7 @@ class EgressEvent:
     request its head and body as sent on, and the whole answer.
     """
 
-    tag: str  # whose it was: a call id or a session id
+    whose: Whose
     host: str
     port: int
     allowed: bool
@@ -79,8 +79,8 @@ class WayOut(Protocol):
 class OpenWayOut(Protocol):
     """Makes the way out of one cage. MUST own the listener from the call on, also when it raises."""
 
-    async def __call__(self, listener: socket.socket, grants: Sequence[Grant], tag: str) -> WayOut:
-        """Serve what connects to `listener`, under `grants`; every connection is told of under `tag`."""
+    async def __call__(self, listener: socket.socket, grants: Sequence[Grant], whose: Whose) -> WayOut:
+        """Serve what connects to `listener`, under `grants`; every connection is told of under `whose`."""
         ...
 
 

@@ -14,12 +14,14 @@ from toolward.errors import AuditUnavailable, Overloaded
 from toolward.kernel.audit import Auditor
 from toolward.kernel.egress_watch import EgressWatch
 from toolward.kernel.tasks import Background
-from toolward.model.egress import EgressCode
+from toolward.model.egress import EgressCode, Whose
 from toolward.model.event import Event, Receipt
 from toolward.ports.egress import EgressEvent
 from toolward.ports.store import Change
 
-ASKED = EgressEvent(tag="git s-1", host="a.example", port=443, allowed=True, code=EgressCode.OK)
+ASKED = EgressEvent(
+    whose=Whose("git", "s-1", "c-1"), host="a.example", port=443, allowed=True, code=EgressCode.OK
+)
 
 
 class Broken(MemoryStore):
@@ -48,11 +50,12 @@ def watch_of(kind: type[MemoryStore]) -> tuple[EgressWatch, MemoryStore, Backgro
     return EgressWatch(store, Auditor(store, clock=clock, ids=ids), background=background), store, background
 
 
-async def test_a_connection_is_on_record_under_its_server_and_session() -> None:
+async def test_a_connection_is_on_record_under_its_server_session_and_call() -> None:
     watch, store, _ = watch_of(MemoryStore)
     await watch.judged(ASKED)
     (record,) = [orjson.loads(each.body) for each in store.records()]
-    assert (record["kind"], record["session_id"], record["server"]) == ("egress.judged", "s-1", "git")
+    assert (record["kind"], record["server"]) == ("egress.judged", "git")
+    assert (record["session_id"], record["call_id"]) == ("s-1", "c-1")
     assert (record["host"], record["port"], record["verdict"]) == ("a.example", 443, "allowed")
 
 

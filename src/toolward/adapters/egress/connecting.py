@@ -16,7 +16,7 @@ from toolward.adapters.egress.bounds import (
     RECORD_TIMEOUT_S,
     RESOLVE_TIMEOUT_S,
 )
-from toolward.model.egress import Destination, EgressCode, Grant, Refusal
+from toolward.model.egress import Destination, EgressCode, Grant, Refusal, Whose
 from toolward.ports.egress import Connector, EgressEvent, EgressRefused, EgressSignals, Resolver
 from toolward.rules.egress.destination import granted, judge_addresses, parse_destination
 
@@ -96,8 +96,8 @@ class VettedConnector(Connector):
         self._resolver = resolver or SystemResolver()
 
     @override
-    async def connect(self, host: str, port: int, *, grants: Sequence[Grant], tag: str) -> socket.socket:
-        asked = EgressEvent(tag=tag, host=host, port=port, allowed=True, code=EgressCode.OK)
+    async def connect(self, host: str, port: int, *, grants: Sequence[Grant], whose: Whose) -> socket.socket:
+        asked = EgressEvent(whose=whose, host=host, port=port, allowed=True, code=EgressCode.OK)
         try:
             addresses = await self._vetted(host, port, grants)
         except EgressRefused as no:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from toolward.adapters.egress.bounds import RECORD_TIMEOUT_S, EgressLimits
 from toolward.adapters.egress.connecting import GRANT_TOOL, GRANT_TOOL_PRIVATE, UNRECORDED, vet
-from toolward.model.egress import Destination, EgressCode, Grant, Refusal
+from toolward.model.egress import Destination, EgressCode, Grant, Refusal, Whose
 from toolward.ports.egress import EgressEvent, EgressRefused, EgressSignals, Resolver
 from toolward.rules.egress.destination import granted
 
@@ -26,7 +26,7 @@ class Terms:
     """One for each proxy. Budgets are booked before bytes move, so that connections can not race for them."""
 
     grants: Sequence[Grant]
-    tag: str
+    whose: Whose
     signals: EgressSignals
     resolver: Resolver
     limits: EgressLimits

@@ -155,7 +155,7 @@ class Visit:
     def _event(self, *, allowed: bool, code: EgressCode) -> EgressEvent:
         destination = self._destination
         return EgressEvent(
-            tag=self._terms.tag,
+            whose=self._terms.whose,
             host=destination.host if destination is not None else "",
             port=destination.port if destination is not None else 0,
             allowed=allowed,

@@ -19,7 +19,7 @@ from toolward.adapters.tools.mcp.upstreams import McpUpstreams
 from toolward.errors import ReasonCode, ToolFailed
 from toolward.model.call import Failed
 from toolward.model.capability import IsolationReport, Scope
-from toolward.model.egress import EgressCode, Grant
+from toolward.model.egress import EgressCode, Grant, Whose
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
 from toolward.ports.egress import EgressRefused
@@ -77,7 +77,9 @@ async def reached(
     """The address that was connected to."""
     connector = VettedConnector(heard or Heard(), names)
     grants = granted(host, port, private_network=private_network)
-    with contextlib.closing(await connector.connect(host, port, grants=grants, tag="srv")) as connected:
+    with contextlib.closing(
+        await connector.connect(host, port, grants=grants, whose=Whose("srv"))
+    ) as connected:
         assert connected.getblocking() is False
         return str(connected.getpeername()[0])
 
@@ -133,7 +135,7 @@ async def test_another_destination_than_the_granted_one_is_not_even_resolved() -
     for host, port in (("evil.example", 443), ("mcp.example", 444)):
         grants = granted("mcp.example", 443)
         with pytest.raises(EgressRefused) as refused:
-            await VettedConnector(Heard(), names).connect(host, port, grants=grants, tag="srv")
+            await VettedConnector(Heard(), names).connect(host, port, grants=grants, whose=Whose("srv"))
         assert refused.value.refusal.code is EgressCode.NOT_GRANTED
     assert names.asked == []
 
@@ -167,7 +169,12 @@ async def test_a_connection_is_on_record_before_it_is_dialled(inside: tuple[List
     assert await connecting == "127.0.0.1"
     await listener.until(2)
     (event,) = heard.judgements
-    assert (event.tag, event.host, event.port, event.verdict) == ("srv", "127.0.0.1", port, "allowed")
+    assert (event.whose, event.host, event.port, event.verdict) == (
+        Whose("srv"),
+        "127.0.0.1",
+        port,
+        "allowed",
+    )
     knock.close()
 
 
@@ -217,10 +224,10 @@ class NoCages:
     async def isolation(self) -> IsolationReport:
         raise AssertionError
 
-    async def start(self, command: CommandJob, scope: Scope, *, tag: str) -> CagedProcess:
+    async def start(self, command: CommandJob, scope: Scope, *, whose: Whose) -> CagedProcess:
         raise AssertionError
 
-    async def run(self, job: Job, scope: Scope, *, tag: str) -> Ended:
+    async def run(self, job: Job, scope: Scope, *, whose: Whose) -> Ended:
         raise AssertionError
 
     async def close(self) -> None: ...

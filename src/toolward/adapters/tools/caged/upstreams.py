@@ -23,6 +23,7 @@ from toolward.model.capability import (
     Limits,
     Scope,
 )
+from toolward.model.egress import Whose
 from toolward.model.permit import Permit
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind, Manifest
@@ -111,8 +112,8 @@ class CagedTools(Upstreams):
         try:
             scope = self._scope(manifest, arguments)
             job = await self._job(server, resolved.name, arguments, scope)
-            tag = f"{resolved.server} {call.session.session_id}"
-            ended = await self._cages.run(job, scope, tag=tag)
+            whose = Whose(resolved.server, call.session.session_id, call.call_id)
+            ended = await self._cages.run(job, scope, whose=whose)
         except ToolwardError as no:
             return refusal_of(no)
         except OSError as error:

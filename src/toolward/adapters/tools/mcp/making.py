@@ -21,7 +21,7 @@ from toolward.config.limits import UPSTREAM_CONNECTIONS_MAX
 from toolward.errors import WardError
 from toolward.model.call import Era
 from toolward.model.capability import IsolationLevel, IsolationReport
-from toolward.model.egress import Refusal
+from toolward.model.egress import Refusal, Whose
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
 from toolward.ports.cages import Cages
@@ -104,7 +104,7 @@ class LinkMaker:
         grant = upstream_grant(endpoint.host, endpoint.port, private_network=self.binding.private_network)
         if isinstance(grant, Refusal):
             raise WardError(f"server `{self.binding.server}`: {grant.text}", remedy=grant.remedy)
-        return WayOut(self._tools.connector, (grant,), self.binding.server)
+        return WayOut(self._tools.connector, (grant,), Whose(self.binding.server))
 
     def _header_lines(self) -> bytes:
         lines = ""
@@ -141,7 +141,7 @@ class LinkMaker:
     def _starter(self, argv: tuple[str, ...], session_id: str) -> Starter:
         """In a cage, unless the ward names that danger."""
         env = {name: with_secrets(value, self._tools.secrets) for name, value in self.binding.env.items()}
-        cwd, tag = self.binding.cwd, f"{self.binding.server} {session_id}".strip()
+        cwd, whose = self.binding.cwd, Whose(self.binding.server, session_id)
         if self.binding.unsafe_no_sandbox:
             return lambda child: start_child(child, argv, env=clean_environment(env), cwd=cwd)
         scope = scope_of_process(
@@ -152,7 +152,7 @@ class LinkMaker:
             installed=self._installed,
         )
         job = job_of(argv, scope, env=env, cwd=cwd)
-        return lambda child: start_caged(child, self._tools.cages, job, scope, tag=tag)
+        return lambda child: start_caged(child, self._tools.cages, job, scope, whose=whose)
 
     async def isolation(self) -> IsolationReport:
         """What holds its processes. Raises `SandboxUnavailable`."""

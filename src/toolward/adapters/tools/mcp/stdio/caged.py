@@ -18,6 +18,7 @@ from toolward.adapters.tools.mcp.stdio.child import Child, Process
 from toolward.adapters.tools.mcp.stdio.programs import is_too_wide, program_paths
 from toolward.errors import Denied, ReasonCode
 from toolward.model.capability import Capabilities, PathAccess, PathCapability, PathGrant, Scope
+from toolward.model.egress import Whose
 from toolward.model.server import ServerBinding
 from toolward.ports.cages import Cages
 from toolward.ports.sandbox import CagedProcess, CommandJob
@@ -90,11 +91,11 @@ def job_of(argv: Sequence[str], scope: Scope, *, env: Mapping[str, str], cwd: st
     return CommandJob(argv=tuple(argv), environment={**kept, **env}, cwd=cwd)
 
 
-async def start_caged(child: Child, cages: Cages, job: CommandJob, scope: Scope, *, tag: str) -> None:
+async def start_caged(child: Child, cages: Cages, job: CommandJob, scope: Scope, *, whose: Whose) -> None:
     """Start it. Raises `OSError`, `ToolwardError`."""
     if shutil.which(job.argv[0], path=job.environment.get("PATH", os.defpath)) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), job.argv[0])
-    process = await cages.start(job, scope, tag=tag)
+    process = await cages.start(job, scope, whose=whose)
     loop = asyncio.get_running_loop()
     stdin, _ = await loop.connect_write_pipe(
         asyncio.BaseProtocol, os.fdopen(process.stdin_fd, "wb", buffering=0)

@@ -17,7 +17,7 @@ from toolward.config.shape import CommandConfig
 from toolward.kernel.cages import SharedCages
 from toolward.kernel.tasks import Background
 from toolward.model.call import RawOutcome, Returned
-from toolward.model.capability import Capabilities, PathAccess, PathCapability
+from toolward.model.capability import Capabilities, Kept, PathAccess, PathCapability
 from toolward.model.egress import Grant, Whose
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
@@ -68,8 +68,7 @@ class Tools:
             cages=SharedCages(opened, way_out, background=Background(lambda _: None)),
             secrets=FixedSecrets(**secrets),
             packages=Packages(state, ids=CountingIds()),
-            forbidden=(str(state),),
-            ward="",
+            kept=lambda: Kept(hidden=(str(state),)),
         )
 
     async def run(self, tool: str, arguments: Mapping[str, Any] | None = None, **manifest: Any) -> RawOutcome:

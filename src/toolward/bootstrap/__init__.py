@@ -17,7 +17,8 @@ from toolward.adapters.tools.mcp.upstreams import McpUpstreams
 from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.adapters.tools.router import RoutedUpstreams
 from toolward.bootstrap.assembly import Builder, House, Machine, close_house, make_secrets
-from toolward.bootstrap.cages import make_cages, people_directory
+from toolward.bootstrap.cages import make_cages
+from toolward.bootstrap.neighbours import KeptOfMachine
 from toolward.config.ward import load_ward
 from toolward.kernel.audit import Auditor
 from toolward.kernel.egress_watch import EgressWatch
@@ -48,7 +49,7 @@ async def open_house(
     store = SqliteStore.open(ward.state, origin=f"toolward/{ward.config.name}", clock=clock, ids=ids)
 
     background = Background(_report)
-    people = people_directory()  # their credentials are no tool's either
+    kept = KeptOfMachine(ward.path, ward.state)
     signals = EgressWatch(store, Auditor(store, clock=clock, ids=ids), background=background)
     cages = make_cages(signals, background=background)
 
@@ -62,16 +63,14 @@ async def open_house(
             state_dir=ward.state,
             connector=VettedConnector(signals),
             cages=cages,
-            ward=ward.path,
-            forbidden=people,
+            kept=kept,
         )
         per_call = CagedTools(
             ward.bindings,
             cages=cages,
             secrets=secrets,
             packages=Packages(ward.state, ids=ids, on_progress=on_progress),
-            forbidden=(str(ward.state.resolve()), *people),
-            ward=str(ward.path.resolve()),
+            kept=kept,
         )
         return RoutedUpstreams([functions, servers, per_call])
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from toolward.adapters.egress.proxy import EgressProxy
 from toolward.adapters.sandboxes.caged import CagedSandbox
@@ -34,13 +32,6 @@ def make_cages(signals: EgressSignals, *, background: Background) -> SharedCages
         return proxy
 
     return SharedCages(strongest_sandbox, way_out, background=background)
-
-
-def people_directory() -> tuple[str, ...]:
-    """Where people's credentials lie, as an absolute path, if there is such a place yet."""
-    home = os.environ.get("XDG_CONFIG_HOME", "")
-    place = (Path(home) if home else Path.home() / ".config") / "toolward"
-    return (str(place.resolve()),) if place.is_dir() else ()
 
 
 async def strongest_sandbox() -> Sandbox:

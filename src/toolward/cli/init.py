@@ -57,7 +57,11 @@ def command(
             file=str(place.path),
             remedy="stop it, then run `toolward init` again",
         )
+    from toolward.bootstrap.neighbours import note_ward  # noqa: PLC0415
+
     missing = _make_ward(frame.screen, place, sources, profile=profile, provider=provider)
+    if why := note_ward(place.path):
+        frame.screen.warn(f"tools of other wards are not kept from this one: {why}")
     with progress(frame.screen) as bar, opened(place, "", on_progress=bar.say) as link:
         person = _sign_in(frame, place, link)
         outcome = _discover(link, bar)

@@ -51,9 +51,14 @@ def test_init_moves_secrets_out_of_sight(made: Terminal) -> None:
 
 
 def test_init_keeps_the_persons_credential_for_its_owner_only(made: Terminal) -> None:
-    [file] = (made.home / "config" / "toolward").iterdir()
+    [file] = (made.home / "config" / "toolward").glob("*.person")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.read_text().startswith("tw_")
+
+
+def test_init_has_the_tools_of_other_wards_kept_from_this_one(made: Terminal) -> None:
+    [note] = (made.home / "config" / "toolward" / "wards").iterdir()
+    assert note.read_text() == str(made.ward.resolve())
 
 
 def test_init_approves_nothing_when_nobody_can_answer(tmp_path: Path) -> None:
@@ -410,7 +415,7 @@ def test_doctor_finds_a_key_that_others_can_read(terminal: Terminal) -> None:
 
 
 def test_a_credential_that_others_can_read_is_not_used(terminal: Terminal) -> None:
-    [file] = (terminal.home / "config" / "toolward").iterdir()
+    [file] = (terminal.home / "config" / "toolward").glob("*.person")
     file.chmod(0o644)
     ran = terminal.run("keys", "list")
     assert ran.code == Exit.WARD_INVALID

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from toolward.model.capability import (
     WALL_MS,
     Capabilities,
     IsolationReport,
+    Kept,
     Limits,
     Scope,
 )
@@ -56,16 +57,13 @@ class CagedTools(Upstreams):
         cages: Cages,
         secrets: Secrets,
         packages: Packages,
-        forbidden: Sequence[str],
-        ward: str,
+        kept: Callable[[], Kept],
     ) -> None:
-        """`forbidden` and `ward` are the gateway's own, as in `scope_of`."""
         self._servers = {each.server: _Server(each) for each in bindings if each.kind.per_call}
         self._cages = cages
         self._secrets = secrets
         self._packages = packages
-        self._forbidden = tuple(forbidden)
-        self._ward = ward
+        self._kept = kept
 
     @override
     def names(self) -> tuple[str, ...]:
@@ -135,7 +133,7 @@ class CagedTools(Upstreams):
     def _scope(self, manifest: Manifest, arguments: Mapping[str, Any]) -> Scope:
         """What this call may touch: what the approved manifest declares, for these arguments."""
         declared = manifest.capabilities or Capabilities()
-        scope = scope_of(declared, arguments, forbidden=self._forbidden, ward=self._ward)
+        scope = scope_of(declared, arguments, kept=self._kept())
         return replace(scope, limits=_limits(declared.limits, manifest))
 
     async def _job(self, server: _Server, name: str, arguments: Mapping[str, Any], scope: Scope) -> Job:

@@ -20,7 +20,7 @@ from toolward.adapters.tools.mcp.stdio.processes import Starter, StdioLink
 from toolward.config.limits import UPSTREAM_CONNECTIONS_MAX
 from toolward.errors import WardError
 from toolward.model.call import Era
-from toolward.model.capability import IsolationLevel, IsolationReport
+from toolward.model.capability import IsolationLevel, IsolationReport, Kept
 from toolward.model.egress import Refusal, Whose
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
@@ -44,15 +44,14 @@ def with_secrets(text: str, secrets: Secrets) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What links are made with; `forbidden` and `ward` as in `rules.capability.scope_of`."""
+    """What links are made with."""
 
     secrets: Secrets
     clock: Clock
     packages: Packages
     connector: Connector
     cages: Cages
-    forbidden: tuple[str, ...]
-    ward: str
+    kept: Callable[[], Kept]
     tls: Callable[[], ssl.SSLContext]
 
 
@@ -147,8 +146,7 @@ class LinkMaker:
         scope = scope_of_process(
             self.binding,
             argv,
-            forbidden=self._tools.forbidden,
-            ward=self._tools.ward,
+            kept=self._tools.kept(),
             installed=self._installed,
         )
         job = job_of(argv, scope, env=env, cwd=cwd)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from toolward.adapters.tools.mcp.wire import META_LOG_LEVEL, SERVER_ERROR, Ended
 from toolward.config.limits import OUTPUT_BYTES_MAX
 from toolward.errors import ReasonCode, ToolFailed, ToolwardError, UnknownTool
 from toolward.model.call import Action, Call, Era, Failed, Intent, RawOutcome, ResolvedCall, Returned, Stopped
-from toolward.model.capability import IsolationReport
+from toolward.model.capability import IsolationReport, Kept
 from toolward.model.permit import Permit
 from toolward.model.server import ServerBinding
 from toolward.ports.cages import Cages
@@ -51,8 +51,7 @@ class McpUpstreams(Upstreams):
         state_dir: Path,
         connector: Connector,
         cages: Cages,
-        ward: Path | None = None,
-        forbidden: Sequence[str] = (),
+        kept: Callable[[], Kept] = Kept,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._hooks = hooks
@@ -64,8 +63,7 @@ class McpUpstreams(Upstreams):
             packages=Packages(state_dir, ids=ids, on_progress=self._progress),
             connector=connector,
             cages=cages,
-            forbidden=(str(state_dir.resolve()), *forbidden),
-            ward=str(ward.resolve()) if ward is not None else "",
+            kept=kept,
             tls=self._trust,
         )
         self._servers: dict[str, Server] = {

@@ -17,7 +17,7 @@ from typing_extensions import override
 from toolward.adapters.tools.mcp.stdio.child import Child, Process
 from toolward.adapters.tools.mcp.stdio.programs import is_too_wide, program_paths
 from toolward.errors import Denied, ReasonCode
-from toolward.model.capability import Capabilities, PathAccess, PathCapability, PathGrant, Scope
+from toolward.model.capability import Capabilities, Kept, PathAccess, PathCapability, PathGrant, Scope
 from toolward.model.egress import Whose
 from toolward.model.server import ServerBinding
 from toolward.ports.cages import Cages
@@ -33,14 +33,13 @@ def scope_of_process(
     binding: ServerBinding,
     argv: Sequence[str],
     *,
-    forbidden: Sequence[str],
-    ward: str,
+    kept: Kept,
     installed: str = "",
 ) -> Scope:
     """What the server's process may touch: its roots to write in, what is declared, and what it runs from.
 
-    `forbidden` and `ward` are the gateway's own, as in `scope_of`; `installed` is the environment that was
-    made for this server, in the state itself. Raises `Denied` for what can not be granted, whoever asked.
+    `installed` is the environment that was made for this server, in the state itself. Raises `Denied` for
+    what can not be granted, whoever asked.
     """
     declared = binding.capabilities or Capabilities()
     roots = [PathCapability(access=PathAccess.WRITE, template=root) for root in binding.roots]
@@ -49,13 +48,11 @@ def scope_of_process(
     shown = [
         PathCapability(access=PathAccess.READ, template=path)
         for path in (*programs, *_working_directory(binding))
-        if not _granted(path, [*roots, *declared.paths], (*forbidden, ward))
+        if not _granted(path, [*roots, *declared.paths], (*kept.hidden, *kept.wards))
     ]
     own = [path for path in programs if installed and _within(path, [installed])]
     wanted = tuple(path for path in shown if path.template not in own)
-    scope = scope_of(
-        replace(declared, paths=(*roots, *declared.paths, *wanted)), {}, forbidden=forbidden, ward=ward
-    )
+    scope = scope_of(replace(declared, paths=(*roots, *declared.paths, *wanted)), {}, kept=kept)
     environment = [PathGrant(path, PathAccess.READ, path) for path in own]
     return replace(scope, paths=tuple(sorted((*scope.paths, *environment))))
 

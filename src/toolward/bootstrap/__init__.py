@@ -50,7 +50,7 @@ async def open_house(
 
     background = Background(_report)
     kept = KeptOfMachine(ward.path, ward.state)
-    signals = EgressWatch(store, Auditor(store, clock=clock, ids=ids), background=background)
+    signals = EgressWatch(store, Auditor(store, clock=clock, ids=ids), background=background, clock=clock)
     cages = make_cages(signals, background=background)
 
     def upstreams(hooks: UpstreamHooks) -> Upstreams:
@@ -76,7 +76,13 @@ async def open_house(
 
     try:
         machine = Machine(
-            store=store, upstreams=upstreams, secrets=secrets, clock=clock, ids=ids, functions=functions
+            store=store,
+            upstreams=upstreams,
+            secrets=secrets,
+            clock=clock,
+            ids=ids,
+            functions=functions,
+            refusals=signals.refusals,
         )
         house = await Builder(ward, machine).build(on_progress)
         try:

@@ -20,6 +20,7 @@ from toolward.config.ward_files import write_files
 from toolward.errors import InvariantBroken, WardError
 from toolward.governance.desk import Desk
 from toolward.kernel.audit import Auditor
+from toolward.kernel.cage_hints import CageHints, Refusals, nobody_knows
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.events import LIST_CHANGED, UpstreamNews
 from toolward.kernel.gateway import Gateway
@@ -78,6 +79,7 @@ class Machine:
     clock: Clock
     ids: Ids
     functions: PythonFunctions = field(default_factory=PythonFunctions)
+    refusals: Refusals = nobody_knows
 
 
 @dataclass(slots=True)
@@ -180,6 +182,7 @@ class Builder:
             execute=Execute(upstreams, Listing(registry), registry),
             settle=settle,
             requests=requests,
+            hints=CageHints(self.machine.refusals),
         )
 
     def current(self) -> ActiveRevision:

@@ -94,7 +94,7 @@ class Gateway:
             _ = self._background.start(self._parts.settle(permit, intent, NEVER_RAN, revision=revision))
             raise
         outcome = await self._tried(permit, intent, exchange, revision)  # 7
-        outcome = self._parts.requests.review(permit, outcome)
+        outcome = self._parts.hints(permit, self._parts.requests.review(permit, outcome))
         reply = await self._parts.settle(permit, intent, outcome, revision=revision)  # 8
         if type(outcome) is Stopped and (task := asyncio.current_task()) is not None and task.cancelling():
             raise asyncio.CancelledError  # execute made an outcome of it; whoever cancelled is told now

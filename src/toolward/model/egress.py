@@ -48,6 +48,14 @@ class Whose:
     call_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedDestination:
+    """A connection that a cage asked for in vain. `text` is empty where it may be another session's."""
+
+    text: str
+    code: EgressCode
+
+
 class EgressCode(StrEnum):
     """Stable codes of what became of a connection. A code never changes its meaning."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -12,9 +13,9 @@ from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
 from toolward.errors import AuditUnavailable, Overloaded
 from toolward.kernel.audit import Auditor
-from toolward.kernel.egress_watch import EgressWatch
+from toolward.kernel.egress_watch import REFUSALS_KEPT, EgressWatch
 from toolward.kernel.tasks import Background
-from toolward.model.egress import EgressCode, Whose
+from toolward.model.egress import EgressCode, RefusedDestination, Whose
 from toolward.model.event import Event, Receipt
 from toolward.ports.egress import EgressEvent
 from toolward.ports.store import Change
@@ -47,7 +48,11 @@ class Busy(MemoryStore):
 def watch_of(kind: type[MemoryStore]) -> tuple[EgressWatch, MemoryStore, Background]:
     clock, ids, background = VirtualClock(), CountingIds(), Background(lambda error: None)
     store = kind(origin="test", clock=clock, ids=ids)
-    return EgressWatch(store, Auditor(store, clock=clock, ids=ids), background=background), store, background
+    return (
+        EgressWatch(store, Auditor(store, clock=clock, ids=ids), background=background, clock=clock),
+        store,
+        background,
+    )
 
 
 async def test_a_connection_is_on_record_under_its_server_session_and_call() -> None:
@@ -75,3 +80,31 @@ async def test_a_log_whose_queue_is_full_is_waited_for() -> None:
     watch.ended(ASKED)
     await background.drain()
     assert [orjson.loads(each.body)["kind"] for each in store.records()] == ["egress.judged", "egress.ended"]
+
+
+async def test_refusals_are_told_of_to_the_cage_that_met_them_and_to_no_other() -> None:
+    watch, _, _ = watch_of(MemoryStore)
+    refused = replace(ASKED, allowed=False, code=EgressCode.NOT_GRANTED)
+    await watch.judged(ASKED)
+    await watch.judged(refused)
+    assert watch.refusals(ASKED.whose, since_ns=0) == [
+        RefusedDestination("a.example:443", EgressCode.NOT_GRANTED)
+    ]
+    assert watch.refusals(Whose("git", "s-1", "c-2"), since_ns=0) == []
+    assert watch.refusals(Whose("git", "s-2"), since_ns=0) == []
+    assert watch.refusals(ASKED.whose, since_ns=1 << 62) == []
+
+
+async def test_what_a_process_of_all_sessions_was_refused_is_not_named() -> None:
+    watch, _, _ = watch_of(MemoryStore)
+    shared = Whose("git")
+    await watch.judged(replace(ASKED, whose=shared, allowed=False, code=EgressCode.NOT_GRANTED))
+    assert watch.refusals(shared, since_ns=0) == [RefusedDestination("", EgressCode.NOT_GRANTED)]
+
+
+async def test_only_so_many_refusals_are_remembered() -> None:
+    watch, store, _ = watch_of(MemoryStore)
+    for _ in range(REFUSALS_KEPT + 9):
+        await watch.judged(replace(ASKED, allowed=False, code=EgressCode.NOT_GRANTED))
+    assert len(watch.refusals(ASKED.whose, since_ns=0)) == REFUSALS_KEPT
+    assert store.size() == REFUSALS_KEPT + 9

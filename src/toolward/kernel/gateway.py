@@ -17,6 +17,7 @@ from toolward.kernel.parts import Parts
 from toolward.kernel.refusal import Refuse
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.room import Room
+from toolward.kernel.running import INTERRUPTED, NOT_BEGUN, Running
 from toolward.kernel.sign_ins import SignIns
 from toolward.kernel.stages.authorize import authorize
 from toolward.kernel.stages.decide import decide
@@ -61,6 +62,7 @@ class Gateway:
         self._directory = Directory(lambda: tuple(revision().bindings), parts.drift)
         self._sign_ins = SignIns(parts.store, parts.auditor, clock=parts.settle.clock)
         self._room = Room()
+        self._running = Running()
         self.notices: Notices = parts.notices
 
     async def perform(self, attempt: Attempt, exchange: Exchange) -> Reply:
@@ -104,9 +106,13 @@ class Gateway:
         self, permit: Permit, intent: Intent, exchange: Exchange, revision: ActiveRevision
     ) -> RawOutcome:
         """Step 7, and an outcome even where a bug broke it: what may have happened is never left open."""
+        if self._running.closed:
+            return NOT_BEGUN
         try:
             interim = Interim(exchange, permit, self._parts.settle)
-            return await self._parts.execute(permit, intent, interim, revision=revision)
+            with self._running.waiting():
+                outcome = await self._parts.execute(permit, intent, interim, revision=revision)
+            return INTERRUPTED if self._running.was_interrupted() and type(outcome) is Stopped else outcome
         except Exception as bug:  # noqa: BLE001 -- the edge to adapters; the bug is reported, not swallowed
             self._background.tell(bug)
             return Stopped(
@@ -176,6 +182,10 @@ class Gateway:
         Raises `AuditUnavailable`.
         """
         await self._refuse.unreadable(principal, reason, where=(server, door), revision=self._revision())
+
+    def interrupt(self) -> None:
+        """Before a stop: calls that wait for their tools are settled as unknown and answered; none begins."""
+        self._running.interrupt()
 
     async def drain(self) -> None:
         """Wait until no call is on its way."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.builders import INTENT, FakeExchange, a_permit
+from tests.builders import INTENT, FakeExchange, a_permit, a_version
 from tests.harness import FixedSecrets
 from toolward.adapters.system.ids import CountingIds
 from toolward.adapters.tools.caged.upstreams import CagedTools
@@ -53,6 +54,7 @@ class Tools:
             self.ways.append((tuple(grants), whose))
             return FakeWayOut()
 
+        self.requirements = requirements
         bindings = (
             ServerBinding(
                 server="fn",
@@ -63,6 +65,7 @@ class Tools:
             ),
             ServerBinding(server="cmd", kind=BindingKind.COMMANDS, commands=to_commands(commands or {})),
         )
+        self.bindings = {each.server: each for each in bindings}
         self.upstreams = CagedTools(
             bindings,
             cages=SharedCages(opened, way_out, background=Background(lambda _: None)),
@@ -73,7 +76,10 @@ class Tools:
 
     async def run(self, tool: str, arguments: Mapping[str, Any] | None = None, **manifest: Any) -> RawOutcome:
         server, _, name = tool.partition("/")
-        permit = a_permit(server, name, arguments, **manifest)
+        lock = (await self.upstreams.describe(server)).lock if self.requirements else ""
+        pinned = f"{self.bindings[server].identity()} {lock}".strip()
+        version = replace(a_version(server, name, **manifest), binding=pinned)
+        permit = a_permit(server, name, arguments, version=version)
         return await self.upstreams.execute(permit, INTENT, FakeExchange())
 
     async def definition(self, tool: str) -> Mapping[str, Any]:

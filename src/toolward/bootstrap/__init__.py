@@ -53,6 +53,14 @@ async def open_house(
     signals = EgressWatch(store, Auditor(store, clock=clock, ids=ids), background=background, clock=clock)
     cages = make_cages(signals, background=background)
 
+    per_call = CagedTools(
+        ward.bindings,
+        cages=cages,
+        secrets=secrets,
+        packages=Packages(ward.state, ids=ids, on_progress=on_progress),
+        kept=kept,
+    )
+
     def upstreams(hooks: UpstreamHooks) -> Upstreams:
         servers = McpUpstreams(
             [each for each in ward.bindings if not each.kind.per_call],
@@ -63,13 +71,6 @@ async def open_house(
             state_dir=ward.state,
             connector=VettedConnector(signals),
             cages=cages,
-            kept=kept,
-        )
-        per_call = CagedTools(
-            ward.bindings,
-            cages=cages,
-            secrets=secrets,
-            packages=Packages(ward.state, ids=ids, on_progress=on_progress),
             kept=kept,
         )
         return RoutedUpstreams([functions, servers, per_call])
@@ -83,6 +84,7 @@ async def open_house(
             ids=ids,
             functions=functions,
             refusals=signals.refusals,
+            prepare=per_call.prepare,
         )
         house = await Builder(ward, machine).build(on_progress)
         try:

@@ -13,7 +13,7 @@ from typing_extensions import override
 from toolward.adapters.tools.caged.functions import Function, call_job, read_functions
 from toolward.adapters.tools.caged.outcomes import NOT_RUN, outcome_of, refusal_of
 from toolward.adapters.tools.mcp.packages.installing import Packages
-from toolward.errors import ReasonCode, ToolFailed, ToolwardError, UnknownTool
+from toolward.errors import Denied, ReasonCode, ToolFailed, ToolwardError, UnknownTool
 from toolward.model.call import Action, Era, Failed, Intent, RawOutcome, Stopped
 from toolward.model.capability import (
     OUTPUT_BYTES,
@@ -27,7 +27,7 @@ from toolward.model.capability import (
 from toolward.model.egress import Whose
 from toolward.model.permit import Permit
 from toolward.model.server import ServerBinding
-from toolward.model.tool import BindingKind, Manifest
+from toolward.model.tool import BindingKind, Manifest, ToolVersion
 from toolward.ports.cages import Cages
 from toolward.ports.sandbox import CommandJob, Job
 from toolward.ports.secrets import Secrets
@@ -38,13 +38,17 @@ from toolward.rules.command import command_line, definition_of
 
 @dataclass(slots=True)
 class _Server:
-    """A server, and what was found out about it once: its source never changes while it is in force."""
+    """A server, and what was found out about it once. Another source is another server of that name."""
 
     binding: ServerBinding
     interpreter: str = ""
     lock_digest: str = ""
     functions: Mapping[str, Function] | None = None
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def identity(self) -> str:
+        """What a version of its tools pins of it, once it was read."""
+        return f"{self.binding.identity()} {self.lock_digest}".strip()
 
 
 class CagedTools(Upstreams):
@@ -108,6 +112,7 @@ class CagedTools(Upstreams):
         arguments = orjson.loads(call.arguments_json)
         manifest = resolved.version.manifest
         try:
+            await self._check_pinned(server, resolved.version)
             scope = self._scope(manifest, arguments)
             job = await self._job(server, resolved.name, arguments, scope)
             whose = Whose(resolved.server, call.session.session_id, call.call_id)
@@ -128,7 +133,32 @@ class CagedTools(Upstreams):
     async def close(self) -> None:
         """The cages are their owner's to close."""
 
+    # --- beyond the port
+
+    async def prepare(self, bindings: Sequence[ServerBinding]) -> Callable[[], None]:
+        """Read what these servers are to be; the answer puts them in force, all at once.
+
+        Calls under way end with what they began with. Raises `ToolwardError` for a source that can not be
+        read; then nothing has changed.
+        """
+        fresh = {each.server: _Server(each) for each in bindings}
+        for server in fresh.values():
+            if server.binding.kind is BindingKind.FUNCTIONS:
+                _ = await self._read(server)
+        return lambda: self._servers.update(fresh)
+
     # --- parts
+
+    async def _check_pinned(self, server: _Server, version: ToolVersion) -> None:
+        """Raises `Denied` where the source or command in force is not the one that was approved."""
+        if server.binding.kind is BindingKind.FUNCTIONS:
+            _ = await self._read(server)
+        if version.binding != server.identity():
+            raise Denied(
+                f"{version.key} was changed while the call was on its way, so it did not run",
+                code=ReasonCode.STALE_DEFINITION,
+                remedy="list the tools and use what is there",
+            )
 
     def _scope(self, manifest: Manifest, arguments: Mapping[str, Any]) -> Scope:
         """What this call may touch: what the approved manifest declares, for these arguments."""

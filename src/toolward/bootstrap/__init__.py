@@ -19,7 +19,7 @@ from toolward.adapters.tools.router import RoutedUpstreams
 from toolward.bootstrap.assembly import Builder, House, Machine, close_house, make_secrets
 from toolward.bootstrap.cages import make_cages
 from toolward.bootstrap.neighbours import KeptOfMachine
-from toolward.config.ward import load_ward
+from toolward.config.ward import Ward, load_ward
 from toolward.kernel.audit import Auditor
 from toolward.kernel.egress_watch import EgressWatch
 from toolward.kernel.tasks import Background
@@ -52,7 +52,6 @@ async def open_house(
     kept = KeptOfMachine(ward.path, ward.state)
     signals = EgressWatch(store, Auditor(store, clock=clock, ids=ids), background=background, clock=clock)
     cages = make_cages(signals, background=background)
-
     per_call = CagedTools(
         ward.bindings,
         cages=cages,
@@ -86,15 +85,24 @@ async def open_house(
             refusals=signals.refusals,
             prepare=per_call.prepare,
         )
-        house = await Builder(ward, machine).build(on_progress)
-        try:
+        async with _standing(ward, machine, on_progress) as house:
             yield house
-        finally:
-            await close_house(house)
     finally:
         await cages.close()
         await background.drain()
         await store.close()
+
+
+@asynccontextmanager
+async def _standing(
+    ward: Ward, machine: Machine, on_progress: Callable[[str], None] | None
+) -> AsyncIterator[House]:
+    """The house on its machine, closed before what it stands on."""
+    house = await Builder(ward, machine).build(on_progress)
+    try:
+        yield house
+    finally:
+        await close_house(house)
 
 
 def _report(error: BaseException) -> None:

@@ -110,7 +110,7 @@ class Gateway:
             return NOT_BEGUN
         try:
             interim = Interim(exchange, permit, self._parts.settle)
-            with self._running.waiting():
+            with self._running:
                 outcome = await self._parts.execute(permit, intent, interim, revision=revision)
             return INTERRUPTED if self._running.was_interrupted() and type(outcome) is Stopped else outcome
         except Exception as bug:  # noqa: BLE001 -- the edge to adapters; the bug is reported, not swallowed

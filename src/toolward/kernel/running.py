@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import Any, Final
 
 from toolward.errors import ReasonCode
@@ -29,17 +28,15 @@ class Running:
         self._interrupted: set[asyncio.Task[Any]] = set()
         self.closed = False
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """The current task waits for a tool."""
-        task = asyncio.current_task()
-        if task is None:
-            yield
-            return
-        self._waiting.add(task)
-        try:
-            yield
-        finally:
+        if (task := asyncio.current_task()) is not None:
+            self._waiting.add(task)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if (task := asyncio.current_task()) is not None:
             self._waiting.discard(task)
 
     def interrupt(self) -> None:

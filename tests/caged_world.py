@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.builders import INTENT, FakeExchange, a_permit
+from tests.builders import INTENT, FakeExchange, a_permit, a_version
 from tests.harness import FixedSecrets
 from toolward.adapters.system.ids import CountingIds
 from toolward.adapters.tools.caged.upstreams import CagedTools
@@ -17,8 +18,8 @@ from toolward.config.shape import CommandConfig
 from toolward.kernel.cages import SharedCages
 from toolward.kernel.tasks import Background
 from toolward.model.call import RawOutcome, Returned
-from toolward.model.capability import Capabilities, PathAccess, PathCapability
-from toolward.model.egress import Grant
+from toolward.model.capability import Capabilities, Kept, PathAccess, PathCapability
+from toolward.model.egress import Grant, Whose
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
 from toolward.ports.egress import WayOut
@@ -43,16 +44,17 @@ class Tools:
         requirements: tuple[str, ...] = (),
         **secrets: str,
     ) -> None:
-        self.ways: list[tuple[tuple[Grant, ...], str]] = []
+        self.ways: list[tuple[tuple[Grant, ...], Whose]] = []
 
         async def opened() -> Sandbox:
             return sandbox
 
-        async def way_out(listener: socket.socket, grants: Sequence[Grant], tag: str) -> WayOut:
+        async def way_out(listener: socket.socket, grants: Sequence[Grant], whose: Whose) -> WayOut:
             listener.close()
-            self.ways.append((tuple(grants), tag))
+            self.ways.append((tuple(grants), whose))
             return FakeWayOut()
 
+        self.requirements = requirements
         bindings = (
             ServerBinding(
                 server="fn",
@@ -63,18 +65,21 @@ class Tools:
             ),
             ServerBinding(server="cmd", kind=BindingKind.COMMANDS, commands=to_commands(commands or {})),
         )
+        self.bindings = {each.server: each for each in bindings}
         self.upstreams = CagedTools(
             bindings,
             cages=SharedCages(opened, way_out, background=Background(lambda _: None)),
             secrets=FixedSecrets(**secrets),
             packages=Packages(state, ids=CountingIds()),
-            forbidden=(str(state),),
-            ward="",
+            kept=lambda: Kept(hidden=(str(state),)),
         )
 
     async def run(self, tool: str, arguments: Mapping[str, Any] | None = None, **manifest: Any) -> RawOutcome:
         server, _, name = tool.partition("/")
-        permit = a_permit(server, name, arguments, **manifest)
+        lock = (await self.upstreams.describe(server)).lock if self.requirements else ""
+        pinned = f"{self.bindings[server].identity()} {lock}".strip()
+        version = replace(a_version(server, name, **manifest), binding=pinned)
+        permit = a_permit(server, name, arguments, version=version)
         return await self.upstreams.execute(permit, INTENT, FakeExchange())
 
     async def definition(self, tool: str) -> Mapping[str, Any]:

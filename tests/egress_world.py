@@ -63,9 +63,14 @@ class Heard:
         self.judgements: list[EgressEvent] = []
         self.ends: list[EgressEvent] = []
         self.broken = False
+        self.asked = asyncio.Event()
+        self.durable = asyncio.Event()  # cleared by a test: a disk that takes its time
+        self.durable.set()
         self._changed = asyncio.Event()
 
-    def judged(self, event: EgressEvent) -> None:
+    async def judged(self, event: EgressEvent) -> None:
+        self.asked.set()
+        await self.durable.wait()
         if self.broken:
             raise OSError("the disk is full")
         self.judgements.append(event)

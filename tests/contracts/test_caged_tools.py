@@ -8,6 +8,7 @@ import socket
 import sys
 import zipfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from tests.caged_world import Tools, error_of, paths, text_of
 
 from toolward.adapters.sandboxes.caged import CagedSandbox, UnsafeNoSandbox
 from toolward.adapters.sandboxes.settings import Settings
+from toolward.config.per_call import to_commands
 from toolward.config.shape import CommandArgumentConfig, CommandConfig
 from toolward.errors import ReasonCode, SandboxUnavailable, ToolFailed
 from toolward.model.call import Failed, Returned, Stopped
 from toolward.model.capability import Capabilities, IsolationLevel, Limits, PathAccess
-from toolward.model.egress import Grant
+from toolward.model.egress import Grant, Whose
 from toolward.ports.sandbox import Sandbox
 
 WC = CommandConfig(argv=("/usr/bin/wc", "-c", "{path}"), arguments={"path": CommandArgumentConfig()})
@@ -274,7 +276,7 @@ async def test_a_granted_destination_is_reached_through_a_way_out_that_knows_the
     grant = Grant(host="api.example.org", port=443)
     seen = json.loads(text_of(await tools.run("fn/environment", capabilities=Capabilities(network=(grant,)))))
     assert seen["HTTPS_PROXY"].startswith("http://127.0.0.1:")
-    assert tools.ways == [((grant,), "fn session-1")]
+    assert tools.ways == [((grant,), Whose("fn", "session-1", "call-1"))]
 
 
 # --- how it ends -------------------------------------------------------------------------------------
@@ -430,3 +432,33 @@ async def test_functions_have_a_locked_environment_of_their_own(
     assert isinstance(ended, Stopped)
     assert ended.reason == ReasonCode.KILLED
     assert os.fspath(place) not in ended.message
+
+
+# --- what was approved is what runs ------------------------------------------------------------------
+
+
+async def test_a_source_that_is_not_the_approved_one_does_not_run(sandbox: Sandbox, tmp_path: Path) -> None:
+    tools = Tools(sandbox, tmp_path, source="def f() -> str:\n    return 'one'\n")
+    assert text_of(await tools.run("fn/f")) == "one"
+    other = replace(tools.bindings["fn"], source="def f() -> str:\n    return 'two'\n")
+    in_force = await tools.upstreams.prepare([other])
+    assert text_of(await tools.run("fn/f")) == "one"  # prepared only
+    in_force()
+    refused = await tools.run("fn/f")
+    assert isinstance(refused, Failed)
+    assert refused.reason == ReasonCode.STALE_DEFINITION.value
+    tools.bindings["fn"] = other  # the control: as if that one had been approved
+    assert text_of(await tools.run("fn/f")) == "two"
+
+
+async def test_a_command_that_is_not_the_approved_one_does_not_run(sandbox: Sandbox, tmp_path: Path) -> None:
+    one = {"say": CommandConfig(description="Say.", argv=("/bin/echo", "one"))}
+    two = {"say": CommandConfig(description="Say.", argv=("/bin/echo", "two"))}
+    tools = Tools(sandbox, tmp_path, commands=one)
+    other = replace(tools.bindings["cmd"], commands=to_commands(two))
+    (await tools.upstreams.prepare([other]))()
+    refused = await tools.run("cmd/say")
+    assert isinstance(refused, Failed)
+    assert refused.reason == ReasonCode.STALE_DEFINITION.value
+    tools.bindings["cmd"] = other
+    assert text_of(await tools.run("cmd/say")) == "two\n"

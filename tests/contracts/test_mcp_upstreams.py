@@ -52,7 +52,7 @@ class DictSecrets:
 class Untold:
     """`ports.egress.EgressSignals` that nobody listens to."""
 
-    def judged(self, event: EgressEvent) -> None: ...
+    async def judged(self, event: EgressEvent) -> None: ...
 
     def ended(self, event: EgressEvent) -> None: ...
 
@@ -107,7 +107,7 @@ class World:
             ids=SystemIds(),
             hooks=self.hooks,
             state_dir=self.tmp_path,
-            connector=VettedConnector(),
+            connector=VettedConnector(Untold()),
             cages=self.cages,
             tls=tls,
         )

@@ -79,3 +79,58 @@ async def test_a_granted_destination_is_reached_and_another_is_not_and_both_are_
     assert ended["bytes_out"] > 0
     assert ended["session_id"] == session_id
     assert ended["tool"] == "helper"
+
+
+FUNCTIONS = '''\
+import urllib.request
+
+def fetch(url: str) -> int:
+    """Ask for a page."""
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return answer.status
+'''
+
+
+async def test_a_call_in_a_cage_of_its_own_is_told_what_it_was_refused_and_its_records_name_it(
+    tmp_path: Path, at_home: tuple[int, list[bytes]]
+) -> None:
+    port, heard = at_home
+    ward = tmp_path / "ward"
+    for folder in ("tools", "functions"):
+        (ward / folder).mkdir(parents=True)
+    (ward / "functions" / "web.py").write_text(FUNCTIONS)
+    servers = {"web": {"functions": "functions/web.py"}}
+    config = {"version": 1, "name": "net", "profile": "observe", "servers": servers}
+    manifest = {
+        "server": "web",
+        "capabilities": {"unsafe_private_network": [f"localhost:{port}"]},
+        "tools": {"fetch": {"effect": "read_only", "egress": True}},
+    }
+    (ward / "toolward.yaml").write_bytes(orjson.dumps(config))
+    (ward / "tools" / "web.yaml").write_bytes(orjson.dumps(manifest))
+    async with open_house(ward) as house:
+        await house.parts.drift.refresh("web")
+        rows: list[dict[str, Any]] = await invoke(house.desk, "tools.list", {}, PERSON)
+        wanted = [{"tool": row["tool"], "digest": row["digest"]} for row in rows]
+        await invoke(house.desk, "tools.approve", {"tools": wanted, "note": "test"}, PERSON)
+        async with OpenWard(house.gateway).session(user="ana", agent="a") as session:
+            granted = await session.call("web/fetch", url=f"http://localhost:{port}/in")
+            refused = await session.call("web/fetch", url=f"http://127.0.0.1:{port}/out")
+            wrong = await session.call("web/fetch", url="mailto:")
+            session_id = session.session_id
+    assert (granted.text, len(heard)) == ("200", 1)
+    assert refused.is_error
+    assert f"its cage was refused `127.0.0.1:{port}`; `capabilities.network`" in refused.text
+    assert wrong.is_error
+    assert "toolward:" not in wrong.text  # what the call before it was refused is not its affair
+    async with open_house(ward) as house:
+        found = [orjson.loads(each.body) for each in house.store.find(call_id=refused.call_id)]
+        judged = [each for each in found if each["kind"] == "egress.judged"]
+        assert [(each["host"], each["code"], each["session_id"]) for each in judged] == [
+            ("127.0.0.1", "egress_denied", session_id)
+        ]
+        assert [each["hint"] for each in found if "hint" in each] == [
+            "capabilities.network in tools/web.yaml"
+        ]
+        ended = house.store.find(call_id=granted.call_id, kind="egress.ended")
+        assert len(ended) == 1

@@ -36,7 +36,7 @@ class NoSecrets:
 
 
 class Untold:
-    def judged(self, event: EgressEvent) -> None: ...
+    async def judged(self, event: EgressEvent) -> None: ...
 
     def ended(self, event: EgressEvent) -> None: ...
 
@@ -56,7 +56,7 @@ def caged(state: Path, binding: ServerBinding) -> tuple[McpUpstreams, SharedCage
         ids=SystemIds(),
         hooks=UpstreamHooks(),
         state_dir=state,
-        connector=VettedConnector(),
+        connector=VettedConnector(Untold()),
         cages=cages,
     )
     return upstreams, cages

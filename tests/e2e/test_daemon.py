@@ -10,10 +10,10 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import orjson
@@ -22,8 +22,11 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from cli_world import Terminal, made, terminal
+from toolward.bootstrap import daemon as daemons
 from toolward.cli.exits import Exit
 from toolward.cli.link import connect_daemon
+from toolward.governance.desk import VERBS, Desk, Verb
+from toolward.model.principal import Principal
 
 __all__ = ["made", "terminal"]
 
@@ -177,6 +180,54 @@ async def test_a_call_in_flight_is_settled_before_the_daemon_ends(daemon: Daemon
     assert settled.json[0]["record"]["status"] == "returned"
 
 
+async def test_a_call_that_a_stop_can_not_wait_for_is_answered_with_a_code(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemons, "GRACE_S", 0.2)
+    created = await asyncio.to_thread(terminal.ok, "keys", "create", "bot", "--json")
+    key = created.json["token"]
+    stop, ready = asyncio.Event(), asyncio.Queue[daemons.Ready]()
+    watch = daemons.Watch(ready=ready.put_nowait)
+    serving = asyncio.create_task(daemons.run_daemon(terminal.ward, stop, watch=watch, port=0))
+    url = f"{(await ready.get()).url}/mcp"
+    async with over_http(url, key) as client:
+        asked = asyncio.ensure_future(client.call_tool("tiny__wait", {"seconds": 60}))
+        await asyncio.to_thread(until_there, terminal.home / "work" / "waiting")
+        stop.set()
+        (answer,) = await asyncio.gather(asked, return_exceptions=True)
+    await serving
+    assert "the gateway was stopped while the tool was running" in str(answer)
+    settled = await asyncio.to_thread(terminal.ok, "audit", "query", "--tool", "tiny/wait", "--json")
+    assert settled.json[0]["record"]["status"] == "stopped"
+
+
+async def test_a_desk_that_is_stopped_says_so_and_names_no_log_that_is_not_there(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemons, "GRACE_S", 0.1)
+    monkeypatch.setattr(daemons, "ANSWER_S", 0.1)
+    stop, ready = asyncio.Event(), asyncio.Queue[daemons.Ready]()
+    watch = daemons.Watch(ready=ready.put_nowait)
+    serving = asyncio.create_task(daemons.run_daemon(terminal.ward, stop, watch=watch, port=0))
+    await ready.get()
+    held = asyncio.Event()
+
+    async def never(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> None:
+        held.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setitem(cast("dict[str, Verb]", VERBS), "status", Verb(never))
+    asked = asyncio.create_task(asyncio.to_thread(terminal.run, "status", "--json"))
+    await held.wait()
+    stop.set()
+    ran = await asked
+    await serving
+    assert ran.code != 0
+    assert "gateway_unavailable" in ran.out
+    assert "the gateway was stopped before this was done" in ran.out
+    assert "daemon.log" not in ran.out + ran.err
+
+
 def test_a_tampered_log_refuses_the_start_with_a_code_and_leaves_an_incident(terminal: Terminal) -> None:
     database = terminal.ward / ".toolward" / "toolward.db"
     sound = database.read_bytes()
@@ -279,8 +330,8 @@ def test_tail_follows_what_others_do(daemon: Daemon) -> None:
 
 
 async def test_from_start_to_the_first_answered_call(terminal: Terminal) -> None:
-    made = await asyncio.to_thread(terminal.ok, "keys", "create", "bot", "--json")
-    key = made.json["token"]
+    created = await asyncio.to_thread(terminal.ok, "keys", "create", "bot", "--json")
+    key = created.json["token"]
     started = time.monotonic()
     daemon = Daemon(terminal)
     ready = daemon.ready()

@@ -32,7 +32,7 @@ TIME = ServerBinding(server="time", kind=BindingKind.STDIO, package="pypi:mcp-se
 
 
 class Untold:
-    def judged(self, event: EgressEvent) -> None: ...
+    async def judged(self, event: EgressEvent) -> None: ...
 
     def ended(self, event: EgressEvent) -> None: ...
 
@@ -55,7 +55,7 @@ async def upstreams_of(binding: ServerBinding, state: Path, said: list[str]) -> 
         ids=SystemIds(),
         hooks=UpstreamHooks(on_progress=said.append),
         state_dir=state,
-        connector=VettedConnector(),
+        connector=VettedConnector(Untold()),
         cages=cages,
     )
     try:

@@ -10,8 +10,10 @@ import pytest
 from tests.harness import OPERATOR, write_ward
 
 import toolward
-from toolward.bootstrap import open_house
-from toolward.errors import BadArguments, Denied, SandboxUnavailable
+from toolward.bootstrap import House, open_house
+from toolward.doors.python import OpenWard
+from toolward.errors import BadArguments, Denied, SandboxUnavailable, ToolFailed, WardError
+from toolward.governance.desk import invoke
 from toolward.model.tool import ToolState
 
 pytestmark = pytest.mark.e2e
@@ -147,3 +149,60 @@ async def test_the_source_is_part_of_the_revision(ward: Path) -> None:
     (ward / "functions" / "reports.py").write_text(SOURCE + "# a comment\n")
     async with open_house(ward) as house:
         assert house.revision.digest != before
+
+
+# --- reload: the same while the gateway runs ---------------------------------------------------------
+
+
+async def reloaded(house: House) -> list[str]:
+    """Reload as a person does; the tools that are quarantined for it."""
+    found: dict[str, Any] = await invoke(house.desk, "reload", {}, OPERATOR)
+    return list(found["quarantined"])
+
+
+async def test_reload_takes_a_changed_source_and_runs_it_once_a_person_agreed(ward: Path) -> None:
+    await approve(ward)
+    (ward.parent / "data" / "a").write_text("x")
+    source = ward / "functions" / "reports.py"
+    async with open_house(ward) as house, OpenWard(house.gateway).session(user="ana", agent="a") as session:
+        before = house.revision.digest
+        assert (await session.call("reports/peek", path="/x")).text.startswith("FileNotFoundError")
+        source.write_text(SOURCE.replace("return open(path).read()", 'return "another"'))
+        assert await reloaded(house) == ["reports/peek", "reports/write"]
+        assert house.revision.digest != before
+        with pytest.raises(Denied, match="quarantined"):
+            await session.call("reports/peek", path="/x")
+        await house.parts.registry.approve("reports/peek", by=OPERATOR)
+        await house.desk.repin(OPERATOR)
+        assert (await session.call("reports/peek", path="/x")).text == "another"
+        assert await reloaded(house) == []
+
+
+async def test_reload_takes_a_changed_command_and_leaves_the_other_servers_tools_alone(ward: Path) -> None:
+    await approve(ward)
+    async with open_house(ward) as house:
+        config = ward / "toolward.yaml"
+        config.write_text(config.read_text().replace("-c", "-l"))
+        assert await reloaded(house) == ["text/count"]
+        states = {pin.key: pin.state for pin in house.parts.registry.pins()}
+        assert states["reports/peek"] is ToolState.APPROVED
+
+
+async def test_a_source_that_can_not_be_read_leaves_all_as_it_was(ward: Path) -> None:
+    await approve(ward)
+    async with open_house(ward) as house, OpenWard(house.gateway).session(user="ana", agent="a") as session:
+        before = house.revision.digest
+        (ward / "functions" / "reports.py").write_text("raise RuntimeError('no')\n\ndef peek() -> str: ...\n")
+        with pytest.raises(ToolFailed, match="can not be imported"):
+            await reloaded(house)
+        assert house.revision.digest == before
+        assert (await session.call("reports/peek", path="/x")).text.startswith("FileNotFoundError")
+
+
+async def test_a_server_that_runs_as_a_process_or_is_new_needs_a_restart_still(ward: Path) -> None:
+    await approve(ward)
+    async with open_house(ward) as house:
+        config = ward / "toolward.yaml"
+        config.write_text(config.read_text() + "  more:\n    command: sh\n")
+        with pytest.raises(WardError, match="`more` was added"):
+            await house.desk.reload(OPERATOR)

@@ -17,8 +17,9 @@ from toolward.adapters.tools.mcp.upstreams import McpUpstreams
 from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.adapters.tools.router import RoutedUpstreams
 from toolward.bootstrap.assembly import Builder, House, Machine, close_house, make_secrets
-from toolward.bootstrap.cages import make_cages, people_directory
-from toolward.config.ward import load_ward
+from toolward.bootstrap.cages import make_cages
+from toolward.bootstrap.neighbours import KeptOfMachine
+from toolward.config.ward import Ward, load_ward
 from toolward.kernel.audit import Auditor
 from toolward.kernel.egress_watch import EgressWatch
 from toolward.kernel.tasks import Background
@@ -48,9 +49,16 @@ async def open_house(
     store = SqliteStore.open(ward.state, origin=f"toolward/{ward.config.name}", clock=clock, ids=ids)
 
     background = Background(_report)
-    people = people_directory()  # their credentials are no tool's either
-    signals = EgressWatch(store, Auditor(store, clock=clock, ids=ids), background=background)
+    kept = KeptOfMachine(ward.path, ward.state)
+    signals = EgressWatch(store, Auditor(store, clock=clock, ids=ids), background=background, clock=clock)
     cages = make_cages(signals, background=background)
+    per_call = CagedTools(
+        ward.bindings,
+        cages=cages,
+        secrets=secrets,
+        packages=Packages(ward.state, ids=ids, on_progress=on_progress),
+        kept=kept,
+    )
 
     def upstreams(hooks: UpstreamHooks) -> Upstreams:
         servers = McpUpstreams(
@@ -60,34 +68,41 @@ async def open_house(
             ids=ids,
             hooks=hooks,
             state_dir=ward.state,
-            connector=VettedConnector(),
+            connector=VettedConnector(signals),
             cages=cages,
-            ward=ward.path,
-            forbidden=people,
-        )
-        per_call = CagedTools(
-            ward.bindings,
-            cages=cages,
-            secrets=secrets,
-            packages=Packages(ward.state, ids=ids, on_progress=on_progress),
-            forbidden=(str(ward.state.resolve()), *people),
-            ward=str(ward.path.resolve()),
+            kept=kept,
         )
         return RoutedUpstreams([functions, servers, per_call])
 
     try:
         machine = Machine(
-            store=store, upstreams=upstreams, secrets=secrets, clock=clock, ids=ids, functions=functions
+            store=store,
+            upstreams=upstreams,
+            secrets=secrets,
+            clock=clock,
+            ids=ids,
+            functions=functions,
+            refusals=signals.refusals,
+            prepare=per_call.prepare,
         )
-        house = await Builder(ward, machine).build(on_progress)
-        try:
+        async with _standing(ward, machine, on_progress) as house:
             yield house
-        finally:
-            await close_house(house)
     finally:
         await cages.close()
         await background.drain()
         await store.close()
+
+
+@asynccontextmanager
+async def _standing(
+    ward: Ward, machine: Machine, on_progress: Callable[[str], None] | None
+) -> AsyncIterator[House]:
+    """The house on its machine, closed before what it stands on."""
+    house = await Builder(ward, machine).build(on_progress)
+    try:
+        yield house
+    finally:
+        await close_house(house)
 
 
 def _report(error: BaseException) -> None:

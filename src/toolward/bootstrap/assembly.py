@@ -12,14 +12,16 @@ from typing import Any
 from toolward.adapters.identity import KeyIdentity
 from toolward.adapters.secrets import EnvironmentSecrets, FileSecrets, KeyringSecrets
 from toolward.adapters.tools.python_functions import PythonFunctions
+from toolward.bootstrap.reloading import Prepare, changed_servers, nothing_changes
 from toolward.bootstrap.revision import compile_revision, revision_of
 from toolward.catalogue import Catalogue, load_catalogue, resolve_manifest
 from toolward.config.shape import SecretProvider, WardConfig
 from toolward.config.ward import Ward, load_ward
 from toolward.config.ward_files import write_files
-from toolward.errors import InvariantBroken, WardError
+from toolward.errors import InvariantBroken
 from toolward.governance.desk import Desk
 from toolward.kernel.audit import Auditor
+from toolward.kernel.cage_hints import CageHints, Refusals, nobody_knows
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.events import LIST_CHANGED, UpstreamNews
 from toolward.kernel.gateway import Gateway
@@ -78,6 +80,8 @@ class Machine:
     clock: Clock
     ids: Ids
     functions: PythonFunctions = field(default_factory=PythonFunctions)
+    refusals: Refusals = nobody_knows
+    prepare: Prepare = nothing_changes
 
 
 @dataclass(slots=True)
@@ -89,6 +93,7 @@ class Builder:
     catalogue: Catalogue = field(default_factory=load_catalogue)
     house: House | None = None
     problems: list[str] = field(default_factory=list)
+    reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def build(self, on_progress: Callable[[str], None] | None = None) -> House:
         """Wire everything, recover what a crash left, write down that the gateway started."""
@@ -180,6 +185,7 @@ class Builder:
             execute=Execute(upstreams, Listing(registry), registry),
             settle=settle,
             requests=requests,
+            hints=CageHints(self.machine.refusals),
         )
 
     def current(self) -> ActiveRevision:
@@ -204,26 +210,36 @@ class Builder:
     async def reload(self, by: Principal | None = None) -> None:
         """Read the ward's files again and put them in force, whole or not at all.
 
-        Raises `WardError` with the old revision still in force. Servers that were added or changed need
+        Raises `ToolwardError` with the old revision still in force. A changed source or command of tools
+        that run per call is compared with the pins at once. Other servers that were added or changed need
         a restart, which the error says.
         """
-        ward = load_ward(self.ward.path)
-        if ward.bindings != self.ward.bindings:
-            raise WardError(
-                "the servers in toolward.yaml changed", file="toolward.yaml", remedy="restart `toolward up`"
-            )
-        await self._put_in_force(ward, by)
+        async with self.reloading:
+            ward = load_ward(self.ward.path)
+            changed = changed_servers(self.ward, ward)
+            in_force = await self.machine.prepare(changed)
+            await self._put_in_force(ward, by, and_then=in_force)
+        for each in changed:
+            await self._drift().refresh(each.server)
 
     async def repin(self, by: Principal | None = None) -> None:
         """Put the pins as they are now in force, with the files as they were last read."""
         await self._put_in_force(self.ward, by)
 
-    async def _put_in_force(self, ward: Ward, by: Principal | None) -> None:
+    def _drift(self) -> DriftWatch:
+        if self.house is None:
+            raise InvariantBroken("a comparison before the house stands")
+        return self.house.parts.drift
+
+    async def _put_in_force(
+        self, ward: Ward, by: Principal | None, *, and_then: Callable[[], None] = lambda: None
+    ) -> None:
         house = self.house
         if house is None:
             return
         revision = compile_revision(ward, house.parts.registry, servers=house.parts.upstreams.names())
         same = revision.digest == house.revision.digest
+        and_then()  # with the revision, before any other task has a turn
         self.ward = house.ward = ward
         house.revision = revision
         if not same:

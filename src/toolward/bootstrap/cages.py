@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from toolward.adapters.egress.proxy import EgressProxy
 from toolward.adapters.sandboxes.caged import CagedSandbox
@@ -16,7 +14,7 @@ from toolward.errors import SandboxUnavailable
 from toolward.kernel.cages import SharedCages
 from toolward.kernel.tasks import Background
 from toolward.model.capability import IsolationLevel
-from toolward.model.egress import Grant
+from toolward.model.egress import Grant, Whose
 from toolward.ports.egress import EgressSignals, WayOut
 from toolward.ports.sandbox import Sandbox
 
@@ -24,8 +22,8 @@ from toolward.ports.sandbox import Sandbox
 def make_cages(signals: EgressSignals, *, background: Background) -> SharedCages:
     """Nothing is started before a tool of this machine is."""
 
-    async def way_out(listener: socket.socket, grants: Sequence[Grant], tag: str) -> WayOut:
-        proxy = EgressProxy(grants, tag=tag, signals=signals)
+    async def way_out(listener: socket.socket, grants: Sequence[Grant], whose: Whose) -> WayOut:
+        proxy = EgressProxy(grants, whose=whose, signals=signals)
         try:
             await proxy.serve(listener)
         except BaseException:
@@ -34,13 +32,6 @@ def make_cages(signals: EgressSignals, *, background: Background) -> SharedCages
         return proxy
 
     return SharedCages(strongest_sandbox, way_out, background=background)
-
-
-def people_directory() -> tuple[str, ...]:
-    """Where people's credentials lie, as an absolute path, if there is such a place yet."""
-    home = os.environ.get("XDG_CONFIG_HOME", "")
-    place = (Path(home) if home else Path.home() / ".config") / "toolward"
-    return (str(place.resolve()),) if place.is_dir() else ()
 
 
 async def strongest_sandbox() -> Sandbox:

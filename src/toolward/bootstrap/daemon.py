@@ -23,6 +23,7 @@ from toolward.bootstrap.assembly import House
 from toolward.bootstrap.front import Front, front_of
 from toolward.bootstrap.refused import absorb_refusals, record_refusal
 from toolward.config.daemon_file import (
+    LOG_FILE,
     DaemonNote,
     is_taken,
     make_socket_directory,
@@ -38,7 +39,9 @@ from toolward.kernel.tasks import Background
 from toolward.model.incident import IncidentKind
 
 GRACE_S: Final = 10
-"""How long a stop waits for calls in flight; what is left then is settled as unknown at the next start."""
+"""How long a stop waits for calls in flight; who still waits for a tool is told that it may have run."""
+ANSWER_S: Final = 5
+"""For settling and answering those; what is left then is settled as unknown at the next start."""
 KEEP_ALIVE_S: Final = 75
 """Longer than clients and proxies keep idle connections, so that no request meets a closing one."""
 BACKLOG: Final = 1_024
@@ -108,15 +111,22 @@ async def _serve(house: House, listening: _Listening, stop: asyncio.Event, watch
         remove_note(house.ward.state)
         front.end_streams()
         server.should_exit = True
+        _ = watching.start(_interrupt(house))
         await serving
     finally:
         watching.cancel()
         await watching.drain()
         await front.close()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(GRACE_S):
+        async with asyncio.timeout(ANSWER_S):
             await house.gateway.drain()
             await house.background.drain()
+
+
+async def _interrupt(house: House) -> None:
+    """Answer the calls that a stop can not wait for: a broken connection invites a retry."""
+    await asyncio.sleep(GRACE_S)
+    house.gateway.interrupt()
 
 
 async def _read_the_log(house: House, watch: Watch) -> None:
@@ -170,7 +180,7 @@ def _uvicorn_config(front: Front) -> uvicorn.Config:
         server_header=False,
         date_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=GRACE_S + ANSWER_S,
     )
 
 
@@ -200,7 +210,12 @@ def _listening(state: Path, host: str, port: int) -> Iterator[_Listening]:
         yield _Listening(
             tcp=tcp,
             unix=unix,
-            note=DaemonNote(pid=os.getpid(), socket=str(path), url=f"http://{shown}:{bound[1]}"),
+            note=DaemonNote(
+                pid=os.getpid(),
+                socket=str(path),
+                url=f"http://{shown}:{bound[1]}",
+                log=_log_of_this_process(state),
+            ),
             loopback=ipaddress.ip_address(bound[0].partition("%")[0]).is_loopback,
         )
     finally:
@@ -210,6 +225,15 @@ def _listening(state: Path, host: str, port: int) -> Iterator[_Listening]:
         note = read_note(state)
         if note is not None and note.pid == os.getpid():
             remove_note(state)
+
+
+def _log_of_this_process(state: Path) -> str:
+    """The ward's log file if this process writes there, as one does that a client started; else ''."""
+    log = state / LOG_FILE
+    try:
+        return str(log) if os.path.samestat(os.fstat(2), log.stat()) else ""
+    except OSError:
+        return ""
 
 
 def _bind_tcp(host: str, port: int) -> socket.socket:

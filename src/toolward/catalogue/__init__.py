@@ -19,6 +19,7 @@ import msgspec
 
 from toolward.config.clients.runners import KnownPackage
 from toolward.config.convert import to_struct
+from toolward.config.render import NetworkNeeds
 from toolward.config.shape import EffectSource, Section, ToolEntry
 from toolward.config.ward import to_manifest
 from toolward.config.yamltext import read_yaml
@@ -42,6 +43,8 @@ class CatalogueFile(Section, frozen=True):
     constraints: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()  # with which the server can be started to list its tools
     env: dict[str, str] = msgspec.field(default_factory=dict)
+    network: tuple[str, ...] = ()  # destinations that its tools need whatever they are asked
+    network_more: str = ""  # in words: those that depend on what it is used for
     varies: tuple[str, ...] = ()  # patterns in descriptions that depend on the configuration
     tools: dict[str, ToolEntry] = msgspec.field(default_factory=dict)
 
@@ -92,6 +95,12 @@ class Catalogue:
         return replace(
             found, provenance=f"{found.provenance}; started by a command, so its origin is unproven"
         )
+
+    def network_of(self, package: str) -> NetworkNeeds:
+        """What that package needs to reach; nothing is said of one that is not known here."""
+        name = bare_package(package) if package else ""
+        known = next((file for file in self.servers.values() if name and file.package_name == name), None)
+        return NetworkNeeds(known.network, known.network_more) if known else NetworkNeeds()
 
     def packages(self) -> dict[str, KnownPackage]:
         """Known packages by name (`pypi:name`, `npm:name`), as an import wants them."""

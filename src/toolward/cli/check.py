@@ -53,6 +53,7 @@ def command(frame: Frame, ward: str, schema: bool) -> None:
     flaws = file_flaws(path)
     if not flaws:
         flaws, cedar = _policy_flaws(frame, path)
+        flaws += _misplaced(path)
         flaws += _overdue(path, today=dt.datetime.now(dt.UTC).date().isoformat())  # noqa: TID251 -- the calendar's
         if schema:
             frame.screen.say(cedar)
@@ -66,6 +67,17 @@ def file_flaws(path: Path) -> list[Flaw]:
     return [
         Flaw(error.file, error.line, error.reason.text, error.reason.remedy, "error")
         for error in check_ward(path)
+    ]
+
+
+def _misplaced(path: Path) -> list[Flaw]:
+    """Paths that a server or a call would be refused for: the ward starts, they do not."""
+    from toolward.config.places import check_places  # noqa: PLC0415
+    from toolward.config.ward import load_ward  # noqa: PLC0415
+
+    return [
+        Flaw(error.file, error.line, error.reason.text, error.reason.remedy, "warning")
+        for error in check_places(load_ward(path))
     ]
 
 

@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,7 @@ import click
 
 from toolward.cli.frame import Frame, verb
 from toolward.cli.link import HouseLink, connect_daemon, opened
-from toolward.cli.place import CONFIG_FILE, Place, find_person, keep_person
+from toolward.cli.place import CONFIG_FILE, STATE_DIRECTORY, Place, find_person, keep_person
 from toolward.cli.progress import Progress, progress
 from toolward.cli.screen import Screen
 from toolward.errors import ToolwardError, WardError
@@ -57,7 +58,12 @@ def command(
             file=str(place.path),
             remedy="stop it, then run `toolward init` again",
         )
+    from toolward.bootstrap.neighbours import note_ward  # noqa: PLC0415
+
     missing = _make_ward(frame.screen, place, sources, profile=profile, provider=provider)
+    _draft_networks(frame.screen, place)
+    if why := note_ward(place.path):
+        frame.screen.warn(f"tools of other wards are not kept from this one: {why}")
     with progress(frame.screen) as bar, opened(place, "", on_progress=bar.say) as link:
         person = _sign_in(frame, place, link)
         outcome = _discover(link, bar)
@@ -88,7 +94,7 @@ def _make_ward(
                 " add servers in toolward.yaml, or import into a new ward"
             )
         return []
-    plans = [_import(screen, source) for source in sources]
+    plans = [_import(screen, source, place.path) for source in sources]
     write_ward(
         place.path,
         WardPlan(
@@ -103,7 +109,29 @@ def _make_ward(
     return sorted({name for plan in plans for name in plan.missing_secrets} - set(found))
 
 
-def _import(screen: Screen, source: Path) -> ImportPlan:
+def _draft_networks(screen: Screen, place: Place) -> None:
+    """Grant what the catalogue knows that a server needs, and leave the lines for what it can not know."""
+    from toolward.catalogue import load_catalogue  # noqa: PLC0415
+    from toolward.config.ward import load_ward  # noqa: PLC0415
+    from toolward.config.writing import write_drafts  # noqa: PLC0415
+
+    servers = load_ward(place.path).config.servers
+    networks = {name: load_catalogue().network_of(server.package) for name, server in servers.items()}
+    for name in write_drafts(place.path, networks):
+        needs = networks[name]
+        if needs.destinations:
+            screen.note(
+                f"`{name}` may reach {', '.join(needs.destinations)}, which the catalogue says it needs:"
+                f" `capabilities.network` in tools/{name}.yaml"
+            )
+        if needs.more:
+            screen.warn(
+                f"`{name}` needs {needs.more}: name them under `capabilities.network` in tools/{name}.yaml,"
+                " where the lines are prepared"
+            )
+
+
+def _import(screen: Screen, source: Path, ward: Path) -> ImportPlan:
     from toolward.adapters.tools.mcp.packages.newest import newest_version  # noqa: PLC0415
     from toolward.catalogue import load_catalogue  # noqa: PLC0415
     from toolward.config.clients.files import read_client  # noqa: PLC0415
@@ -125,11 +153,29 @@ def _import(screen: Screen, source: Path) -> ImportPlan:
         resolve_version=resolve,
         known=load_catalogue().packages(),
         is_directory=lambda path: Path(path).is_dir(),
+        not_grantable=partial(_not_grantable, ward=ward),
     )
     plan = plan_import(read_client(source), file=str(source), context=context)
     for note in plan.notes:
         screen.note(note)
     return plan
+
+
+def _not_grantable(directory: str, *, ward: Path) -> str:
+    """Why a server that keeps data there gets no root for it, or ''."""
+    from toolward.adapters.tools.mcp.stdio.programs import is_too_wide  # noqa: PLC0415
+    from toolward.model.capability import Capabilities, Kept, PathCapability  # noqa: PLC0415
+    from toolward.rules.capability import check_capabilities  # noqa: PLC0415
+
+    if is_too_wide(Path(directory)):
+        return f"`{directory}` holds more than that server's data"
+    kept = Kept(hidden=(str(ward / STATE_DIRECTORY),), wards=(str(ward),))
+    root = PathCapability(access=PathAccess.WRITE, template=directory)
+    try:
+        check_capabilities(Capabilities(paths=(root,)), kept=kept)
+    except ToolwardError as no:
+        return no.reason.text
+    return ""
 
 
 def _merged(screen: Screen, plans: Sequence[ImportPlan]) -> dict[str, Any]:
@@ -180,6 +226,7 @@ def _sign_in(frame: Frame, place: Place, link: HouseLink) -> str:
 
 def _discover(link: HouseLink, bar: Progress) -> list[dict[str, Any]]:
     """Start every server and compare its tools; write the manifests that are missing; compare once more."""
+    from toolward.catalogue import load_catalogue  # noqa: PLC0415
     from toolward.config.writing import write_manifests  # noqa: PLC0415
 
     house = link.house
@@ -189,7 +236,8 @@ def _discover(link: HouseLink, bar: Progress) -> list[dict[str, Any]]:
     for version in house.parts.registry.versions():
         if version.server in servers:
             manifests.setdefault(version.server, {})[version.name] = version.manifest
-    if write_manifests(house.ward.path, manifests, servers=servers):
+    networks = {name: load_catalogue().network_of(server.package) for name, server in servers.items()}
+    if write_manifests(house.ward.path, manifests, servers=servers, networks=networks):
         link.invoke("reload")
         good = [row["server"] for row in rows if not row["error"]]
         link.invoke("refresh", servers=good) if good else None

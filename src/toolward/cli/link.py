@@ -74,9 +74,10 @@ class DaemonLink:
 
     through_daemon = True
 
-    def __init__(self, path: str, person: str) -> None:
+    def __init__(self, path: str, person: str, *, log: str = "") -> None:
         self.socket = path
         self._person = person
+        self._log = log
 
     def invoke(self, verb: str, **parameters: Any) -> Any:
         """As `Link.invoke`. A verb may take as long as it needs: installing a server takes minutes."""
@@ -89,10 +90,12 @@ class DaemonLink:
             answer = connection.getresponse()
             body = orjson.loads(answer.read())
         except (OSError, http.client.HTTPException, orjson.JSONDecodeError) as error:
+            where = f"`{self._log}`" if self._log else "the terminal where it ran"
             raise GatewayError(
                 f"the daemon stopped answering: {type(error).__name__}",
                 code=ReasonCode.GATEWAY_UNAVAILABLE,
-                remedy="see `.toolward/daemon.log` in the ward, and start it again with `toolward up`",
+                remedy=f"see what it wrote to {where}, and start it again with `toolward up`;"
+                " look at what was done before you ask for it again",
             ) from error
         finally:
             connection.close()
@@ -131,7 +134,7 @@ def connect_daemon(state: Path, person: str) -> DaemonLink | None:
             knock.connect(note.socket)
         except OSError:
             return None
-    return DaemonLink(note.socket, person)
+    return DaemonLink(note.socket, person, log=note.log)
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -41,7 +41,7 @@ class Place:
         if not name:
             return None
         home = environment.get("XDG_CONFIG_HOME", "")
-        root = Path(home) if home else Path("~/.config").expanduser()
+        root = Path(home) if home else Path("~/.config").expanduser()  # as `bootstrap.neighbours` has it
         return root / "toolward" / f"{name}.person"
 
 

@@ -12,7 +12,8 @@ from toolward.cli.frame import Frame, verb
 def command(frame: Frame) -> None:
     """Read the ward's files again and put them in force; the old revision stays if something is wrong.
 
-    Servers that were added or changed need a restart of the daemon, which the error says.
+    A changed source file or command is taken, and its tools are quarantined until somebody approved them.
+    Other servers that were added or changed need a restart of the daemon, which the error says.
     """
     result = frame.ask("reload")
     if frame.screen.as_json:
@@ -21,3 +22,5 @@ def command(frame: Frame) -> None:
         frame.screen.say(f"nothing changed: {result['revision']}")
     else:
         frame.screen.say(f"in force: {result['revision']}", style="green")
+        for tool in result["quarantined"]:
+            frame.screen.warn(f"{tool} changed and is quarantined: see `toolward tools diff {tool}`")

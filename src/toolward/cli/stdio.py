@@ -14,10 +14,9 @@ import click
 from toolward.cli.frame import Frame, verb
 from toolward.cli.link import DaemonLink, connect_daemon
 from toolward.cli.place import CONFIG_FILE, Place
-from toolward.config.daemon_file import is_taken
+from toolward.config.daemon_file import LOG_FILE, is_taken
 from toolward.errors import GatewayError, ReasonCode, WardError
 
-LOG_FILE: Final = "daemon.log"
 START_S: Final = 30.0
 """How long a daemon that was started may take to answer; most of it is a slow disk's."""
 _PAUSE_S: Final = 0.02

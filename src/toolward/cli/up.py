@@ -67,6 +67,7 @@ def _wait_for_the_ward(place: Place) -> None:
 def run_here(path: Path, screen: Screen, *, host: str, port: int | None) -> None:
     """Serve in this process until a signal. Raises `ToolwardError` for a start that is refused."""
     from toolward.bootstrap.daemon import Watch, run_daemon  # noqa: PLC0415 -- the whole house
+    from toolward.bootstrap.neighbours import note_ward  # noqa: PLC0415
 
     gc.set_threshold(*_COLLECT)
     sys.setswitchinterval(_TURN_S)
@@ -75,6 +76,8 @@ def run_here(path: Path, screen: Screen, *, host: str, port: int | None) -> None
         gc.freeze()  # what stands now stays for as long as the daemon does
         _announce(it, screen)
 
+    if why := note_ward(path):
+        screen.warn(f"tools of other wards are not kept from this one: {why}")
     watch = Watch(
         ready=ready,
         trouble=lambda server, text: screen.warn(f"{server}: {text}" if server else text),

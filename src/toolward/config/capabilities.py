@@ -10,7 +10,7 @@ import msgspec
 from toolward.config.finder import Finder
 from toolward.config.shape import CapabilitiesConfig, GrantedPath, ManifestFile, PathEntry, WardConfig
 from toolward.errors import ToolwardError
-from toolward.model.capability import Capabilities, Limits, PathAccess, PathCapability
+from toolward.model.capability import Capabilities, Kept, Limits, PathAccess, PathCapability
 from toolward.model.server import IN_PROCESS_SERVER
 from toolward.rules.capability import STATE_DIRECTORY, check_capabilities
 from toolward.rules.egress.destination import parse_grant
@@ -93,10 +93,13 @@ def _check(config: CapabilitiesConfig, here: Place, finder: Finder, ward: Path) 
         ((*here, "environment", name), CapabilitiesConfig(environment={name: value}))
         for name, value in config.environment.items()
     ]
-    forbidden = (str((ward / STATE_DIRECTORY).resolve()), str(ward.absolute() / STATE_DIRECTORY))
+    kept = Kept(
+        hidden=(str((ward / STATE_DIRECTORY).resolve()), str(ward.absolute() / STATE_DIRECTORY)),
+        wards=(str(ward.resolve()),),
+    )
     for place, part in parts:
         try:
-            check_capabilities(to_capabilities(part, ward), forbidden=forbidden, ward=str(ward.resolve()))
+            check_capabilities(to_capabilities(part, ward), kept=kept)
         except ToolwardError as no:
             finder.say(place, no.reason.text, no.reason.remedy)
         except RuntimeError:  # `~someone`, who is not known here

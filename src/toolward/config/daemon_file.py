@@ -12,13 +12,15 @@ import os
 import stat
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from toolward.errors import WardError
 
 DAEMON_FILE: Final = "daemon.json"
+LOG_FILE: Final = "daemon.log"
+"""What a daemon writes that a client started; one in the foreground writes to its terminal."""
 SOCKET_FILE: Final = "control.sock"
 LOCK_FILE: Final = "lock"
 """Held by the process that has the ward open; the store's adapter takes it."""
@@ -33,6 +35,7 @@ class DaemonNote:
     pid: int
     socket: str
     url: str
+    log: str = ""  # the file to which it writes what it has to say, if it is one of the ward's
 
 
 def socket_path(state: Path, environment: Mapping[str, str]) -> Path:
@@ -68,7 +71,12 @@ def read_note(state: Path) -> DaemonNote | None:
     """What the last daemon wrote, or None."""
     try:
         value = json.loads((state / DAEMON_FILE).read_bytes())
-        return DaemonNote(pid=int(value["pid"]), socket=str(value["socket"]), url=str(value["url"]))
+        return DaemonNote(
+            pid=int(value["pid"]),
+            socket=str(value["socket"]),
+            url=str(value["url"]),
+            log=str(value.get("log", "")),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -76,7 +84,7 @@ def read_note(state: Path) -> DaemonNote | None:
 def write_note(state: Path, note: DaemonNote) -> None:
     """Replace the note atomically."""
     draft = state / f"{DAEMON_FILE}.new"
-    draft.write_text(json.dumps({"pid": note.pid, "socket": note.socket, "url": note.url}), encoding="utf-8")
+    draft.write_text(json.dumps(asdict(note)), encoding="utf-8")
     draft.replace(state / DAEMON_FILE)
 
 

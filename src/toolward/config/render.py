@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 from toolward.config.shape import (
     ArgumentConfig,
+    CapabilitiesConfig,
     ConfidentialityName,
     EffectSource,
     IntegrityName,
@@ -24,6 +26,19 @@ from toolward.model.label import Label
 from toolward.model.tool import ArgumentKind, Manifest, Metadata
 
 LINE_MAX: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkNeeds:
+    """What a server has to reach: `destinations` are granted, `more` is for the operator to add."""
+
+    destinations: tuple[str, ...] = ()
+    more: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.destinations or self.more)
+
+
 _WORD = r"[A-Za-z0-9_./@+~=<>${}^*-]+"
 _PLAIN = re.compile(rf"(?=[A-Za-z_/~$<]){_WORD}(?::{_WORD})*(?: [A-Za-z0-9_./@+=-]+)*\Z")
 _SPECIAL = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
@@ -97,13 +112,18 @@ def manifest_text(
     metadata: Metadata,
     timeout_ms: int,
     purposes: Mapping[str, str] | None = None,
+    network: NetworkNeeds = NetworkNeeds(),
 ) -> str:
     """`tools/<server>.yaml` for manifests as they are in force; reading it gives the same manifests.
 
     `timeout_ms` is the server's own, which entries need not repeat.
     """
     file = ManifestFile(
-        server=server, owner=metadata.owner, purpose=metadata.purpose, review_by=metadata.review_by
+        server=server,
+        owner=metadata.owner,
+        purpose=metadata.purpose,
+        review_by=metadata.review_by,
+        capabilities=CapabilitiesConfig(network=network.destinations) if network.destinations else None,
     )
     head = {"server": server, **msgspec.to_builtins(file)}
     lines = [
@@ -116,11 +136,26 @@ def manifest_text(
         "#   what is not said is untrusted and internal",
     ]
     lines += emit(head)
+    lines += _network_lines(network)
     lines.append("tools:" if tools else "tools: {}")
     for name, manifest in tools.items():
         entry = entry_of(manifest, timeout_ms=timeout_ms, purpose=(purposes or {}).get(name, ""))
         lines += ["", *emit({name: _entry_json(entry)}, indent=1)]
     return "\n".join(lines) + "\n"
+
+
+def _network_lines(network: NetworkNeeds) -> list[str]:
+    """What nobody but the operator can know, ready to be filled in."""
+    if not network.more:
+        return []
+    shown = ", ".join(f'"{each}"' for each in (*network.destinations, "HOST:443"))
+    return [
+        f"# It needs more of the network than that: {network.more}."
+        if network.destinations
+        else f"# Its cage has no network, and it needs some: {network.more}.",
+        "# capabilities:",
+        f"#   network: [{shown}]",
+    ]
 
 
 def _entry_json(entry: ToolEntry) -> dict[str, Any]:

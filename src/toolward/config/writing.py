@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from toolward.config.render import emit, manifest_text, scalar, server_json
+from toolward.config.render import NetworkNeeds, emit, manifest_text, scalar, server_json
 from toolward.config.schema import schemas
 from toolward.config.shape import TOOL_NAME_PATTERN, Profile, SecretProvider, ServerConfig
 from toolward.config.ward import CONFIG_FILE, STATE_DIRECTORY
@@ -129,22 +129,44 @@ def write_manifests(
     *,
     servers: Mapping[str, ServerConfig],
     metadata: Mapping[str, Metadata] | None = None,
+    networks: Mapping[str, NetworkNeeds] | None = None,
 ) -> tuple[str, ...]:
-    """Write `tools/<server>.yaml` for servers that have none; returns the files written.
+    """Write `tools/<server>.yaml` for servers that have none, or only a draft; returns the files written.
 
     A tool whose name a manifest can not hold (a slash, a space) is left out: what is derived for it stands.
     """
     written: list[str] = []
     for server, tools in manifests.items():
+        network = (networks or {}).get(server, NetworkNeeds())
         text = manifest_text(
             server,
             {name: manifest for name, manifest in tools.items() if _TOOL_NAME.match(name)},
             metadata=(metadata or {}).get(server, Metadata()),
             timeout_ms=servers[server].timeout_ms,
+            network=network,
         )
-        if _write_new(path / "tools" / f"{server}.yaml", text.encode()):
+        file = path / "tools" / f"{server}.yaml"
+        if file.is_file() and file.read_bytes() == _draft(server, network):
+            file.unlink()
+        if _write_new(file, text.encode()):
             written.append(f"tools/{server}.yaml")
     return tuple(written)
+
+
+def write_drafts(path: Path, networks: Mapping[str, NetworkNeeds]) -> tuple[str, ...]:
+    """Write `tools/<server>.yaml`, without tools, for servers that have none; returns the servers.
+
+    A server's process is started with what it says, so it has to stand there before the tools are known.
+    """
+    return tuple(
+        server
+        for server, network in networks.items()
+        if network and _write_new(path / "tools" / f"{server}.yaml", _draft(server, network))
+    )
+
+
+def _draft(server: str, network: NetworkNeeds) -> bytes:
+    return manifest_text(server, {}, metadata=Metadata(), timeout_ms=0, network=network).encode()
 
 
 def refresh_schemas(path: Path) -> None:

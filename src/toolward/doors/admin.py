@@ -7,6 +7,7 @@ with a fitting status. Raw ASGI, so that the daemon needs no framework to answer
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -45,6 +46,11 @@ _STATUS: Final[Mapping[Code, int]] = {
     Code.UNKNOWN_SESSION: HTTPStatus.NOT_FOUND,
     Code.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
+_STOPPED: Final = Reason(
+    code=Code.GATEWAY_UNAVAILABLE,
+    text="the gateway was stopped before this was done",
+    remedy="start it with `toolward up`, and look at what was done before you ask for it again",
+)
 _NOT_AT_THE_DESK: Final = frozenset({CredentialKind.API_KEY, CredentialKind.UNSAFE_ANONYMOUS})
 
 
@@ -72,10 +78,16 @@ class AdminDoor:
             await _send_error(send, refusal.status, refusal.reason)
         except ToolwardError as error:
             await _send_error(send, status_of(error), error.reason)
+        except asyncio.CancelledError:
+            # only a stop cancels: whoever waits is told that, and what is under way ends here
+            await _send_error(send, HTTPStatus.SERVICE_UNAVAILABLE, _STOPPED)
+            raise
         except Exception:
             # the outermost edge: the caller is told nothing of a bug, the daemon's log all of it
             reason = Reason(
-                code=Code.INTERNAL, text="the gateway failed", remedy="see `.toolward/daemon.log` in the ward"
+                code=Code.INTERNAL,
+                text="the gateway failed",
+                remedy="see what the daemon wrote to its terminal or log",
             )
             await _send_error(send, HTTPStatus.INTERNAL_SERVER_ERROR, reason)
             raise

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 
 from toolward.kernel.tasks import Background
 from toolward.model.capability import IsolationReport, Scope
+from toolward.model.egress import Whose
 from toolward.ports.egress import OpenWayOut
 from toolward.ports.sandbox import CagedProcess, CommandJob, Ended, Job, Sandbox
 
@@ -30,21 +31,21 @@ class SharedCages:
         """See `ports.cages.Cages`."""
         return (await self._opened()).report()
 
-    async def start(self, command: CommandJob, scope: Scope, *, tag: str) -> CagedProcess:
+    async def start(self, command: CommandJob, scope: Scope, *, whose: Whose) -> CagedProcess:
         """See `ports.cages.Cages`; the way out is closed when the program has ended."""
         process = await (await self._opened()).start(command, scope)
         listener = process.egress_listener
         if listener is None:
             return process
         try:
-            out = await self._way_out(listener, scope.network, tag)
+            out = await self._way_out(listener, scope.network, whose)
         except BaseException:
             process.kill()
             raise
         _ = self._background.start(_close_after(process, out.close))
         return process
 
-    async def run(self, job: Job, scope: Scope, *, tag: str) -> Ended:
+    async def run(self, job: Job, scope: Scope, *, whose: Whose) -> Ended:
         """See `ports.cages.Cages`."""
         sandbox = await self._opened()
         if not scope.network:
@@ -53,7 +54,7 @@ class SharedCages:
             opening: list[asyncio.Task[None]] = []
 
             async def serve(listener: socket.socket) -> None:
-                out = await self._way_out(listener, scope.network, tag)
+                out = await self._way_out(listener, scope.network, whose)
                 ways.push_async_callback(out.close)
 
             def opened(listener: socket.socket) -> None:

@@ -17,6 +17,7 @@ from toolward.kernel.parts import Parts
 from toolward.kernel.refusal import Refuse
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.room import Room
+from toolward.kernel.running import INTERRUPTED, NOT_BEGUN, Running
 from toolward.kernel.sign_ins import SignIns
 from toolward.kernel.stages.authorize import authorize
 from toolward.kernel.stages.decide import decide
@@ -61,6 +62,7 @@ class Gateway:
         self._directory = Directory(lambda: tuple(revision().bindings), parts.drift)
         self._sign_ins = SignIns(parts.store, parts.auditor, clock=parts.settle.clock)
         self._room = Room()
+        self._running = Running()
         self.notices: Notices = parts.notices
 
     async def perform(self, attempt: Attempt, exchange: Exchange) -> Reply:
@@ -98,7 +100,7 @@ class Gateway:
             _ = self._background.start(self._parts.settle(permit, intent, NEVER_RAN, revision=revision))
             raise
         outcome = await self._tried(permit, intent, exchange, revision)  # 7
-        outcome = self._parts.requests.review(permit, outcome)
+        outcome = self._parts.hints(permit, self._parts.requests.review(permit, outcome))
         reply = await self._parts.settle(permit, intent, outcome, revision=revision)  # 8
         if type(outcome) is Stopped and (task := asyncio.current_task()) is not None and task.cancelling():
             raise asyncio.CancelledError  # execute made an outcome of it; whoever cancelled is told now
@@ -108,9 +110,13 @@ class Gateway:
         self, permit: Permit, intent: Intent, exchange: Exchange, revision: ActiveRevision
     ) -> RawOutcome:
         """Step 7, and an outcome even where a bug broke it: what may have happened is never left open."""
+        if self._running.closed:
+            return NOT_BEGUN
         try:
             interim = Interim(exchange, permit, self._parts.settle)
-            return await self._parts.execute(permit, intent, interim, revision=revision)
+            with self._running:
+                outcome = await self._parts.execute(permit, intent, interim, revision=revision)
+            return INTERRUPTED if self._running.was_interrupted() and type(outcome) is Stopped else outcome
         except Exception as bug:  # noqa: BLE001 -- the edge to adapters; the bug is reported, not swallowed
             self._background.tell(bug)
             return Stopped(
@@ -180,6 +186,10 @@ class Gateway:
         Raises `AuditUnavailable`.
         """
         await self._refuse.unreadable(principal, reason, where=(server, door), revision=self._revision())
+
+    def interrupt(self) -> None:
+        """Before a stop: calls that wait for their tools are settled as unknown and answered; none begins."""
+        self._running.interrupt()
 
     async def drain(self) -> None:
         """Wait until no call is on its way."""

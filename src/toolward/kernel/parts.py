@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toolward.kernel.audit import Auditor
+from toolward.kernel.cage_hints import CageHints
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.incidents import Incidents
 from toolward.kernel.notices import Notices
@@ -44,6 +45,7 @@ class Parts:
     execute: Execute
     settle: Settle
     requests: GovernRequests
+    hints: CageHints
 
     def drift_union(self, revision: ActiveRevision) -> ServerDescription:
         """The description of all servers together: every capability that one of them has."""

@@ -136,6 +136,7 @@ class Returned(Struct, frozen=True, kw_only=True):
 
     result: Mapping[str, Any]
     size_bytes: int
+    hint: str = ""  # what of the ward's files may have been missing, where the cage may be why it failed
 
 
 class Failed(Struct, frozen=True, kw_only=True):
@@ -146,6 +147,7 @@ class Failed(Struct, frozen=True, kw_only=True):
     reason: str  # a ReasonCode value
     data: Any = None
     from_server: bool = True  # whether words of the server may stand in it: then they taint like a result
+    hint: str = ""
 
 
 class Stopped(Struct, frozen=True, kw_only=True):
@@ -153,6 +155,7 @@ class Stopped(Struct, frozen=True, kw_only=True):
 
     reason: str  # a ReasonCode value
     message: str
+    hint: str = ""
 
 
 RawOutcome = Returned | Failed | Stopped

@@ -94,6 +94,19 @@ class PathCapability:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What no cage may show or write, whatever is granted: absolute paths.
+
+    `hidden` are keys, logs and credentials: no grant may lie in them, and they are hidden where a grant holds
+    them. `wards` are directories whose files decide: no tool may write in one, and one that may write
+    directly above it does not see it.
+    """
+
+    hidden: tuple[str, ...] = ()
+    wards: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one execution may use up. Units last; `memory_bytes` is for all its processes together."""
 

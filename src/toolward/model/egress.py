@@ -35,6 +35,27 @@ class Destination:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """For whom a connection is made.
+
+    `session_id` where the server has a process of its own for each session, `call_id` where the tool runs
+    per call.
+    """
+
+    server: str
+    session_id: str = ""
+    call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedDestination:
+    """A connection that a cage asked for in vain. `text` is empty where it may be another session's."""
+
+    text: str
+    code: EgressCode
+
+
 class EgressCode(StrEnum):
     """Stable codes of what became of a connection. A code never changes its meaning."""
 

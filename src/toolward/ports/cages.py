@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from toolward.model.capability import IsolationReport, Scope
+from toolward.model.egress import Whose
 from toolward.ports.sandbox import CagedProcess, CommandJob, Ended, Job
 
 
@@ -13,18 +14,18 @@ class Cages(Protocol):
 
     MUST make the strongest cage that this host reaches, MUST refuse with `SandboxUnavailable` where it
     reaches none, and MUST NOT run anything outside one unless the ward names that danger. MUST let a cage
-    out only to the destinations of its scope, and MUST tell of every connection under `tag`.
+    out only to the destinations of its scope, and MUST tell of every connection under `whose`.
     """
 
     async def isolation(self) -> IsolationReport:
         """What a cage is here, as tried on this host; tried once. Raises `SandboxUnavailable`."""
         ...
 
-    async def start(self, command: CommandJob, scope: Scope, *, tag: str) -> CagedProcess:
+    async def start(self, command: CommandJob, scope: Scope, *, whose: Whose) -> CagedProcess:
         """Start a long-lived program. Raises as `Sandbox.start`."""
         ...
 
-    async def run(self, job: Job, scope: Scope, *, tag: str) -> Ended:
+    async def run(self, job: Job, scope: Scope, *, whose: Whose) -> Ended:
         """Run one job to its end. Raises as `Sandbox.run`."""
         ...
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from toolward.model.egress import EgressCode, Grant, Refusal
+from toolward.model.egress import EgressCode, Grant, Refusal, Whose
 
 
 class Resolver(Protocol):
@@ -30,27 +30,29 @@ class Connector(Protocol):
     """The gateway's own way out.
 
     MUST resolve once for each connection and dial only what it judged. MUST refuse if any address is
-    forbidden. MUST NOT ask a resolver for what is not granted.
+    forbidden. MUST NOT ask a resolver for what is not granted. MUST NOT dial before the decision is told
+    of under `whose` and known to be durable.
     """
 
-    async def connect(self, host: str, port: int, *, grants: Sequence[Grant]) -> socket.socket:
+    async def connect(self, host: str, port: int, *, grants: Sequence[Grant], whose: Whose) -> socket.socket:
         """A connected, non-blocking TCP socket, the caller's to close.
 
-        Raises `EgressRefused`; `OSError` when it could not be resolved or reached. Has no time limit of
-        its own for the whole.
+        Raises `EgressRefused`, with `UNRECORDED` when the decision can not be written down; `OSError` when
+        it could not be resolved or reached. Has no time limit of its own for the whole.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EgressEvent:
-    """One connection through the proxy. `host` is empty where the request named none that can be told.
+    """One connection of a cage, or of the gateway to a server.
 
+    `host` is empty where the request named none that can be told.
     `bytes_out` went to the destination and `bytes_in` came from it: all of a tunnel's, and of a forwarded
     request its head and body as sent on, and the whole answer.
     """
 
-    tag: str  # whose it was: a call id or a session id
+    whose: Whose
     host: str
     port: int
     allowed: bool
@@ -77,18 +79,25 @@ class WayOut(Protocol):
 class OpenWayOut(Protocol):
     """Makes the way out of one cage. MUST own the listener from the call on, also when it raises."""
 
-    async def __call__(self, listener: socket.socket, grants: Sequence[Grant], tag: str) -> WayOut:
-        """Serve what connects to `listener`, under `grants`; every connection is told of under `tag`."""
+    async def __call__(self, listener: socket.socket, grants: Sequence[Grant], whose: Whose) -> WayOut:
+        """Serve what connects to `listener`, under `grants`; every connection is told of under `whose`."""
         ...
 
 
 class EgressSignals(Protocol):
-    """Who is told. MUST NOT block. Raising from `judged` refuses the connection."""
+    """Who is told. `ended` MUST NOT block."""
 
-    def judged(self, event: EgressEvent) -> None:
-        """A request was decided on. When it is allowed, nothing has been sent to its destination yet."""
+    async def judged(self, event: EgressEvent) -> None:
+        """A connection was decided on, and is not dialled before this returns.
+
+        MUST NOT return before the record is durable. Raising refuses the connection. Cancelling does not
+        undo a record under way.
+        """
         ...
 
     def ended(self, event: EgressEvent) -> None:
-        """A connection that was allowed has ended, with its figures, and `refused` if it was cut short."""
+        """A connection that was allowed has ended, with its figures, and `refused` if it was cut short.
+
+        Told of for cages only: what goes through a connection of the gateway's own is its calls' records.
+        """
         ...

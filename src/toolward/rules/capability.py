@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from toolward.errors import BadArguments, Denied, ReasonCode
 from toolward.model.capability import (
     Capabilities,
+    Kept,
     Limits,
     PathAccess,
     PathCapability,
@@ -29,6 +30,7 @@ PATH_BYTES_MAX: Final = 4_096
 STATE_DIRECTORY: Final = ".toolward"
 """Where a ward keeps its keys and its log: never a tool's."""
 
+NOTHING_KEPT: Final = Kept()
 _NEVER: Final = ("/proc", "/sys", "/dev", "/run", "/var/run", "/boot")
 """The kernel's own trees, and the sockets of the machine's services."""
 _NEVER_WRITTEN: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc")
@@ -38,33 +40,23 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOADER: Final = ("LD_", "PYTHON", "NODE_OPTIONS", "BASH_ENV", "ENV")
 
 
-def scope_of(
-    capabilities: Capabilities, arguments: Mapping[str, Any], *, forbidden: Sequence[str] = (), ward: str = ""
-) -> Scope:
+def scope_of(capabilities: Capabilities, arguments: Mapping[str, Any], *, kept: Kept = NOTHING_KEPT) -> Scope:
     """The scope of one call.
 
-    `forbidden` are absolute paths of the gateway's own (its state, people's credentials): no grant may lie
-    in them, and they are hidden where a grant holds them. `ward` is the directory whose files decide: no tool
-    may write in it, and one that may write directly above it does not see it. Raises
-    `Denied` when the operator's declaration can not be granted, `BadArguments` when an argument is
+    Raises `Denied` when the operator's declaration can not be granted, `BadArguments` when an argument is
     missing or leads out of its root.
     """
     grants: dict[str, PathGrant] = {}
     for capability in capabilities.paths:
         for grant in _grants(capability, arguments):
-            _check_grantable(grant, forbidden, ward)
-            for own in (*forbidden, *((ward,) if ward and grant.access is PathAccess.WRITE else ())):
+            _check_grantable(grant, kept)
+            for own in (*kept.hidden, *(kept.wards if grant.access is PathAccess.WRITE else ())):
                 if _inside(own, grant.path):
                     grants[own] = PathGrant(own, PathAccess.HIDE, own)
             known = grants.get(grant.path)
             if known is None or grant.access is PathAccess.WRITE:
                 grants[grant.path] = grant
-    if len(grants) > PATHS_MAX:
-        raise BadArguments(
-            f"the call names {len(grants)} paths and the limit is {PATHS_MAX}",
-            code=ReasonCode.PATH_REFUSED,
-            remedy="name fewer in one call",
-        )
+    _check_count(grants.values())
     _check_environment(_variables(capabilities))
     return Scope(
         paths=tuple(sorted(grants.values())),
@@ -94,15 +86,15 @@ def _grant_of(text: str) -> Grant:
     return parse_grant(destination, unsafe_private=bool(private))
 
 
-def check_capabilities(capabilities: Capabilities, *, forbidden: Sequence[str] = (), ward: str = "") -> None:
+def check_capabilities(capabilities: Capabilities, *, kept: Kept = NOTHING_KEPT) -> None:
     """Raise `Denied` for a declaration that no call could be granted, before there is a call."""
     for capability in capabilities.paths:
         if _PLACEHOLDER.fullmatch(capability.template):
             root = _root(capability)
-            _check_grantable(PathGrant(root, capability.access, root), forbidden, ward)
+            _check_grantable(PathGrant(root, capability.access, root), kept)
         else:
             for grant in _grants(capability, {}):
-                _check_grantable(grant, forbidden, ward)
+                _check_grantable(grant, kept)
     _check_environment(_variables(capabilities))
 
 
@@ -188,7 +180,7 @@ def _inside(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
-def _check_grantable(grant: PathGrant, forbidden: Sequence[str], ward: str) -> None:
+def _check_grantable(grant: PathGrant, kept: Kept) -> None:
     path = grant.path
     if path == "/":
         raise _refused(path, "is the whole machine", "grant the directory that the tool needs")
@@ -200,26 +192,45 @@ def _check_grantable(grant: PathGrant, forbidden: Sequence[str], ward: str) -> N
         raise _refused(path, "holds what every program runs from", "grant a directory inside it")
     if STATE_DIRECTORY in path.split("/"):
         raise _refused(path, "is the state of a ward: its keys and its log", "no tool may touch it")
-    for own in forbidden:
+    for own in kept.hidden:
         if _inside(path, own):
-            raise _refused(path, f"lies in `{own}`, which is the gateway's own", "grant something else")
+            raise _refused(path, f"lies in `{own}`, which is a gateway's own", "grant something else")
     if grant.access is PathAccess.WRITE:
-        _check_written(path, forbidden, ward)
+        _check_written(path, kept)
 
 
-def _check_written(path: str, forbidden: Sequence[str], ward: str) -> None:
+def _check_written(path: str, kept: Kept) -> None:
     """What is hidden must lie directly in the grant: who may rename what is above it uncovers it."""
-    if ward and _inside(path, ward):
-        raise _refused(path, f"lies in the ward `{ward}`, whose files decide", "grant a directory outside")
-    held = [own for own in (ward, *forbidden) if own and _inside(own, path)]
+    for ward in kept.wards:
+        if _inside(path, ward):
+            raise _refused(
+                path, f"lies in the ward `{ward}`, whose files decide", "grant a directory outside"
+            )
+    held = [own for own in (*kept.wards, *kept.hidden) if _inside(own, path)]
     covered = [own for own in held if posixpath.dirname(own) == path]
     for own in held:
         if not any(_inside(own, each) for each in covered):
             raise _refused(
                 path,
-                f"holds `{own}`, which is the gateway's own, deeper inside",
+                f"holds `{own}`, which is a gateway's own, deeper inside",
                 "grant a directory beside it, or the one directly above it",
             )
+
+
+def _check_count(grants: Collection[PathGrant]) -> None:
+    named = sum(grant.access is not PathAccess.HIDE for grant in grants)
+    if named > PATHS_MAX:
+        raise BadArguments(
+            f"the call names {named} paths and the limit is {PATHS_MAX}",
+            code=ReasonCode.PATH_REFUSED,
+            remedy="name fewer in one call",
+        )
+    if len(grants) > PATHS_MAX:
+        raise Denied(
+            f"the grants hold {len(grants) - named} places to hide, and {PATHS_MAX} paths are the limit",
+            code=ReasonCode.GRANT_REFUSED,
+            remedy="grant directories that hold fewer wards",
+        )
 
 
 def _refused(path: str, why: str, remedy: str) -> Denied:

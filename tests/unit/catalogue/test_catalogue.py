@@ -21,8 +21,10 @@ from toolward.catalogue import (
 )
 from toolward.config.checks import PACKAGE
 from toolward.errors import InvariantBroken
+from toolward.model.egress import Grant
 from toolward.model.server import ServerBinding
 from toolward.model.tool import Argument, ArgumentKind, ArgumentRole, BindingKind, Effect, Manifest, Metadata
+from toolward.rules.egress.destination import parse_grant
 from toolward.rules.version import definition_digest
 
 CATALOGUE = load_catalogue()
@@ -148,3 +150,20 @@ def test_package_names_are_compared_as_their_registries_do() -> None:
 def test_bad_data_in_the_catalogue_is_a_bug() -> None:
     with pytest.raises(InvariantBroken, match="unknown key"):
         read_server(SERVER + b"  loook: {efect: read_only}\n", file="looker.yaml")
+
+
+def test_what_the_catalogue_says_of_the_network_can_be_granted() -> None:
+    catalogue = load_catalogue()
+    for file in catalogue.servers.values():
+        for text in file.network:
+            assert isinstance(parse_grant(text), Grant), file.name
+        sends = any(entry.egress for entry in file.tools.values())
+        assert sends or not file.network, file.name
+
+
+def test_a_package_is_known_by_its_name_and_nothing_else_is() -> None:
+    catalogue = load_catalogue()
+    assert catalogue.network_of("pypi:arxiv-mcp-server==9.9").destinations[0] == "arxiv.org:443"
+    assert "pages" in catalogue.network_of("pypi:mcp_server_fetch==1.0").more
+    for unknown in ("", "pypi:arxiv-mcp-server-2==1.0", "npm:arxiv-mcp-server@1.0.0"):
+        assert not catalogue.network_of(unknown)

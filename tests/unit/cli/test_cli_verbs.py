@@ -6,13 +6,14 @@ import json
 import shlex
 import shutil
 import stat
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
 import pytest
 
-from cli_world import SECRET, Terminal, client_file, made, terminal
+from cli_world import SECRET, SERVER, Terminal, client_file, made, terminal
 from toolward.adapters.stores import sqlite
 from toolward.cli import VERBS, place
 from toolward.cli.exits import Exit, exit_for
@@ -51,9 +52,36 @@ def test_init_moves_secrets_out_of_sight(made: Terminal) -> None:
 
 
 def test_init_keeps_the_persons_credential_for_its_owner_only(made: Terminal) -> None:
-    [file] = (made.home / "config" / "toolward").iterdir()
+    [file] = (made.home / "config" / "toolward").glob("*.person")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.read_text().startswith("tw_")
+
+
+def test_init_has_the_tools_of_other_wards_kept_from_this_one(made: Terminal) -> None:
+    [note] = (made.home / "config" / "toolward" / "wards").iterdir()
+    assert note.read_text() == str(made.ward.resolve())
+
+
+def test_init_gives_a_server_the_directory_of_its_data_and_says_so(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    (tmp_path / "data").mkdir()
+    tiny = {
+        "command": sys.executable,
+        "args": ["-S", str(SERVER)],
+        "env": {"MEMORY_FILE_PATH": str(tmp_path / "data" / "memory.jsonl")},
+    }
+    source = tmp_path / "c.json"
+    source.write_text(json.dumps({"mcpServers": {"tiny": tiny}}))
+    ran = terminal.ok("init", str(terminal.ward), "--from", str(source), "--yes")
+    assert f"`tiny` may read and write in `{tmp_path / 'data'}`" in ran.err
+    assert f"write {tmp_path / 'data'}" in ran.out
+    assert terminal.ok("check", "--json").json == []
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    (tmp_path / "data").symlink_to("elsewhere")
+    checked = terminal.run("check", "--json")
+    assert checked.code == 1
+    assert "is a link" in checked.json[0]["text"]
+    assert checked.json[0]["line"] > 0
 
 
 def test_init_approves_nothing_when_nobody_can_answer(tmp_path: Path) -> None:
@@ -410,7 +438,7 @@ def test_doctor_finds_a_key_that_others_can_read(terminal: Terminal) -> None:
 
 
 def test_a_credential_that_others_can_read_is_not_used(terminal: Terminal) -> None:
-    [file] = (terminal.home / "config" / "toolward").iterdir()
+    [file] = (terminal.home / "config" / "toolward").glob("*.person")
     file.chmod(0o644)
     ran = terminal.run("keys", "list")
     assert ran.code == Exit.WARD_INVALID

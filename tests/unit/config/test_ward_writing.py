@@ -8,10 +8,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from toolward.config.render import NetworkNeeds
 from toolward.config.schema import schemas
 from toolward.config.shape import Profile, SecretProvider, ServerConfig
 from toolward.config.ward import check_ward, load_ward
-from toolward.config.writing import WardPlan, refresh_schemas, write_manifests, write_ward
+from toolward.config.writing import WardPlan, refresh_schemas, write_drafts, write_manifests, write_ward
 from toolward.config.yamltext import read_yaml
 from toolward.errors import WardError
 from toolward.model.label import Confidentiality, Integrity, Label
@@ -114,3 +115,41 @@ def test_a_tool_with_an_odd_name_is_left_to_the_defaults(tmp_path: Path) -> None
     tools = {"a/b": Manifest(), "a b": Manifest(), "no": Manifest(), "#x: {": Manifest(), "ok😀": Manifest()}
     write_manifests(tmp_path, {"git": tools}, servers=SERVERS)
     assert set(load_ward(tmp_path).manifests) == {"git/no", "git/ok😀"}
+
+
+NEEDS = NetworkNeeds(("api.example.org:443",), "the sites that it reads")
+
+
+def test_a_draft_grants_what_is_known_and_is_replaced_once_the_tools_are_known(tmp_path: Path) -> None:
+    write_ward(tmp_path, WardPlan(name="demo", servers=SERVERS))
+    assert write_drafts(tmp_path, {"git": NEEDS, "other": NetworkNeeds()}) == ("git",)
+    assert write_drafts(tmp_path, {"git": NEEDS}) == ()
+    draft = load_ward(tmp_path)
+    (git,) = (each for each in draft.bindings if each.server == "git")
+    assert git.capabilities is not None
+    assert [str(grant.host) for grant in git.capabilities.network] == ["api.example.org"]
+    assert draft.manifests == {}
+    write_manifests(tmp_path, MANIFESTS, servers=SERVERS, networks={"git": NEEDS})
+    whole = load_ward(tmp_path)
+    assert whole.bindings == draft.bindings
+    assert len(whole.manifests) == len(MANIFESTS["git"])
+
+
+def test_a_draft_that_somebody_edited_is_theirs(tmp_path: Path) -> None:
+    write_ward(tmp_path, WardPlan(name="demo", servers=SERVERS))
+    write_drafts(tmp_path, {"git": NEEDS})
+    file = tmp_path / "tools" / "git.yaml"
+    file.write_text(file.read_text() + "# mine\n")
+    assert write_manifests(tmp_path, MANIFESTS, servers=SERVERS, networks={"git": NEEDS}) == ()
+    assert file.read_text().endswith("# mine\n")
+
+
+def test_what_only_the_operator_knows_is_ready_to_be_filled_in(tmp_path: Path) -> None:
+    write_ward(tmp_path, WardPlan(name="demo", servers=SERVERS))
+    write_drafts(tmp_path, {"git": NetworkNeeds(more="the sites that it reads")})
+    file = tmp_path / "tools" / "git.yaml"
+    text = file.read_text()
+    assert load_ward(tmp_path).bindings[0].capabilities is None
+    file.write_text(text.replace("# capabilities:", "capabilities:").replace("#   network", "  network"))
+    (grant,) = load_ward(tmp_path).bindings[0].capabilities.network
+    assert (grant.host, grant.port) == ("host", 443)

@@ -12,7 +12,7 @@ from toolward.errors import SandboxUnavailable
 from toolward.kernel.cages import SharedCages
 from toolward.kernel.tasks import Background
 from toolward.model.capability import IsolationLevel, IsolationReport, Scope
-from toolward.model.egress import Grant
+from toolward.model.egress import Grant, Whose
 from toolward.ports.sandbox import CagedProcess, CommandJob, EgressOpened, Ended, Exited, Job, Ran
 
 CONNECTED = Scope(network=(Grant(host="a.example", port=443),))
@@ -84,7 +84,7 @@ class World:
         self.box = Box()
         self.opened = 0
         self.ways: list[Way] = []
-        self.told: list[tuple[str, tuple[Grant, ...]]] = []
+        self.told: list[tuple[Whose, tuple[Grant, ...]]] = []
         self.background = Background(lambda error: None)
         self.cages = SharedCages(self.sandbox, self.way_out, background=self.background)
 
@@ -93,8 +93,8 @@ class World:
         self.opened += 1
         return self.box
 
-    async def way_out(self, listener: socket.socket, grants: Sequence[Grant], tag: str) -> Way:
-        self.told.append((tag, tuple(grants)))
+    async def way_out(self, listener: socket.socket, grants: Sequence[Grant], whose: Whose) -> Way:
+        self.told.append((whose, tuple(grants)))
         self.ways.append(Way(listener))
         return self.ways[-1]
 
@@ -111,8 +111,8 @@ async def test_many_at_once_open_one_sandbox_and_nobody_opens_it_unasked() -> No
 
 async def test_a_way_out_is_closed_when_its_program_has_ended() -> None:
     world = World()
-    process = await world.cages.start(JOB, CONNECTED, tag="git s1")
-    assert world.told == [("git s1", CONNECTED.network)]
+    process = await world.cages.start(JOB, CONNECTED, whose=Whose("git", "s1"))
+    assert world.told == [(Whose("git", "s1"), CONNECTED.network)]
     assert world.ways[0].open
     process.kill()
     await world.background.drain()
@@ -121,8 +121,8 @@ async def test_a_way_out_is_closed_when_its_program_has_ended() -> None:
 
 async def test_a_program_without_grants_has_no_way_out() -> None:
     world = World()
-    await world.cages.start(JOB, Scope(), tag="git")
-    await world.cages.run(JOB, Scope(), tag="git")
+    await world.cages.start(JOB, Scope(), whose=Whose("git"))
+    await world.cages.run(JOB, Scope(), whose=Whose("git"))
     assert world.ways == []
 
 
@@ -132,21 +132,21 @@ async def test_a_jobs_way_out_is_closed_however_it_ended(breaks: bool) -> None:
     world.box.breaks = breaks
     if breaks:
         with pytest.raises(SandboxUnavailable):
-            await world.cages.run(JOB, CONNECTED, tag="x")
+            await world.cages.run(JOB, CONNECTED, whose=Whose("x"))
     else:
-        assert isinstance(await world.cages.run(JOB, CONNECTED, tag="x"), Exited)
+        assert isinstance(await world.cages.run(JOB, CONNECTED, whose=Whose("x")), Exited)
     assert [way.open for way in world.ways] == [False]
 
 
 async def test_a_program_whose_way_out_can_not_be_made_is_ended() -> None:
     world = World()
 
-    async def broken(listener: socket.socket, grants: Sequence[Grant], tag: str) -> Way:
+    async def broken(listener: socket.socket, grants: Sequence[Grant], whose: Whose) -> Way:
         listener.close()
         raise OSError("no listener")
 
     world.cages = SharedCages(world.sandbox, broken, background=world.background)
     with pytest.raises(OSError, match="no listener"):
-        await world.cages.start(JOB, CONNECTED, tag="x")
+        await world.cages.start(JOB, CONNECTED, whose=Whose("x"))
     assert world.box.process is not None
     assert world.box.process.ended.is_set()

@@ -11,6 +11,7 @@ from toolward.errors import BadArguments, Denied, ReasonCode, ToolwardError
 from toolward.model.capability import (
     Capabilities,
     IsolationLevel,
+    Kept,
     PathAccess,
     PathCapability,
 )
@@ -30,7 +31,7 @@ def grants(capabilities: Capabilities, **arguments: Any) -> list[tuple[str, str]
 
 def refusal(capabilities: Capabilities, **arguments: Any) -> ToolwardError:
     with pytest.raises((Denied, BadArguments)) as refused:
-        scope_of(capabilities, arguments, forbidden=("/home/me/ward/.toolward", "/home/me/state"))
+        scope_of(capabilities, arguments, kept=Kept(hidden=("/home/me/ward/.toolward", "/home/me/state")))
     return refused.value
 
 
@@ -159,17 +160,41 @@ def test_levels_are_ordered_and_remote_is_outside_the_order() -> None:
 
 
 def test_the_gateways_own_state_is_hidden_in_a_grant_that_holds_it() -> None:
-    own = {"forbidden": ("/home/me/ward/.toolward",), "ward": "/home/me/ward"}
-    read = scope_of(declare((READ, "/home", "")), {}, **own)
+    kept = Kept(hidden=("/home/me/ward/.toolward",), wards=("/home/me/ward",))
+    read = scope_of(declare((READ, "/home", "")), {}, kept=kept)
     assert [(grant.path, grant.access.value) for grant in read.paths] == [
         ("/home", "read"),
         ("/home/me/ward/.toolward", "hide"),
     ]
-    written = scope_of(declare((WRITE, "/home/me", "")), {}, **own)
+    written = scope_of(declare((WRITE, "/home/me", "")), {}, kept=kept)
     assert [(grant.path, grant.access.value) for grant in written.paths] == [
         ("/home/me", "write"),
         ("/home/me/ward", "hide"),
         ("/home/me/ward/.toolward", "hide"),
     ]
     with pytest.raises(Denied, match="deeper inside"):
-        scope_of(declare((WRITE, "/home", "")), {}, **own)
+        scope_of(declare((WRITE, "/home", "")), {}, kept=kept)
+
+
+def test_every_ward_is_treated_alike_whosever_tool_it_is() -> None:
+    kept = Kept(
+        hidden=("/home/me/ward/.toolward", "/home/me/work/other/.toolward"),
+        wards=("/home/me/ward", "/home/me/work/other"),
+    )
+    read = scope_of(declare((READ, "/home/me/work", "")), {}, kept=kept)
+    assert [(grant.path, grant.access.value) for grant in read.paths] == [
+        ("/home/me/work", "read"),
+        ("/home/me/work/other/.toolward", "hide"),
+    ]
+    written = scope_of(declare((WRITE, "/home/me/work", "")), {}, kept=kept)
+    assert ("/home/me/work/other", "hide") in {(grant.path, grant.access.value) for grant in written.paths}
+    for inside in ("/home/me/work/other", "/home/me/work/other/tools"):
+        with pytest.raises(Denied, match="whose files decide"):
+            scope_of(declare((WRITE, inside, "")), {}, kept=kept)
+
+
+def test_more_places_to_hide_than_a_cage_takes_is_the_operators_business() -> None:
+    kept = Kept(hidden=tuple(f"/home/w{n}/.toolward" for n in range(64)))
+    with pytest.raises(Denied, match="64 places to hide"):
+        scope_of(declare((READ, "/home", "")), {}, kept=kept)
+    assert len(scope_of(declare((READ, "/home", "")), {}, kept=Kept(hidden=kept.hidden[:63])).paths) == 64

@@ -13,6 +13,8 @@ HELLO_TIMEOUT_S: Final = 10.0
 """From the answer to `CONNECT` to a complete ClientHello."""
 RESOLVE_TIMEOUT_S: Final = 5.0
 """One resolution; resolvers ask a second server after this long."""
+RECORD_TIMEOUT_S: Final = 10.0
+"""Until the decision is on the disk; a healthy one takes milliseconds, and late means no."""
 DIAL_TIMEOUT_S: Final = 10.0
 """To an accepted connection, all addresses together."""
 ATTEMPT_TIMEOUT_S: Final = 3.0

@@ -6,12 +6,18 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 
 from typing_extensions import override
 
-from toolward.adapters.egress.bounds import ADDRESSES_MAX, ATTEMPT_TIMEOUT_S, RESOLVE_TIMEOUT_S
-from toolward.model.egress import Destination, EgressCode, Grant, Refusal
-from toolward.ports.egress import Connector, EgressRefused, Resolver
+from toolward.adapters.egress.bounds import (
+    ADDRESSES_MAX,
+    ATTEMPT_TIMEOUT_S,
+    RECORD_TIMEOUT_S,
+    RESOLVE_TIMEOUT_S,
+)
+from toolward.model.egress import Destination, EgressCode, Grant, Refusal, Whose
+from toolward.ports.egress import Connector, EgressEvent, EgressRefused, EgressSignals, Resolver
 from toolward.rules.egress.destination import granted, judge_addresses, parse_destination
 
 GRANT_TOOL = "grant it in the manifest under capabilities.network"
@@ -21,6 +27,9 @@ GRANT_TOOL_PRIVATE = (
 GRANT_UPSTREAM = "write it as the server's `url` in toolward.yaml"
 GRANT_UPSTREAM_PRIVATE = (
     "if this server is in your own network, set `private_network: true` for it in toolward.yaml"
+)
+UNRECORDED = Refusal(
+    EgressCode.UNRECORDED, "the gateway can not write down what leaves", "call the operator of the gateway"
 )
 
 
@@ -82,21 +91,37 @@ async def _dial_one(address: str, port: int) -> socket.socket:
 class VettedConnector(Connector):
     """The gateway's own way out, for upstreams that an operator named."""
 
-    def __init__(self, resolver: Resolver | None = None) -> None:
+    def __init__(self, signals: EgressSignals, resolver: Resolver | None = None) -> None:
+        self._signals = signals
         self._resolver = resolver or SystemResolver()
 
     @override
-    async def connect(self, host: str, port: int, *, grants: Sequence[Grant]) -> socket.socket:
+    async def connect(self, host: str, port: int, *, grants: Sequence[Grant], whose: Whose) -> socket.socket:
+        asked = EgressEvent(whose=whose, host=host, port=port, allowed=True, code=EgressCode.OK)
+        try:
+            addresses = await self._vetted(host, port, grants)
+        except EgressRefused as no:
+            await self._record(replace(asked, allowed=False, code=no.refusal.code))
+            if no.refusal.code is EgressCode.UNRESOLVED:  # an outage, not a judgement
+                raise OSError(no.refusal.text) from no
+            raise
+        await self._record(asked)
+        return await dial(addresses, port)
+
+    async def _vetted(self, host: str, port: int, grants: Sequence[Grant]) -> tuple[str, ...]:
+        """The addresses that may be dialled. Raises `EgressRefused`."""
         destination = parse_destination(f"[{host}]" if ":" in host else host, default_port=port)
         if isinstance(destination, Refusal):
             raise EgressRefused(destination)
         grant = granted(destination, grants, remedy=GRANT_UPSTREAM)
         if isinstance(grant, Refusal):
             raise EgressRefused(grant)
+        return await vet(destination, grant, resolver=self._resolver, remedy=GRANT_UPSTREAM_PRIVATE)
+
+    async def _record(self, event: EgressEvent) -> None:
+        """What was decided is durable at return. Raises `EgressRefused` where it can not be written down."""
         try:
-            addresses = await vet(destination, grant, resolver=self._resolver, remedy=GRANT_UPSTREAM_PRIVATE)
-        except EgressRefused as no:
-            if no.refusal.code is EgressCode.UNRESOLVED:  # an outage, not a judgement
-                raise OSError(no.refusal.text) from no
-            raise
-        return await dial(addresses, port)
+            async with asyncio.timeout(RECORD_TIMEOUT_S):
+                await self._signals.judged(event)
+        except Exception as wrong:
+            raise EgressRefused(UNRECORDED) from wrong

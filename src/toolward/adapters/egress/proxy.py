@@ -15,7 +15,7 @@ from toolward.adapters.egress.bounds import HEADER_BYTES_MAX, EgressLimits
 from toolward.adapters.egress.connecting import SystemResolver
 from toolward.adapters.egress.terms import Terms
 from toolward.adapters.egress.visit import Visit
-from toolward.model.egress import EgressCode, Grant, Refusal
+from toolward.model.egress import EgressCode, Grant, Refusal, Whose
 from toolward.ports.egress import EgressSignals, Resolver
 
 BACKLOG = 64
@@ -33,14 +33,14 @@ class EgressProxy:
         self,
         grants: Sequence[Grant],
         *,
-        tag: str,
+        whose: Whose,
         signals: EgressSignals,
         resolver: Resolver | None = None,
         limits: EgressLimits | None = None,
     ) -> None:
         self._terms = Terms(
             grants=tuple(grants),
-            tag=tag,
+            whose=whose,
             signals=signals,
             resolver=resolver or SystemResolver(),
             limits=limits or EgressLimits(),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from toolward.adapters.egress.bounds import EgressLimits
-from toolward.adapters.egress.connecting import GRANT_TOOL, GRANT_TOOL_PRIVATE, vet
-from toolward.model.egress import Destination, EgressCode, Grant, Refusal
+from toolward.adapters.egress.bounds import RECORD_TIMEOUT_S, EgressLimits
+from toolward.adapters.egress.connecting import GRANT_TOOL, GRANT_TOOL_PRIVATE, UNRECORDED, vet
+from toolward.model.egress import Destination, EgressCode, Grant, Refusal, Whose
 from toolward.ports.egress import EgressEvent, EgressRefused, EgressSignals, Resolver
 from toolward.rules.egress.destination import granted
 
@@ -25,7 +26,7 @@ class Terms:
     """One for each proxy. Budgets are booked before bytes move, so that connections can not race for them."""
 
     grants: Sequence[Grant]
-    tag: str
+    whose: Whose
     signals: EgressSignals
     resolver: Resolver
     limits: EgressLimits
@@ -65,10 +66,18 @@ class Terms:
             raise EgressRefused(_over_budget(destination, self.limits))
         spent.bytes_in += size
 
-    def judged(self, event: EgressEvent) -> None:
-        """Tell what was decided. Raises `EgressRefused` if that was an allowance and nobody could be told."""
+    async def judged(self, event: EgressEvent) -> None:
+        """Tell what was decided, and wait until that is durable.
+
+        Raises `EgressRefused` if it was an allowance and could not be written down in time.
+        """
         try:
-            self.signals.judged(event)
+            async with asyncio.timeout(RECORD_TIMEOUT_S):
+                await self.signals.judged(event)
+        except asyncio.CancelledError:
+            if event.allowed:  # the record may be under way, and nothing follows it
+                self.ended(replace(event, code=EgressCode.CLOSED))
+            raise
         except Exception as wrong:
             self.deaf = True
             if event.allowed:
@@ -80,11 +89,6 @@ class Terms:
             self.signals.ended(event)
         except Exception:  # noqa: BLE001 -- whatever it is: no record, no further action
             self.deaf = True
-
-
-UNRECORDED = Refusal(
-    EgressCode.UNRECORDED, "the gateway can not write down what leaves", "call the operator of the gateway"
-)
 
 
 def _over_budget(destination: Destination, limits: EgressLimits) -> Refusal:

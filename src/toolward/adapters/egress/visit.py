@@ -9,9 +9,9 @@ from http import HTTPStatus
 from typing import Final
 
 from toolward.adapters.egress.bounds import CHUNK_BYTES, DIAL_TIMEOUT_S
-from toolward.adapters.egress.connecting import dial
+from toolward.adapters.egress.connecting import UNRECORDED, dial
 from toolward.adapters.egress.passage import Passage
-from toolward.adapters.egress.terms import UNRECORDED, Terms
+from toolward.adapters.egress.terms import Terms
 from toolward.model.egress import Destination, EgressCode, Refusal
 from toolward.ports.egress import EgressEvent, EgressRefused
 from toolward.rules.egress.request import ForwardRequest, TunnelRequest, read_request
@@ -71,7 +71,7 @@ class Visit:
                 return None
             self._destination = request.destination
             addresses = await self._terms.admit(request.destination)
-            self._terms.judged(self._event(allowed=True, code=EgressCode.OK))
+            await self._terms.judged(self._event(allowed=True, code=EgressCode.OK))
         except EgressRefused as no:
             await self._refused(no.refusal)
         except Exception:  # noqa: BLE001 -- whatever went wrong, nothing leaves
@@ -81,7 +81,7 @@ class Visit:
         return None
 
     async def _refused(self, refusal: Refusal) -> None:
-        self._terms.judged(self._event(allowed=False, code=refusal.code))
+        await self._terms.judged(self._event(allowed=False, code=refusal.code))
         await self._say(refusal)
 
     async def _request(self) -> TunnelRequest | ForwardRequest | None:
@@ -155,7 +155,7 @@ class Visit:
     def _event(self, *, allowed: bool, code: EgressCode) -> EgressEvent:
         destination = self._destination
         return EgressEvent(
-            tag=self._terms.tag,
+            whose=self._terms.whose,
             host=destination.host if destination is not None else "",
             port=destination.port if destination is not None else 0,
             allowed=allowed,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Final
 
+from toolward.config.clients.data_places import data_places
 from toolward.config.clients.jsonc import JsoncError, Node, line_of, parse
 from toolward.config.clients.runners import KnownPackage, ResolveVersion, recognise
 from toolward.config.clients.variables import SecretMover
@@ -33,6 +34,7 @@ class ImportContext:
     resolve_version: ResolveVersion | None = None
     known: Mapping[str, KnownPackage] = field(default_factory=dict)
     is_directory: Callable[[str], bool] = lambda _: False
+    not_grantable: Callable[[str], str] = lambda _: ""  # why a directory can be no root; '' if it can
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,24 +189,48 @@ class _Import:
             for index, text in enumerate(launch.arguments)
         ]
         env = self._texts(name, "env", entry, at)
+        moved = {key: mover.move(key, text) for key, text in env.items()}
         cwd = entry.get("cwd")
+        directory = mover.move("cwd", cwd) if isinstance(cwd, str) and cwd else self.context.workspace
         return ServerConfig(
             package=launch.package,
             entry=launch.entry,
             constraints=launch.constraints,
             command=mover.move("", launch.command) if launch.command else "",
             arguments=tuple(arguments),
-            env={key: mover.move(key, text) for key, text in env.items()},
-            cwd=mover.move("cwd", cwd) if isinstance(cwd, str) and cwd else self.context.workspace,
-            roots=self._roots(arguments),
+            env=moved,
+            cwd=directory,
+            roots=self._roots(name, arguments, moved, directory),
         )
 
-    def _roots(self, arguments: list[str]) -> tuple[str, ...]:
-        """Directories that the client gave the server: there writes are expected."""
+    def _roots(
+        self, name: str, arguments: list[str], env: Mapping[str, str], directory: str
+    ) -> tuple[str, ...]:
+        """Directories that the client gave the server, and those of its data: there writes are expected."""
+        context = self.context
         said = [text.rpartition("=")[2] for text in arguments]
-        found = [text for text in said if text.startswith("/") and self.context.is_directory(text)]
-        here = [self.context.workspace] if self.context.workspace else []
-        return tuple(dict.fromkeys([*found, *here]))
+        roots = [text for text in said if text.startswith("/") and context.is_directory(text)]
+        roots += [context.workspace] if context.workspace else []
+        for place in data_places(arguments, env, cwd=directory):
+            found = place.path if context.is_directory(place.path) else str(PurePath(place.path).parent)
+            if not context.is_directory(found) or not (place.is_file or found == place.path):
+                continue
+            if any(PurePath(found).is_relative_to(root) for root in roots):
+                continue
+            why = context.not_grantable(found)
+            if why and not place.is_file:
+                continue
+            if why:
+                self.notes.append(
+                    f"`{name}` uses `{place.path}` ({place.said_by}), and its directory is no root: {why};"
+                    " move it into a directory of its own, and name that under `roots` in toolward.yaml"
+                )
+            else:
+                roots.append(found)
+                self.notes.append(
+                    f"`{name}` may read and write in `{found}`, one of its `roots`, for `{place.said_by}`"
+                )
+        return tuple(dict.fromkeys(roots))
 
     def _texts(self, name: str, key: str, entry: Mapping[str, Any], at: int) -> dict[str, str]:
         value = entry.get(key) or {}

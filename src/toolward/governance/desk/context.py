@@ -19,7 +19,7 @@ class Desk:
     """The open ward as governance sees it; `bootstrap` fills it.
 
     `repin` puts the pins in force with the files as they were last read; `reload` reads the files too and
-    raises `WardError` when they are wrong, or name other servers.
+    raises `ToolwardError` when they are wrong, name other servers, or a source can not be read.
     """
 
     parts: Parts

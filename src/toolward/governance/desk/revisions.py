@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from toolward.errors import Rejected, WardError
+from toolward.errors import Rejected, ToolwardError
 from toolward.governance.desk.context import Desk, Verb, text
 from toolward.kernel.revision import revision_from_json
 from toolward.model.principal import Principal
@@ -63,7 +63,7 @@ async def restore(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> d
     waits_for = ""
     try:
         await desk.reload(by)
-    except WardError as error:  # these files were in force before: only running servers can be in the way
+    except ToolwardError as error:  # these files were in force before: only running servers can be in the way
         waits_for = error.reason.sentence()
     return {
         "revision": digest,

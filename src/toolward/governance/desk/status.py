@@ -8,6 +8,7 @@ from typing import Any
 from toolward.errors import ToolwardError
 from toolward.governance.desk.context import Desk, Verb
 from toolward.model.principal import Principal
+from toolward.model.tool import ToolState
 
 
 async def status(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
@@ -73,12 +74,23 @@ async def refresh(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> l
     return out
 
 
-async def reload(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, str]:
-    """Read the ward's files again and put them in force, whole or not at all."""
+async def reload(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
+    """Read the ward's files again and put them in force, whole or not at all.
+
+    `quarantined` names the tools whose source or command is another one now, until a person has approved it.
+    """
     del parameters
-    before = desk.revision().digest
+    before, held = desk.revision().digest, _quarantined(desk)
     await desk.reload(by)
-    return {"before": before, "revision": desk.revision().digest}
+    return {
+        "before": before,
+        "revision": desk.revision().digest,
+        "quarantined": sorted(_quarantined(desk) - held),
+    }
+
+
+def _quarantined(desk: Desk) -> set[str]:
+    return {pin.key for pin in desk.parts.registry.pins() if pin.state is ToolState.QUARANTINED}
 
 
 VERBS = {

@@ -79,6 +79,8 @@ class Settle:
         if said is not None and call.action not in LIST_ACTIONS:
             body["taint"], change = self._taint(permit, said)
             changes += change
+        if outcome.hint:
+            body["hint"] = outcome.hint
         body |= self._facts(checked, duration_ns=self.clock.monotonic_ns() - call.received_ns)
         payloads: dict[str, bytes] = {}
         digests = {"arguments": call.args_digest, "result": body["result_digest"]}

@@ -15,7 +15,7 @@ import orjson
 from toolward.bootstrap import open_house
 from toolward.governance.desk import invoke
 from toolward.lab.bench.client import HANDSHAKE, Address
-from toolward.lab.bench.processes import HOME, child, free_port
+from toolward.lab.bench.processes import HOME, ITS_OWN_NOTES, child, free_port
 from toolward.lab.running_ward import fresh_ward
 from toolward.model.principal import CredentialKind, Principal
 
@@ -74,7 +74,7 @@ def daemon(ward: Prepared) -> Iterator[tuple[int, int]]:
     """`toolward up` in a process of its own; yields its id and its port."""
     port = free_port()
     command: list[str | Path] = [sys.executable, "-m", "toolward", "up", ward.path, "--port", str(port)]
-    with child("toolward", command, port=port) as pid:
+    with child("toolward", command, port=port, env=ITS_OWN_NOTES) as pid:
         yield pid, port
 
 

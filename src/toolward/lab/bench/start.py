@@ -16,7 +16,7 @@ from typing import Final
 
 from toolward.lab.bench.client import Caller, WrongReply
 from toolward.lab.bench.gateway import WRITE, Prepared
-from toolward.lab.bench.processes import HOME, free_port
+from toolward.lab.bench.processes import HOME, ITS_OWN_NOTES, free_port
 from toolward.lab.report import Row
 from toolward.lab.toolchain import SetupFailed, make_environment
 
@@ -41,7 +41,7 @@ async def _first_call_s(ward: Prepared) -> float:
     command = [sys.executable, "-m", "toolward", "up", str(ward.path), "--port", str(port)]
     began = time.perf_counter()
     daemon = await asyncio.create_subprocess_exec(
-        *command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        *command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **ITS_OWN_NOTES}
     )
     try:
         while time.perf_counter() - began < _GIVE_UP_S:

@@ -14,8 +14,10 @@ from egress_world import Heard, Names
 from toolward.adapters.egress import passage, visit
 from toolward.adapters.egress.bounds import EgressLimits
 from toolward.adapters.egress.proxy import EgressProxy
-from toolward.model.egress import EgressCode, Grant
+from toolward.model.egress import EgressCode, Grant, Whose
 from toolward.rules.egress.destination import parse_grant
+
+WHOSE = Whose("srv", "session-1", "call-1")
 
 
 class Web:
@@ -113,7 +115,7 @@ class Place:
     async def proxy(self, *grants: Grant, limits: EgressLimits | None = None) -> int:
         made = EgressProxy(
             grants or [self.grant("api.good.example")],
-            tag="call-1",
+            whose=WHOSE,
             signals=self.heard,
             resolver=self.names,
             limits=limits,
@@ -174,7 +176,7 @@ async def test_a_granted_request_is_answered_and_told_of(place: Place) -> None:
     assert answer.endswith(b"the server answers")
     ended = await place.heard.until_ended()
     (judged,) = place.heard.judgements
-    assert (judged.tag, judged.host, judged.port) == ("call-1", "api.good.example", place.port)
+    assert (judged.whose, judged.host, judged.port) == (WHOSE, "api.good.example", place.port)
     assert (judged.verdict, judged.code, judged.bytes_out) == ("allowed", EgressCode.OK, 0)
     assert (ended.verdict, ended.code) == ("allowed", EgressCode.OK)
     assert ended.bytes_out == len(place.web.heads[0])
@@ -230,7 +232,7 @@ async def test_a_body_that_readers_frame_differently_is_cut(place: Place, body: 
 
 async def test_a_listener_of_another_kind_serves_alike(place: Place, tmp_path: Path) -> None:
     async with EgressProxy(
-        [place.grant("api.good.example")], tag="s", signals=place.heard, resolver=place.names
+        [place.grant("api.good.example")], whose=WHOSE, signals=place.heard, resolver=place.names
     ) as proxy:
         await proxy.listen_on_unix(tmp_path / "out.sock")
         assert (tmp_path / "out.sock").stat().st_mode & 0o777 == 0o600
@@ -465,6 +467,31 @@ async def test_nothing_leaves_that_can_not_be_written_down(place: Place) -> None
     assert place.web.heads == []
 
 
+async def test_a_connection_is_dialled_only_once_it_is_on_the_disk(place: Place) -> None:
+    place.heard.durable.clear()
+    asking = asyncio.create_task(say(await place.proxy(), get(place.port)))
+    await place.heard.asked.wait()
+    assert b"200 OK" in await say(place.port, b"GET /knock HTTP/1.1\r\nconnection: close\r\n\r\n")
+    assert [head.split()[1] for head in place.web.heads] == [b"/knock"]  # accepted in order: only ours
+    place.heard.durable.set()
+    assert b"the server answers" in await asking
+    assert place.names.asked == ["api.good.example"]
+
+
+async def test_a_connection_whose_cage_ends_while_it_is_written_down_is_not_dialled(place: Place) -> None:
+    place.heard.durable.clear()
+    proxy = EgressProxy(
+        [place.grant("api.good.example")], whose=WHOSE, signals=place.heard, resolver=place.names
+    )
+    asking = asyncio.create_task(say(await proxy.listen_on_loopback(), get(place.port)))
+    await place.heard.asked.wait()
+    await proxy.close()
+    ended = await place.heard.until_ended()
+    assert (ended.code, ended.bytes_out, place.web.heads) == (EgressCode.CLOSED, 0, [])
+    with contextlib.suppress(OSError):
+        await asking
+
+
 async def test_a_resolver_that_breaks_refuses(place: Place) -> None:
     place.names.answers["api.good.example"] = []  # an IndexError within
     answer = await say(await place.proxy(), get(place.port))
@@ -485,7 +512,9 @@ async def test_who_can_not_be_reached_is_said(place: Place) -> None:
 
 
 async def test_closing_ends_what_is_open_and_tells_of_it(place: Place) -> None:
-    proxy = EgressProxy([place.grant("api.good.example")], tag="s", signals=place.heard, resolver=place.names)
+    proxy = EgressProxy(
+        [place.grant("api.good.example")], whose=WHOSE, signals=place.heard, resolver=place.names
+    )
     port = await proxy.listen_on_loopback()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(connect(place.port))

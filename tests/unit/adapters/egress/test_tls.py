@@ -19,7 +19,7 @@ from egress_world import Heard, Names, in_records
 from toolward.adapters.egress import passage
 from toolward.adapters.egress.bounds import EgressLimits
 from toolward.adapters.egress.proxy import EgressProxy
-from toolward.model.egress import EgressCode
+from toolward.model.egress import EgressCode, Whose
 from toolward.rules.egress.destination import parse_grant
 
 GOOD, EVIL = "api.good.example", "evil.example"
@@ -68,7 +68,7 @@ class Shared:
         grants.append(parse_grant(f"127.0.0.1:{self.port}", unsafe_private=True))
         self.proxy = EgressProxy(
             grants,
-            tag="call-1",
+            whose=Whose("srv"),
             signals=self.heard,
             resolver=self.names,
             limits=EgressLimits(hello_timeout_s=0.5),

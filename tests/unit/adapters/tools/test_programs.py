@@ -9,7 +9,7 @@ import pytest
 from toolward.adapters.tools.mcp.stdio.caged import scope_of_process
 from toolward.adapters.tools.mcp.stdio.programs import program_paths
 from toolward.errors import Denied
-from toolward.model.capability import PathAccess
+from toolward.model.capability import Kept, PathAccess
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
 
@@ -101,7 +101,7 @@ def ward(tmp_path: Path) -> Path:
 
 def scope(ward: Path, **binding: object) -> dict[str, str]:
     server = ServerBinding(server="s", kind=BindingKind.STDIO, **{"command": ("sh",), **binding})  # type: ignore[arg-type]
-    made = scope_of_process(server, ["sh"], forbidden=(str(ward / ".toolward"),), ward=str(ward))
+    made = scope_of_process(server, ["sh"], kept=Kept(hidden=(str(ward / ".toolward"),), wards=(str(ward),)))
     return {grant.path: grant.access.value for grant in made.paths}
 
 

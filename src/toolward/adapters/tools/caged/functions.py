@@ -12,6 +12,7 @@ from toolward.adapters.tools.caged.inside import calling, converting, describing
 from toolward.adapters.tools.caged.outcomes import STOPPED_AS
 from toolward.errors import ReasonCode, ToolFailed
 from toolward.model.capability import Limits, Scope
+from toolward.model.egress import Whose
 from toolward.model.server import ServerBinding
 from toolward.ports.cages import Cages
 from toolward.ports.sandbox import Ended, PythonJob, PythonSource, Raised, Stopped, Value
@@ -42,7 +43,7 @@ async def read_functions(binding: ServerBinding, cages: Cages, *, interpreter: s
         interpreter=interpreter,
     )
     scope = Scope(limits=replace(Limits(), wall_ms=binding.start_timeout_ms))
-    ended = await cages.run(job, scope, tag=binding.server)
+    ended = await cages.run(job, scope, whose=Whose(binding.server))
     functions = _functions_in(binding, ended)
     if not functions or len(functions) > FUNCTIONS_MAX:
         raise _failed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,19 +13,21 @@ from typing_extensions import override
 from toolward.adapters.tools.caged.functions import Function, call_job, read_functions
 from toolward.adapters.tools.caged.outcomes import NOT_RUN, outcome_of, refusal_of
 from toolward.adapters.tools.mcp.packages.installing import Packages
-from toolward.errors import ReasonCode, ToolFailed, ToolwardError, UnknownTool
+from toolward.errors import Denied, ReasonCode, ToolFailed, ToolwardError, UnknownTool
 from toolward.model.call import Action, Era, Failed, Intent, RawOutcome, Stopped
 from toolward.model.capability import (
     OUTPUT_BYTES,
     WALL_MS,
     Capabilities,
     IsolationReport,
+    Kept,
     Limits,
     Scope,
 )
+from toolward.model.egress import Whose
 from toolward.model.permit import Permit
 from toolward.model.server import ServerBinding
-from toolward.model.tool import BindingKind, Manifest
+from toolward.model.tool import BindingKind, Manifest, ToolVersion
 from toolward.ports.cages import Cages
 from toolward.ports.sandbox import CommandJob, Job
 from toolward.ports.secrets import Secrets
@@ -36,13 +38,17 @@ from toolward.rules.command import command_line, definition_of
 
 @dataclass(slots=True)
 class _Server:
-    """A server, and what was found out about it once: its source never changes while it is in force."""
+    """A server, and what was found out about it once. Another source is another server of that name."""
 
     binding: ServerBinding
     interpreter: str = ""
     lock_digest: str = ""
     functions: Mapping[str, Function] | None = None
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def identity(self) -> str:
+        """What a version of its tools pins of it, once it was read."""
+        return f"{self.binding.identity()} {self.lock_digest}".strip()
 
 
 class CagedTools(Upstreams):
@@ -55,16 +61,13 @@ class CagedTools(Upstreams):
         cages: Cages,
         secrets: Secrets,
         packages: Packages,
-        forbidden: Sequence[str],
-        ward: str,
+        kept: Callable[[], Kept],
     ) -> None:
-        """`forbidden` and `ward` are the gateway's own, as in `scope_of`."""
         self._servers = {each.server: _Server(each) for each in bindings if each.kind.per_call}
         self._cages = cages
         self._secrets = secrets
         self._packages = packages
-        self._forbidden = tuple(forbidden)
-        self._ward = ward
+        self._kept = kept
 
     @override
     def names(self) -> tuple[str, ...]:
@@ -109,10 +112,11 @@ class CagedTools(Upstreams):
         arguments = orjson.loads(call.arguments_json)
         manifest = resolved.version.manifest
         try:
+            await self._check_pinned(server, resolved.version)
             scope = self._scope(manifest, arguments)
             job = await self._job(server, resolved.name, arguments, scope)
-            tag = f"{resolved.server} {call.session.session_id}"
-            ended = await self._cages.run(job, scope, tag=tag)
+            whose = Whose(resolved.server, call.session.session_id, call.call_id)
+            ended = await self._cages.run(job, scope, whose=whose)
         except ToolwardError as no:
             return refusal_of(no)
         except OSError as error:
@@ -129,12 +133,37 @@ class CagedTools(Upstreams):
     async def close(self) -> None:
         """The cages are their owner's to close."""
 
+    # --- beyond the port
+
+    async def prepare(self, bindings: Sequence[ServerBinding]) -> Callable[[], None]:
+        """Read what these servers are to be; the answer puts them in force, all at once.
+
+        Calls under way end with what they began with. Raises `ToolwardError` for a source that can not be
+        read; then nothing has changed.
+        """
+        fresh = {each.server: _Server(each) for each in bindings}
+        for server in fresh.values():
+            if server.binding.kind is BindingKind.FUNCTIONS:
+                _ = await self._read(server)
+        return lambda: self._servers.update(fresh)
+
     # --- parts
+
+    async def _check_pinned(self, server: _Server, version: ToolVersion) -> None:
+        """Raises `Denied` where the source or command in force is not the one that was approved."""
+        if server.binding.kind is BindingKind.FUNCTIONS:
+            _ = await self._read(server)
+        if version.binding != server.identity():
+            raise Denied(
+                f"{version.key} was changed while the call was on its way, so it did not run",
+                code=ReasonCode.STALE_DEFINITION,
+                remedy="list the tools and use what is there",
+            )
 
     def _scope(self, manifest: Manifest, arguments: Mapping[str, Any]) -> Scope:
         """What this call may touch: what the approved manifest declares, for these arguments."""
         declared = manifest.capabilities or Capabilities()
-        scope = scope_of(declared, arguments, forbidden=self._forbidden, ward=self._ward)
+        scope = scope_of(declared, arguments, kept=self._kept())
         return replace(scope, limits=_limits(declared.limits, manifest))
 
     async def _job(self, server: _Server, name: str, arguments: Mapping[str, Any], scope: Scope) -> Job:

@@ -20,8 +20,8 @@ from toolward.adapters.tools.mcp.stdio.processes import Starter, StdioLink
 from toolward.config.limits import UPSTREAM_CONNECTIONS_MAX
 from toolward.errors import WardError
 from toolward.model.call import Era
-from toolward.model.capability import IsolationLevel, IsolationReport
-from toolward.model.egress import Refusal
+from toolward.model.capability import IsolationLevel, IsolationReport, Kept
+from toolward.model.egress import Refusal, Whose
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
 from toolward.ports.cages import Cages
@@ -44,15 +44,14 @@ def with_secrets(text: str, secrets: Secrets) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What links are made with; `forbidden` and `ward` as in `rules.capability.scope_of`."""
+    """What links are made with."""
 
     secrets: Secrets
     clock: Clock
     packages: Packages
     connector: Connector
     cages: Cages
-    forbidden: tuple[str, ...]
-    ward: str
+    kept: Callable[[], Kept]
     tls: Callable[[], ssl.SSLContext]
 
 
@@ -104,7 +103,7 @@ class LinkMaker:
         grant = upstream_grant(endpoint.host, endpoint.port, private_network=self.binding.private_network)
         if isinstance(grant, Refusal):
             raise WardError(f"server `{self.binding.server}`: {grant.text}", remedy=grant.remedy)
-        return WayOut(self._tools.connector, (grant,))
+        return WayOut(self._tools.connector, (grant,), Whose(self.binding.server))
 
     def _header_lines(self) -> bytes:
         lines = ""
@@ -141,18 +140,17 @@ class LinkMaker:
     def _starter(self, argv: tuple[str, ...], session_id: str) -> Starter:
         """In a cage, unless the ward names that danger."""
         env = {name: with_secrets(value, self._tools.secrets) for name, value in self.binding.env.items()}
-        cwd, tag = self.binding.cwd, f"{self.binding.server} {session_id}".strip()
+        cwd, whose = self.binding.cwd, Whose(self.binding.server, session_id)
         if self.binding.unsafe_no_sandbox:
             return lambda child: start_child(child, argv, env=clean_environment(env), cwd=cwd)
         scope = scope_of_process(
             self.binding,
             argv,
-            forbidden=self._tools.forbidden,
-            ward=self._tools.ward,
+            kept=self._tools.kept(),
             installed=self._installed,
         )
         job = job_of(argv, scope, env=env, cwd=cwd)
-        return lambda child: start_caged(child, self._tools.cages, job, scope, tag=tag)
+        return lambda child: start_caged(child, self._tools.cages, job, scope, whose=whose)
 
     async def isolation(self) -> IsolationReport:
         """What holds its processes. Raises `SandboxUnavailable`."""

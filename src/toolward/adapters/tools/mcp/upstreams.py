@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from toolward.adapters.tools.mcp.wire import META_LOG_LEVEL, SERVER_ERROR, Ended
 from toolward.config.limits import OUTPUT_BYTES_MAX
 from toolward.errors import InvariantBroken, ReasonCode, ToolFailed, ToolwardError, UnknownTool
 from toolward.model.call import Action, Call, Era, Failed, Intent, RawOutcome, ResolvedCall, Returned, Stopped
-from toolward.model.capability import IsolationReport
+from toolward.model.capability import IsolationReport, Kept
 from toolward.model.permit import Permit
 from toolward.model.server import ServerBinding
 from toolward.ports.cages import Cages
@@ -33,6 +33,8 @@ from toolward.ports.secrets import Secrets
 from toolward.ports.upstream import Exchange, ServerDescription, UpstreamHooks, Upstreams
 
 _VERSIONS_KEPT: Final = 10_000
+_REFUSED: Final = frozenset({ReasonCode.EGRESS_DENIED.value, ReasonCode.AUDIT_UNAVAILABLE.value})
+"""Why a connection was not even tried."""
 
 
 class McpUpstreams(Upstreams):
@@ -49,8 +51,7 @@ class McpUpstreams(Upstreams):
         state_dir: Path,
         connector: Connector,
         cages: Cages,
-        ward: Path | None = None,
-        forbidden: Sequence[str] = (),
+        kept: Callable[[], Kept] = Kept,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._hooks = hooks
@@ -62,8 +63,7 @@ class McpUpstreams(Upstreams):
             packages=Packages(state_dir, ids=ids, on_progress=self._progress),
             connector=connector,
             cages=cages,
-            forbidden=(str(state_dir.resolve()), *forbidden),
-            ward=str(ward.resolve()) if ward is not None else "",
+            kept=kept,
             tls=self._trust,
         )
         self._servers: dict[str, Server] = {
@@ -248,8 +248,9 @@ async def _opened(server: Server, session_id: str, exchange: Exchange) -> Link |
 
 def _why_not(no: Ended | TimeoutError) -> ReasonCode:
     """An outage, unless the egress control had its reasons."""
-    refused = isinstance(no, Ended) and no.outcome.reason == ReasonCode.EGRESS_DENIED.value
-    return ReasonCode.EGRESS_DENIED if refused else ReasonCode.TOOL_UNREACHABLE
+    if isinstance(no, Ended) and no.outcome.reason in _REFUSED:
+        return ReasonCode(no.outcome.reason)
+    return ReasonCode.TOOL_UNREACHABLE
 
 
 def _timeout_ms(binding: ServerBinding, resolved: ResolvedCall) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from toolward.errors import WardError
-from toolward.model.egress import Grant
+from toolward.model.egress import Grant, Whose
 from toolward.ports.egress import Connector
 
 
@@ -28,10 +28,13 @@ class WayOut:
 
     connector: Connector
     grants: tuple[Grant, ...]
+    whose: Whose  # connections are on record
 
     async def to(self, endpoint: Endpoint) -> socket.socket:
         """A connected socket. Raises `EgressRefused`, `OSError`."""
-        return await self.connector.connect(endpoint.host, endpoint.port, grants=self.grants)
+        return await self.connector.connect(
+            endpoint.host, endpoint.port, grants=self.grants, whose=self.whose
+        )
 
 
 def endpoint_of(url: str) -> Endpoint:

@@ -43,6 +43,7 @@ from toolward.adapters.tools.mcp.wire import (
 )
 from toolward.errors import ReasonCode
 from toolward.model.call import Era, Failed
+from toolward.model.egress import EgressCode
 from toolward.ports.egress import EgressRefused
 
 _SESSION_ID: Final = re.compile(rb"[\x21-\x7e]{1,512}")
@@ -53,6 +54,9 @@ _SERVER_FAULT: Final = 500
 _CLIENT_FAULT: Final = 400
 _REDIRECT: Final = 300
 _NOT_FOUND: Final = 404
+_DENIED: Final = ReasonCode.EGRESS_DENIED
+_CODES_OF: Final = {EgressCode.UNRECORDED: ReasonCode.AUDIT_UNAVAILABLE}
+"""The reason for a call whose connection was refused; every other refusal judges the destination."""
 
 
 class HttpLink(Link):
@@ -135,7 +139,9 @@ class HttpLink(Link):
         try:
             return await self._pool.request(head, body, body_max=body_max, repeatable=repeatable, own=own)
         except EgressRefused as no:
-            raise failed(f"{no.refusal.text}; {no.refusal.remedy}", ReasonCode.EGRESS_DENIED) from no
+            raise failed(
+                f"{no.refusal.text}; {no.refusal.remedy}", _CODES_OF.get(no.refusal.code, _DENIED)
+            ) from no
         except Unreached as wrong:
             raise failed(str(wrong)) from wrong
         except Unanswered as wrong:

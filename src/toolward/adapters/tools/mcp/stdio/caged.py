@@ -17,7 +17,8 @@ from typing_extensions import override
 from toolward.adapters.tools.mcp.stdio.child import Child, Process
 from toolward.adapters.tools.mcp.stdio.programs import is_too_wide, program_paths
 from toolward.errors import Denied, ReasonCode
-from toolward.model.capability import Capabilities, PathAccess, PathCapability, PathGrant, Scope
+from toolward.model.capability import Capabilities, Kept, PathAccess, PathCapability, PathGrant, Scope
+from toolward.model.egress import Whose
 from toolward.model.server import ServerBinding
 from toolward.ports.cages import Cages
 from toolward.ports.sandbox import CagedProcess, CommandJob
@@ -32,14 +33,13 @@ def scope_of_process(
     binding: ServerBinding,
     argv: Sequence[str],
     *,
-    forbidden: Sequence[str],
-    ward: str,
+    kept: Kept,
     installed: str = "",
 ) -> Scope:
     """What the server's process may touch: its roots to write in, what is declared, and what it runs from.
 
-    `forbidden` and `ward` are the gateway's own, as in `scope_of`; `installed` is the environment that was
-    made for this server, in the state itself. Raises `Denied` for what can not be granted, whoever asked.
+    `installed` is the environment that was made for this server, in the state itself. Raises `Denied` for
+    what can not be granted, whoever asked.
     """
     declared = binding.capabilities or Capabilities()
     roots = [PathCapability(access=PathAccess.WRITE, template=root) for root in binding.roots]
@@ -48,13 +48,11 @@ def scope_of_process(
     shown = [
         PathCapability(access=PathAccess.READ, template=path)
         for path in (*programs, *_working_directory(binding))
-        if not _granted(path, [*roots, *declared.paths], (*forbidden, ward))
+        if not _granted(path, [*roots, *declared.paths], (*kept.hidden, *kept.wards))
     ]
     own = [path for path in programs if installed and _within(path, [installed])]
     wanted = tuple(path for path in shown if path.template not in own)
-    scope = scope_of(
-        replace(declared, paths=(*roots, *declared.paths, *wanted)), {}, forbidden=forbidden, ward=ward
-    )
+    scope = scope_of(replace(declared, paths=(*roots, *declared.paths, *wanted)), {}, kept=kept)
     environment = [PathGrant(path, PathAccess.READ, path) for path in own]
     return replace(scope, paths=tuple(sorted((*scope.paths, *environment))))
 
@@ -90,11 +88,11 @@ def job_of(argv: Sequence[str], scope: Scope, *, env: Mapping[str, str], cwd: st
     return CommandJob(argv=tuple(argv), environment={**kept, **env}, cwd=cwd)
 
 
-async def start_caged(child: Child, cages: Cages, job: CommandJob, scope: Scope, *, tag: str) -> None:
+async def start_caged(child: Child, cages: Cages, job: CommandJob, scope: Scope, *, whose: Whose) -> None:
     """Start it. Raises `OSError`, `ToolwardError`."""
     if shutil.which(job.argv[0], path=job.environment.get("PATH", os.defpath)) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), job.argv[0])
-    process = await cages.start(job, scope, tag=tag)
+    process = await cages.start(job, scope, whose=whose)
     loop = asyncio.get_running_loop()
     stdin, _ = await loop.connect_write_pipe(
         asyncio.BaseProtocol, os.fdopen(process.stdin_fd, "wb", buffering=0)

@@ -20,6 +20,7 @@ from toolward.config.ward_files import write_files
 from toolward.errors import InvariantBroken, WardError
 from toolward.governance.desk import Desk
 from toolward.kernel.audit import Auditor
+from toolward.kernel.clauses import Clause
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.events import LIST_CHANGED, UpstreamNews
 from toolward.kernel.gateway import Gateway
@@ -33,6 +34,7 @@ from toolward.kernel.registry import Registry
 from toolward.kernel.revision import ActiveRevision, revision_to_json
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stages.admit import Admit
+from toolward.kernel.stages.authorize import Authorize
 from toolward.kernel.stages.execute import Execute
 from toolward.kernel.stages.intend import Intend
 from toolward.kernel.stages.label import Label
@@ -145,6 +147,7 @@ class Builder:
         )
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
+        clauses: tuple[Clause, ...] = ()
         settle = Settle(
             store=store,
             auditor=auditor,
@@ -152,6 +155,7 @@ class Builder:
             secrets=self.machine.secrets,
             clock=clock,
             background=background,
+            clauses=clauses,
         )
         requests = GovernRequests(
             admit=admit,
@@ -176,7 +180,8 @@ class Builder:
             admit=admit,
             resolve=Resolve(registry, drift, upstreams),
             label=label,
-            intend=Intend(store, auditor),
+            authorize=Authorize(ids),
+            intend=Intend(store, auditor, clauses),
             execute=Execute(upstreams, Listing(registry), registry),
             settle=settle,
             requests=requests,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from toolward.errors import Reason, ReasonCode, ToolwardError, UnknownTool
+from toolward.kernel.again import again
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.directory import EVERYWHERE, Directory
 from toolward.kernel.drift import DriftWatch
@@ -18,8 +19,8 @@ from toolward.kernel.refusal import Refuse
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.room import Room
 from toolward.kernel.sign_ins import SignIns
-from toolward.kernel.stages.authorize import authorize
 from toolward.kernel.stages.decide import decide
+from toolward.kernel.stages.intend import UnderWay
 from toolward.kernel.tasks import Background
 from toolward.model.call import Call, Failed, Intent, RawOutcome, Reply, Stopped
 from toolward.model.permit import Permit
@@ -70,26 +71,29 @@ class Gateway:
                 return await self._directory.perform(attempt, exchange, self.perform)
             except ToolwardError as refusal:
                 return await self._refuse(attempt, None, refusal, self._revision())
-        revision = self._revision()
         call: Call | None = None
         try:
             with self._room.taken_by(attempt.principal.credential):
                 session = self._parts.sessions.find(attempt.session_id, attempt.principal)
                 call = self._parts.admit(attempt, session)  # 1
-                resolved = await self._parts.resolve(call, revision)  # 2
-                labelled = self._parts.label(resolved, revision)  # 3
-                decision = decide(labelled, revision)  # 4
-                permit = authorize(labelled, decision, ids=self._parts.ids)  # 5
-                return await self._walk(permit, exchange, revision)  # 6, 7, 8
+                return await again(self._decided, call, exchange)
         except ToolwardError as refusal:
-            return await self._refuse(attempt, call, refusal, revision)
+            return await self._refuse(attempt, call, refusal, self._revision())
+
+    async def _decided(self, call: Call, exchange: Exchange) -> Reply:
+        """Steps 2 to 5 under the revision of now, then the rest. Whatever was suspended re-enters here."""
+        revision = self._revision()
+        resolved = await self._parts.resolve(call, revision)  # 2
+        labelled = self._parts.label(resolved, revision)  # 3
+        decision = decide(labelled, revision)  # 4
+        permit = await self._parts.authorize(labelled, decision)  # 5
+        return await self._walk(permit, exchange, revision)  # 6, 7, 8
 
     async def _walk(self, permit: Permit, exchange: Exchange, revision: ActiveRevision) -> Reply:
         """Steps 6 to 8. A caller that hangs up stops the tool, never the record."""
         try:
             intent = await self._parts.intend(permit, revision)  # 6
-        except asyncio.CancelledError:
-            # its record is under way and can not be called back; that nothing ran follows it
+        except UnderWay:  # that nothing ran follows the record
             intent = Intent(call_id=permit.labelled.call.call_id, log_index=-1, merged=False)
             _ = self._background.start(self._parts.settle(permit, intent, NEVER_RAN, revision=revision))
             raise

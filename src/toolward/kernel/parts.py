@@ -12,6 +12,7 @@ from toolward.kernel.registry import Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stages.admit import Admit
+from toolward.kernel.stages.authorize import Authorize
 from toolward.kernel.stages.execute import Execute
 from toolward.kernel.stages.intend import Intend
 from toolward.kernel.stages.label import Label
@@ -40,6 +41,7 @@ class Parts:
     admit: Admit
     resolve: Resolve
     label: Label
+    authorize: Authorize
     intend: Intend
     execute: Execute
     settle: Settle

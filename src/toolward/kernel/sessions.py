@@ -14,7 +14,7 @@ from toolward.errors import Rejected
 from toolward.kernel.audit import Auditor
 from toolward.model.event import EventKind
 from toolward.model.label import CLEAN, Label
-from toolward.model.principal import CredentialKind, Principal
+from toolward.model.principal import Principal, principal_from_json
 from toolward.model.session import Savepoint, Session, SessionOrigin
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
@@ -214,16 +214,9 @@ def session_to_json(session: Session) -> bytes:
 def session_from_json(session_id: str, body: bytes) -> Session:
     """The inverse of `session_to_json`."""
     value = orjson.loads(body)
-    who = value["principal"]
     return Session(
         session_id=session_id,
-        principal=Principal(
-            user=who["user"],
-            agent=who["agent"],
-            roles=tuple(who["roles"]),
-            credential=who["credential"],
-            kind=CredentialKind(who["kind"]),
-        ),
+        principal=principal_from_json(value["principal"]),
         origin=SessionOrigin(value["origin"]),
         objective=value["objective"],
         prompt=value["prompt"],

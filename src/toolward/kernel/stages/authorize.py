@@ -12,6 +12,17 @@ from toolward.model.permit import Permit
 from toolward.ports.ids import Ids
 
 
+class Authorize:
+    """Stage 5, for what an agent asks for."""
+
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
+
+    async def __call__(self, labelled: LabelledCall, decision: Decision) -> Permit:
+        """Raises `Denied` and `Pending`."""
+        return authorize(labelled, decision, ids=self._ids)
+
+
 def authorize(labelled: LabelledCall, decision: Decision, *, ids: Ids) -> Permit:
     """A permit, or `Denied`, or `Pending` naming the approval it would need."""
     match decision:

@@ -37,6 +37,11 @@ class Interim:
         """The caller's."""
         return self._exchange.capabilities
 
+    @property
+    def patience_s(self) -> float:
+        """The caller's."""
+        return self._exchange.patience_s
+
     async def notify(self, method: str, params: Mapping[str, Any]) -> None:
         """Pass it on once what it says is on the session; drop it if that can not be made durable."""
         params, _ = redact(params, self._settle.secrets.known_values())

@@ -103,7 +103,11 @@ class FakeExchange:
         self.era = era
         self.capabilities = capabilities or {}
         self.patience_s = 0.0
+        self.held: list[str] = []
         self.heard: list[tuple[str, Mapping[str, Any]]] = []
+
+    async def waits(self, approval: str, reason: str) -> None:
+        self.held.append(approval)
 
     async def notify(self, method: str, params: Mapping[str, Any]) -> None:
         self.heard.append((method, params))

@@ -36,6 +36,9 @@ DEFINITION_AGE_WRITES_MAX_S: Final = 30
 DEFINITION_AGE_MAX_S: Final = 300
 """How often every server is compared on schedule: how long a change can go unseen by calls that only read."""
 
+APPROVAL_HOLD_S: Final = 20
+"""How long a call may be held open for a person: less than the shortest wait of clients in the field."""
+
 LINKS_MAX: Final = 256
 """Processes, or legacy sessions, of one server at a time; each session that calls it has its own."""
 LINK_QUIET_S: Final = 60

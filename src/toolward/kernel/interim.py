@@ -42,6 +42,10 @@ class Interim:
         """The caller's."""
         return self._exchange.patience_s
 
+    async def waits(self, approval: str, reason: str) -> None:
+        """Tell the caller."""
+        await self._exchange.waits(approval, reason)
+
     async def notify(self, method: str, params: Mapping[str, Any]) -> None:
         """Pass it on once what it says is on the session; drop it if that can not be made durable."""
         params, _ = redact(params, self._settle.secrets.known_values())

@@ -27,6 +27,9 @@ class QuietExchange:
         """None: whoever calls so asks again when it suits."""
         return 0.0
 
+    async def waits(self, approval: str, reason: str) -> None:
+        """Nobody listens."""
+
     async def notify(self, method: str, params: Mapping[str, Any]) -> None:
         """Nobody listens."""
 

@@ -39,6 +39,11 @@ DEFINITION_AGE_MAX_S: Final = 300
 APPROVAL_HOLD_S: Final = 20
 """How long a call may be held open for a person: less than the shortest wait of clients in the field."""
 
+SIGN_IN_LINK_S: Final = 5 * 60
+"""How long a one-time link to the approval page may lie in a terminal."""
+BROWSER_S: Final = 8 * 60 * 60
+"""A working day: then a person shows the credential again."""
+
 LINKS_MAX: Final = 256
 """Processes, or legacy sessions, of one server at a time; each session that calls it has its own."""
 LINK_QUIET_S: Final = 60

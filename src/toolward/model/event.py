@@ -42,6 +42,9 @@ class EventKind(StrEnum):
     TOOL_PROVED = "tool.proved"  # do and undo were tried in the sandbox channel
     LISTED = "listed"
     SIGN_IN_FAILED = "sign_in.failed"
+    LINK_MADE = "link.made"  # a one-time link to the pages
+    SIGNED_IN = "sign_in.made"  # a browser, by such a link
+    SIGNED_OUT = "sign_in.ended"
     TOOL_PROPOSED = "tool.proposed"
     TOOL_APPROVED = "tool.approved"
     TOOL_QUARANTINED = "tool.quarantined"

@@ -35,9 +35,7 @@ async def sign_up(world: World, *users: str) -> None:
     """Give each a person's credential."""
     puts = []
     for user in users:
-        body = credential_body(
-            name=f"person:cli:{user}", user=user, agent="cli", kind=CredentialKind.PERSON
-        )
+        body = credential_body(name=f"person:cli:{user}", user=user, agent="cli", kind=CredentialKind.PERSON)
         puts.append(Put(Table.CREDENTIAL, credential_key(user), body))
     await world.store.commit([], puts)
 

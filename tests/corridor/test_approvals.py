@@ -88,7 +88,10 @@ async def test_a_refusal_holds_until_the_question_would_have_expired(tmp_path: P
 
 
 async def test_a_week_goes_by_and_the_question_expires_as_a_denial(tmp_path: Path) -> None:
-    files = {"toolward.yaml": WARD + ROLES, "policies/a.cedar": policy("week", '@ask("owner") @expires("7d")')}
+    files = {
+        "toolward.yaml": WARD + ROLES,
+        "policies/a.cedar": policy("week", '@ask("owner") @expires("7d")'),
+    }
     async with open_world(tmp_path, files=None) as world:
         await edit(world, files)
         await sign_up(world, "olga", "alice")

@@ -121,6 +121,7 @@ class Builder:
                 reload=self.reload,
                 write_files=lambda files: write_files(self.ward.path, files),
                 name=config.name,
+                url=self.url,
             ),
             clock=self.machine.clock,
             ids=self.machine.ids,
@@ -209,6 +210,11 @@ class Builder:
                 _ = self.house.background.start(ask_again(ground, approval, self.house.gateway.perform))
 
         return make_approvals(ground, incidents, resume)
+
+    def url(self) -> str:
+        """How people reach this gateway, without a slash at the end."""
+        config = self.ward.config
+        return config.approvals.url.rstrip("/") or f"http://{config.listen.host}:{config.listen.port}"
 
     def current(self) -> ActiveRevision:
         """The revision in force."""

@@ -121,7 +121,9 @@ class Voting:
     def _role_of(self, approval: Approval, by: Principal, verdict: Verdict, note: str) -> str:
         """In which role the answer counts. Raises `Denied`."""
         if not self._ground.people.is_present(by):
-            raise _denied(ReasonCode.NOT_AN_APPROVER, "only a person with a credential of the ward can answer")
+            raise _denied(
+                ReasonCode.NOT_AN_APPROVER, "only a person with a credential of the ward can answer"
+            )
         voter = self._ground.people.voter(by.user)
         if verdict is Verdict.BREAK_GLASS:
             role = self._glass_role(voter, note)
@@ -142,7 +144,9 @@ class Voting:
     @staticmethod
     def _glass_role(voter: Voter, reason: str) -> str:
         if BREAK_GLASS_ROLE not in voter.roles:
-            raise _denied(ReasonCode.NOT_AN_APPROVER, f"{voter.user} does not have the role {BREAK_GLASS_ROLE}")
+            raise _denied(
+                ReasonCode.NOT_AN_APPROVER, f"{voter.user} does not have the role {BREAK_GLASS_ROLE}"
+            )
         if not reason.strip():
             raise _denied(ReasonCode.NOT_AN_APPROVER, "breaking the glass needs a reason")
         return BREAK_GLASS_ROLE

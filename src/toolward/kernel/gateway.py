@@ -13,6 +13,7 @@ from toolward.kernel.attempt import Attempt
 from toolward.kernel.directory import EVERYWHERE, Directory
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.interim import Interim
+from toolward.kernel.kept import Answered
 from toolward.kernel.notices import Notices
 from toolward.kernel.parts import Parts
 from toolward.kernel.refusal import Refuse
@@ -44,7 +45,7 @@ class Gateway:
     2. resolve    the exact pinned version; arguments fit its schema
     3. label      where each argument came from
     4. decide     Allow, Deny or Ask
-    5. authorize  only an Allow becomes a permit
+    5. authorize  only an Allow becomes a permit; an Ask, once people agreed
     6. intend     the promise is durable before any effect
     7. execute    with permit and intent, in the sandbox or upstream
     8. settle     outcome and new taint durable in one commit, then the reply leaves
@@ -76,7 +77,9 @@ class Gateway:
             with self._room.taken_by(attempt.principal.credential):
                 session = self._parts.sessions.find(attempt.session_id, attempt.principal)
                 call = self._parts.admit(attempt, session)  # 1
-                return await again(self._decided, call, exchange)
+                return await again(self._decided, call, exchange, self._parts.approvals)
+        except Answered as answered:
+            return answered.reply
         except ToolwardError as refusal:
             return await self._refuse(attempt, call, refusal, self._revision())
 
@@ -86,7 +89,7 @@ class Gateway:
         resolved = await self._parts.resolve(call, revision)  # 2
         labelled = self._parts.label(resolved, revision)  # 3
         decision = decide(labelled, revision)  # 4
-        permit = await self._parts.authorize(labelled, decision)  # 5
+        permit = await self._parts.authorize(labelled, decision, revision)  # 5
         return await self._walk(permit, exchange, revision)  # 6, 7, 8
 
     async def _walk(self, permit: Permit, exchange: Exchange, revision: ActiveRevision) -> Reply:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolward.errors import ReasonCode, Rejected
-from toolward.governance.desk import audit, calls, keys, links, revisions, status, tools
+from toolward.governance.desk import approvals, audit, calls, grants, keys, links, revisions, status, tools
 from toolward.governance.desk.context import Desk, Verb
 from toolward.model.principal import Principal
 
@@ -22,6 +22,8 @@ VERBS: Mapping[str, Verb] = {
     **revisions.VERBS,
     **keys.VERBS,
     **links.VERBS,
+    **approvals.VERBS,
+    **grants.VERBS,
 }
 
 

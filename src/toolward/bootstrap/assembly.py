@@ -72,6 +72,7 @@ class House:
     background: Background
     revision: ActiveRevision
     problems: list[str]
+    served_at: str = ""  # the TCP listener's address, once there is one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +215,9 @@ class Builder:
     def url(self) -> str:
         """How people reach this gateway, without a slash at the end."""
         config = self.ward.config
-        return config.approvals.url.rstrip("/") or f"http://{config.listen.host}:{config.listen.port}"
+        served_at = self.house.served_at if self.house is not None else ""
+        named = config.approvals.url.rstrip("/") or served_at
+        return named or f"http://{config.listen.host}:{config.listen.port}"
 
     def current(self) -> ActiveRevision:
         """The revision in force."""

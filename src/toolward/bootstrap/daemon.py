@@ -93,7 +93,7 @@ class _Listening:
 
 
 async def _serve(house: House, listening: _Listening, stop: asyncio.Event, watch: Watch) -> None:
-    front = front_of(house, loopback=listening.loopback)
+    front = front_of(house, loopback=listening.loopback, served_at=listening.note.url)
     server = _Server(_uvicorn_config(front))
     # not the house's own background: what watches may be dropped at once, what settles may not
     watching = Background(lambda error: watch.trouble("", f"{type(error).__name__}: {error}"))

@@ -22,7 +22,7 @@ from toolward.console.views import approval_view, list_view
 from toolward.doors.admin import status_of
 from toolward.doors.mcp.boundary import HostGuard
 from toolward.doors.mcp.wire import Receive, Refusal, Scope, Send
-from toolward.errors import CallerError, Reason, Rejected, ToolwardError
+from toolward.errors import CallerError, Denied, Reason, Rejected, ToolwardError
 from toolward.errors import ReasonCode as Code
 from toolward.governance.links import Browser, Links
 from toolward.model.principal import Principal
@@ -31,12 +31,13 @@ from toolward.ports.identity import Credentials, Identity
 
 ROOT: Final = "/approvals"
 NOTE_CHARS_MAX: Final = 2_000
+EVERY: Final = {"state": "", "limit": 200}
 Ask = Callable[[str, Mapping[str, Any], Principal], Awaitable[Any]]
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _VERDICTS: Final = {"approve": "approvals.approve", "refuse": "approvals.refuse"}
 
 
-class House(Struct, frozen=True, kw_only=True):
+class Rooms(Struct, frozen=True, kw_only=True):
     """What the pages need of the house."""
 
     ask: Ask  # a verb of the desk, its parameters, and who asks
@@ -52,10 +53,10 @@ class House(Struct, frozen=True, kw_only=True):
 class Console:
     """ASGI application."""
 
-    def __init__(self, house: House, guard: HostGuard) -> None:
-        self._house = house
+    def __init__(self, rooms: Rooms, guard: HostGuard) -> None:
+        self._rooms = rooms
         self._guard = guard
-        self._cookie = "__Host-toolward" if house.secure else "toolward"
+        self._cookie = "__Host-toolward" if rooms.secure else "toolward"
 
     @staticmethod
     def serves(path: str) -> bool:
@@ -108,16 +109,19 @@ class Console:
     # --- pages -------------------------------------------------------------------------------------
 
     async def _list(self, it: Seen, browser: Browser) -> Answer:
-        rows = await self._house.ask("approvals.list", {}, browser.principal)
+        rows = await self._rooms.ask("approvals.list", EVERY, browser.principal)
         if it.wants_json:
             return json_answer(rows)
-        return self._page("list.html", browser, **list_view(rows, self._house.clock.now_ns()))
+        return self._page("list.html", browser, **list_view(rows, self._rooms.clock.now_ns()))
 
     async def _one(self, it: Seen, browser: Browser, approval: str, problem: Reason | None = None) -> Answer:
-        row = await self._house.ask("approvals.show", {"approval": approval}, browser.principal)
+        try:
+            row = await self._rooms.ask("approvals.show", {"approval": approval}, browser.principal)
+        except Denied as error:
+            raise Refusal(error.reason, status=HTTPStatus.NOT_FOUND) from error
         if it.wants_json:
             return json_answer(row)
-        view = approval_view(row, browser.principal, self._house.clock.now_ns())
+        view = approval_view(row, browser.principal, self._rooms.clock.now_ns())
         return self._page("approval.html", browser, it=view, problem=problem)
 
     async def _post(self, it: Seen, browser: Browser, first: str, verdict: str) -> Answer:
@@ -130,7 +134,7 @@ class Console:
             )
             raise Refusal(reason, status=HTTPStatus.FORBIDDEN)
         if it.path == "sign-out":
-            await self._house.links.end(it.cookie(self._cookie), browser.principal)
+            await self._rooms.links.end(it.cookie(self._cookie), browser.principal)
             return redirect(ROOT, self._set_cookie("", 0))
         if verdict not in _VERDICTS or not _ID.match(first):
             return self._not_found(it)
@@ -142,9 +146,10 @@ class Console:
         note = form.get("note", "").replace("\r\n", "\n").strip()[:NOTE_CHARS_MAX]
         parameters: dict[str, Any] = {"approval": approval, "note": note}
         try:
-            await self._house.ask(verb, parameters, browser.principal)
+            await self._rooms.ask(verb, parameters, browser.principal)
             if verb == _VERDICTS["approve"] and form.get("grant"):
-                await self._house.ask("grants.make", {"approval": approval, "note": note}, browser.principal)
+                like: dict[str, Any] = {"approval": approval, "session": True, "note": note}
+                await self._rooms.ask("grants.make", like, browser.principal)
         except ToolwardError as error:
             page = await self._one(it, browser, approval, error.reason)
             return Answer(body=page.body, status=status_of(error), media=page.media)
@@ -152,16 +157,16 @@ class Console:
 
     async def _events(self, it: Seen, send: Send) -> None:
         browser = await self._browser(it)
-        if browser is None or it.method != "GET" or self._house.news.crowded:
+        if browser is None or it.method != "GET" or self._rooms.news.crowded:
             status = HTTPStatus.SERVICE_UNAVAILABLE if browser else HTTPStatus.UNAUTHORIZED
             await Answer(status=status).send(send)
             return
-        await self._house.news.stream(it.receive, send, holds=lambda: self._known(it) is not None)
+        await self._rooms.news.stream(it.receive, send, holds=lambda: self._known(it) is not None)
 
     # --- who ---------------------------------------------------------------------------------------
 
     def _known(self, it: Seen) -> Browser | None:
-        return self._house.links.browser(it.cookie(self._cookie), self._house.identity)
+        return self._rooms.links.browser(it.cookie(self._cookie), self._rooms.identity)
 
     async def _browser(self, it: Seen) -> Browser | None:
         """Who looks: by cookie, or for the JSON twin by a person's bearer token."""
@@ -169,7 +174,7 @@ class Console:
         if scheme.lower() != "bearer" or it.method != "GET":
             return self._known(it)
         try:
-            principal = self._house.identity.authenticate(Credentials(bearer=token.strip()))
+            principal = self._rooms.identity.authenticate(Credentials(bearer=token.strip()))
             if not principal.is_person:
                 raise Rejected(
                     "the pages are for people, not for an agent's key",
@@ -177,7 +182,7 @@ class Console:
                     remedy="show a person's credential",
                 )
         except CallerError as error:
-            await self._house.failed_sign_in(error.reason, "console")
+            await self._rooms.failed_sign_in(error.reason, "console")
             raise
         return Browser(principal=principal, form_token="", expires_ns=0)
 
@@ -195,15 +200,15 @@ class Console:
     async def _confirm(self, it: Seen) -> Answer:
         """Whose link it is. It is used up only by the button, since previews of links follow them, too."""
         token, then = it.query.get("token", ""), it.query.get("next", "")
-        owner = await self._tried(lambda: self._house.links.owner(token, self._house.identity))
+        owner = await self._tried(lambda: self._rooms.links.owner(token, self._rooms.identity))
         then = then if _ID.match(then) else ""
         return Answer(body=self._render("sign_in.html", owner=owner, token=token, then=then))
 
     async def _sign_in(self, it: Seen) -> Answer:
         form = await it.form()
         token, then = form.get("token", ""), form.get("next", "")
-        await self._tried(lambda: self._house.links.owner(token, self._house.identity))
-        cookie = await self._house.links.redeem(token, self._house.identity)
+        await self._tried(lambda: self._rooms.links.owner(token, self._rooms.identity))
+        cookie = await self._rooms.links.redeem(token, self._rooms.identity)
         path = f"{ROOT}/{then}" if _ID.match(then) else ROOT
         return redirect(path, self._set_cookie(cookie, BROWSER_S))
 
@@ -211,12 +216,12 @@ class Console:
         try:
             return look()
         except CallerError as error:
-            await self._house.failed_sign_in(error.reason, "console")
+            await self._rooms.failed_sign_in(error.reason, "console")
             raise
 
     def _set_cookie(self, value: str, seconds: int) -> tuple[bytes, bytes]:
         # `__Host-` wants the whole site as path; without TLS the pages' own will do
-        place = "Path=/; Secure" if self._house.secure else f"Path={ROOT}"
+        place = "Path=/; Secure" if self._rooms.secure else f"Path={ROOT}"
         text = f"{self._cookie}={value}; {place}; Max-Age={seconds}; HttpOnly; SameSite=Strict"
         return (b"set-cookie", text.encode("ascii"))
 
@@ -226,7 +231,7 @@ class Console:
         return Answer(body=self._render(template, browser=browser, **context))
 
     def _render(self, template: str, **context: Any) -> bytes:
-        return pages.render(template, **{"browser": None, "ward": self._house.ward, **context})
+        return pages.render(template, **{"browser": None, "ward": self._rooms.ward, **context})
 
     def _not_found(self, it: Seen) -> Answer:
         reason = Reason(

@@ -7,13 +7,25 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from toolward.console.shown import Shown, leaves, shown
+from toolward.console.shown import Shown, leaves, one_line, shown
 from toolward.governance.moments import moment_ns
+from toolward.model.approval import OWN_USER
 from toolward.model.principal import Principal
 
 VALUES_MAX: Final = 300
 """Values of one call that are shown on its page; its JSON twin has all."""
 RECENT_MAX: Final = 30
+GIST_VALUES: Final = 3
+_TAGS: Final = {"assumed": "the model's own words", "public": ""}
+"""Labels as people say them; what is public goes without saying."""
+_HEADLINES: Final = {
+    "pending": "May this run?",
+    "approved": "This may run",
+    "refused": "This was refused",
+    "expired": "Nobody answered in time",
+    "used": "This was agreed to, and ran",
+    "ended": "This is no longer asked",
+}
 _STATES: Final = {
     "pending": "waiting",
     "approved": "approved",
@@ -29,9 +41,8 @@ class Line(Struct, frozen=True, kw_only=True):
 
     pointer: str
     value: Shown
-    label: str = ""
+    tags: tuple[str, ...] = ()
     untrusted: bool = False
-    confidential: bool = False
     sources: tuple[str, ...] = ()
 
 
@@ -60,9 +71,11 @@ def approval_view(row: Mapping[str, Any], by: Principal, now_ns: int) -> dict[st
         **_summary(row, now_ns),
         "lines": lines,
         "left_out": left_out,
+        "headline": _HEADLINES.get(row["state"], "A call that was asked for"),
+        "erased": row.get("arguments") is None,
         "untrusted": sum(line.untrusted for line in lines),
         "preview": lines_of(preview, ())[0] if preview is not None else None,
-        "need": need_in_words(row.get("need") or {}),
+        "need": need_in_words(row.get("need") or {}, row["who"]["user"]),
         "own": by.user == row["who"]["user"],
         "four_eyes": bool((row.get("need") or {}).get("four_eyes")),
         "votes": row.get("votes") or (),
@@ -83,19 +96,30 @@ def lines_of(value: Any, lineage: Sequence[Mapping[str, Any]]) -> tuple[tuple[Li
     return lines, max(0, len(every) - VALUES_MAX)
 
 
-def need_in_words(need: Mapping[str, Any]) -> str:
-    """Who has to agree."""
-    roles = [str(role) for role in need.get("roles") or ()]
+def gist_of(arguments: Mapping[str, Any]) -> str:
+    """Enough of the arguments to tell one call from another; who answers sees all of them first."""
+    short = [
+        f"{one_line(pointer.lstrip('/'), 24)}: {one_line(str(value), 48)}"
+        for pointer, value in list(leaves(arguments))[:GIST_VALUES]
+    ]
+    return ", ".join(short)
+
+
+def need_in_words(need: Mapping[str, Any], asker: str) -> str:
+    """Who has to agree. The role `user` is the one for whom it is done."""
+    roles = [asker if role == OWN_USER else f"`{role}`" for role in need.get("roles") or ()]
+    if roles == [asker]:
+        return f"{asker}, for whom it is done"
     quorum = int(need.get("quorum") or 1)
     people = "one person" if quorum == 1 else f"{quorum} people"
     if not roles:
         text = people
     elif need.get("every_role"):
-        text = f"{people} in each of the roles {', '.join(roles)}"
+        text = f"{people}, and each of {', '.join(roles)} among them"
     elif len(roles) == 1:
         text = f"{people} in the role {roles[0]}"
     else:
-        text = f"{people} in one of the roles {', '.join(roles)}"
+        text = f"{people} out of {', '.join(roles[:-1])} or {roles[-1]}"
     return f"{text}, and not the one for whom it is done" if need.get("four_eyes") else text
 
 
@@ -118,6 +142,7 @@ def _summary(row: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
         "server": row["server"],
         "who": row["who"],
         "reason": row.get("reason") or "",
+        "gist": gist_of(row.get("arguments") or {}),
         "asked_at": row["asked_at"],
         "expires_at": row["expires_at"],
         "asked": clock_of(row["asked_at"], now_ns),
@@ -128,15 +153,13 @@ def _summary(row: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
 def _line(pointer: str, value: Any, known: Mapping[str, Any] | None) -> Line:
     if known is None:
         return Line(pointer=pointer, value=shown(value))
-    label = known.get("label") or {}
-    words = " ".join(str(each) for each in label.values()) if isinstance(label, Mapping) else str(label)
+    label = " ".join(str(each) for each in (known.get("label") or {}).values()).split()
     return Line(
         pointer=pointer,
         value=shown(value),
-        label=words,
-        untrusted="untrusted" in words,
-        confidential="confidential" in words,
-        sources=tuple(str(source) for source in known.get("sources") or ()),
+        tags=tuple(_TAGS.get(word, word) for word in label if _TAGS.get(word, word)),
+        untrusted="untrusted" in label,
+        sources=tuple(str(source) for source in known.get("sources") or () if source != "model"),
     )
 
 

@@ -1,7 +1,7 @@
 """Signing a browser in: a one-time link that a person's credential asked for, then a cookie.
 
-Both are tokens of 256 bits of chance of which only the SHA-256 is kept. Both end with the credential that they
-came from, and neither can be used in the other's place.
+Both are tokens of 256 bits of chance, of which only the SHA-256 is kept. Both end with the credential that
+they came from, and neither can be used in the place of the other.
 """
 
 from __future__ import annotations

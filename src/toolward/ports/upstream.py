@@ -48,7 +48,7 @@ class Exchange(Protocol):
     async def waits(self, approval: str, reason: str) -> None:
         """The call is held until that approval has ended: tell the caller, where it can be told.
 
-        Runs beside the wait and is cancelled with it.
+        Runs beside the wait and is cancelled with it. MUST NOT raise.
         """
         del approval, reason
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from toolward.kernel.approvals.asking import Asking
 from toolward.kernel.approvals.bell import Bell
@@ -22,9 +22,6 @@ from toolward.model.approval import Approval, ApprovalState
 from toolward.model.call import Reply
 from toolward.ports.upstream import Exchange
 
-PROGRESS: Final = "notifications/progress"
-PROGRESS_S: Final = 5.0
-"""How often a caller that is kept waiting is told that it still is."""
 Perform = Callable[[Attempt, Exchange], Awaitable[Reply]]
 _WAITS: Final = frozenset({ApprovalState.PENDING})
 
@@ -50,19 +47,15 @@ class Approvals:
         return patience_s > 0 and await self.bell.rung(approval_id, patience_s)
 
     async def wait(self, approval_id: str, exchange: Exchange, patience_s: float) -> bool:
-        """As `answered`, and the caller hears meanwhile that it waits for a person."""
-        count = 0
-        loop = asyncio.get_running_loop()
-        until = loop.time() + patience_s
-        while True:
-            params: Mapping[str, Any] = {"progress": count, "message": "waiting for a person to approve"}
-            await exchange.notify(PROGRESS, params)
-            count += 1
-            left_s = until - loop.time()
-            if await self.answered(approval_id, min(PROGRESS_S, left_s)):
-                return True
-            if left_s <= PROGRESS_S:
-                return False
+        """As `answered`, and the caller hears meanwhile, in its door's way, that it waits for a person."""
+        found = self.ground.find(approval_id)
+        reason = found.approval.reason if found is not None else ""
+        async with asyncio.TaskGroup() as group:
+            telling = group.create_task(exchange.waits(approval_id, reason))
+            try:
+                return await self.answered(approval_id, patience_s)
+            finally:
+                telling.cancel()
 
     def begin(self) -> None:
         """Take up what an earlier process left, and what it had yet to run."""

@@ -14,7 +14,6 @@ from tests.approvals_world import (
     person,
     policy,
     ran,
-    sign_off,
     sign_up,
     state_of,
 )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolward.errors import ReasonCode, Rejected
-from toolward.governance.desk import approvals, audit, calls, grants, keys, revisions, status, tools
+from toolward.governance.desk import approvals, audit, calls, grants, keys, revisions, sources, status, tools
 from toolward.governance.desk.context import Desk, Verb
 from toolward.model.principal import Principal
 
@@ -23,6 +23,7 @@ VERBS: Mapping[str, Verb] = {
     **keys.VERBS,
     **approvals.VERBS,
     **grants.VERBS,
+    **sources.VERBS,
 }
 
 

@@ -153,7 +153,7 @@ class Builder:
         )
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
-        approvals = self._approvals(auditor, incidents)
+        approvals = self._approvals(auditor, incidents, sessions)
         clauses: tuple[Clause, ...] = (approvals.clause,)
         settle = Settle(
             store=store,
@@ -195,7 +195,7 @@ class Builder:
             requests=requests,
         )
 
-    def _approvals(self, auditor: Auditor, incidents: Incidents) -> Approvals:
+    def _approvals(self, auditor: Auditor, incidents: Incidents, sessions: Sessions) -> Approvals:
         store = self.machine.store
         ground = Ground(
             store=store,
@@ -210,7 +210,7 @@ class Builder:
             if self.house is not None:
                 _ = self.house.background.start(ask_again(ground, approval, self.house.gateway.perform))
 
-        return make_approvals(ground, incidents, resume)
+        return make_approvals(ground, incidents, sessions, resume)
 
     def url(self) -> str:
         """How people reach this gateway, without a slash at the end."""

@@ -33,6 +33,6 @@ async def again(
                 raise
             tries += 1
         except Pending as pending:
-            approval, left_s = dict(pending.reason.details).get("approval", ""), until - now()
+            approval, left_s = pending.approval, until - now()
             if not approval or left_s <= 0 or not await approvals.wait(approval, exchange, left_s):
                 raise

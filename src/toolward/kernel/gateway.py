@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from toolward.errors import Reason, ReasonCode, ToolwardError, UnknownTool
+from toolward.errors import Reason, ReasonCode, Rejected, ToolwardError, UnknownTool
 from toolward.kernel.again import again
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.directory import EVERYWHERE, Directory
@@ -22,7 +22,9 @@ from toolward.kernel.room import Room
 from toolward.kernel.sign_ins import SignIns
 from toolward.kernel.stages.decide import decide
 from toolward.kernel.stages.intend import UnderWay
+from toolward.kernel.suspended import suspended_principal
 from toolward.kernel.tasks import Background
+from toolward.model.approval import ApprovalState
 from toolward.model.call import Call, Failed, Intent, RawOutcome, Reply, Stopped
 from toolward.model.permit import Permit
 from toolward.model.principal import Principal
@@ -138,6 +140,18 @@ class Gateway:
     async def savepoint(self, session_id: str, principal: Principal, name: str) -> Savepoint:
         """A named place in the session's history. Only the host names one, never the model's text."""
         return await self._parts.sessions.savepoint(self.session(session_id, principal), name)
+
+    async def answered(self, approval_id: str, principal: Principal, patience_s: float) -> ApprovalState:
+        """Where an approval that this caller asked for stands, once it was answered or so long has passed.
+
+        Raises `Rejected` without telling somebody else's from none.
+        """
+        ground = self._parts.approvals.ground
+        found = ground.find(approval_id)
+        if found is None or suspended_principal(found.approval.call) != principal:
+            raise Rejected("no such approval for this caller", remedy="make the call, which asks")
+        await self._parts.approvals.answered(approval_id, patience_s)
+        return ground.state(ground.found(approval_id).approval)
 
     async def close_session(self, session_id: str) -> None:
         """End what runs for this session only; its record stays."""

@@ -10,7 +10,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolward.errors import ReasonCode, Rejected
-from toolward.governance.desk import approvals, audit, calls, grants, keys, links, revisions, status, tools
+from toolward.governance.desk import (
+    approvals,
+    audit,
+    calls,
+    grants,
+    keys,
+    links,
+    revisions,
+    sources,
+    status,
+    tools,
+)
 from toolward.governance.desk.context import Desk, Verb
 from toolward.model.principal import Principal
 
@@ -24,6 +35,7 @@ VERBS: Mapping[str, Verb] = {
     **links.VERBS,
     **approvals.VERBS,
     **grants.VERBS,
+    **sources.VERBS,
 }
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from toolward.kernel.approvals.asking import Asking
 from toolward.kernel.approvals.bell import Bell
 from toolward.kernel.approvals.clause import ApprovalClause
+from toolward.kernel.approvals.endorsing import Endorsing
 from toolward.kernel.approvals.grants import Grants
 from toolward.kernel.approvals.ground import Ground
 from toolward.kernel.approvals.voting import Voting
@@ -17,6 +18,7 @@ from toolward.kernel.approvals.watch import Watch
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.incidents import Incidents
 from toolward.kernel.quiet import QuietExchange
+from toolward.kernel.sessions import Sessions
 from toolward.kernel.suspended import attempt_of
 from toolward.model.approval import Approval, ApprovalState
 from toolward.model.call import Reply
@@ -35,6 +37,7 @@ class Approvals:
     watch: Watch
     asking: Asking
     voting: Voting
+    endorsing: Endorsing
     clause: ApprovalClause
     bell: Bell
     resume: Callable[[Approval], None]
@@ -77,7 +80,9 @@ async def ask_again(ground: Ground, approval: Approval, perform: Perform) -> Non
     _ = await perform(attempt, QuietExchange())
 
 
-def make_approvals(ground: Ground, incidents: Incidents, resume: Callable[[Approval], None]) -> Approvals:
+def make_approvals(
+    ground: Ground, incidents: Incidents, sessions: Sessions, resume: Callable[[Approval], None]
+) -> Approvals:
     """The parts, which share one bell and one watch."""
     bell = Bell()
     watch = Watch(ground, bell)
@@ -88,6 +93,7 @@ def make_approvals(ground: Ground, incidents: Incidents, resume: Callable[[Appro
         watch=watch,
         asking=Asking(ground, watch, bell),
         voting=Voting(ground, watch, bell, incidents, resume),
+        endorsing=Endorsing(ground, sessions),
         clause=ApprovalClause(ground, grants, watch, bell),
         bell=bell,
         resume=resume,

@@ -117,7 +117,7 @@ def review(frame: Frame, approval: str, note: str) -> None:
 @click.option("--browser", is_flag=True, help="Open it here instead of printing it.")
 @verb
 def open_page(frame: Frame, approval: str, browser: bool) -> None:
-    """A link that signs a browser in as you, to the page of APPROVAL or to all. It works once, for 5 minutes."""
+    """A link that signs a browser in as you, to the page of APPROVAL or to all. It works once."""
     with frame.link() as link:
         if not link.through_daemon:
             raise GatewayError(

@@ -54,7 +54,7 @@ class Grants:
             EventKind.GRANT_MADE,
             session_id=grant.session_id,
             tool=grant.tool,
-            body={"by": by.as_json(), "grant": grant.grant_id, **_record(grant)},
+            body={"by": by.as_json(), "grant": grant.grant_id, **_bounds(grant)},
             payloads={"arguments": canonical(msgspec.to_builtins(grant.arguments))},
         )
         index = self._index()
@@ -190,7 +190,8 @@ def grant_to_json(grant: Grant, used: int, *, now_ms: int) -> dict[str, Any]:
     return {
         "grant": grant.grant_id,
         "state": state,
-        **_record(grant),
+        "tool": grant.tool,
+        **_bounds(grant),
         "used": used,
         "made_at": iso(grant.made_ms),
         "by": grant.by,
@@ -205,9 +206,8 @@ def grant_to_json(grant: Grant, used: int, *, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _record(grant: Grant) -> dict[str, Any]:
+def _bounds(grant: Grant) -> dict[str, Any]:
     return {
-        "tool": grant.tool,
         "session": grant.session_id,
         "who": {"user": grant.user, "agent": grant.agent},
         "policies": [part.policies[0] for part in grant.parts],

@@ -190,6 +190,7 @@ def grant_to_json(grant: Grant, used: int, *, now_ms: int) -> dict[str, Any]:
     return {
         "grant": grant.grant_id,
         "state": state,
+        "tool": grant.tool,
         **_record(grant),
         "used": used,
         "made_at": iso(grant.made_ms),
@@ -207,7 +208,6 @@ def grant_to_json(grant: Grant, used: int, *, now_ms: int) -> dict[str, Any]:
 
 def _record(grant: Grant) -> dict[str, Any]:
     return {
-        "tool": grant.tool,
         "session": grant.session_id,
         "who": {"user": grant.user, "agent": grant.agent},
         "policies": [part.policies[0] for part in grant.parts],

@@ -72,7 +72,7 @@ def policy(name: str, annotations: str, *, tool: str = "files/wipe", when: str =
     condition = f" when {{ {when} }}" if when else ""
     return (
         f'@id("{name}") {annotations} @reason("{name} says so")\n'
-        f'forbid (principal, action == Toolward::Action::"{tool}", resource){condition};\n'
+        f'forbid (principal, action in Toolward::Action::"call", resource == Toolward::Tool::"{tool}"){condition};\n'
     )
 
 

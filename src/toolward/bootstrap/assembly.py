@@ -202,7 +202,7 @@ class Builder:
             auditor=auditor,
             ids=self.machine.ids,
             clock=self.machine.clock,
-            people=People(store, lambda: self.ward.config.roles),
+            people=People(store, lambda: self.ward.config.roles, lambda: self.ward.config.approvals.webhooks),
             settings=lambda: self.ward.config.approvals,
         )
 

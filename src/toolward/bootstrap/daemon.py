@@ -22,6 +22,7 @@ from toolward.bootstrap import open_house
 from toolward.bootstrap.assembly import House
 from toolward.bootstrap.front import Front, front_of
 from toolward.bootstrap.refused import absorb_refusals, record_refusal
+from toolward.bootstrap.webhooks import outgoing_of
 from toolward.config.daemon_file import (
     DaemonNote,
     is_taken,
@@ -104,6 +105,7 @@ async def _serve(house: House, listening: _Listening, stop: asyncio.Event, watch
         _ = watching.start(
             house.parts.approvals.watch.run(lambda error: watch.trouble("approvals", error.diagnostics()))
         )
+        _ = watching.start(outgoing_of(house, watching).run())
         write_note(house.ward.state, listening.note)
         watch.ready(Ready(house=house, url=listening.note.url, socket=listening.note.socket))
         stopping = watching.start(stop.wait())

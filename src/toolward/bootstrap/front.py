@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 
 from toolward.adapters.stores.keys import write_durably
 from toolward.bootstrap.assembly import House
+from toolward.bootstrap.webhooks import incoming_of
 from toolward.console.app import ROOT, Console, Rooms
 from toolward.console.news import News
 from toolward.doors.admin import AdminDoor
+from toolward.doors.hooks import HooksDoor
 from toolward.doors.mcp.boundary import HostGuard
 from toolward.doors.mcp.channel import send_status
 from toolward.doors.mcp.door import McpDoor
@@ -33,10 +35,11 @@ _LISTEN: Final = (b"mcp-method", b"subscriptions/listen")
 class Front:
     """ASGI application: the MCP door, the desk, the pages, and 404 for the rest. Made by `front_of`."""
 
-    def __init__(self, mcp: McpDoor, admin: AdminDoor, console: Console) -> None:
+    def __init__(self, mcp: McpDoor, admin: AdminDoor, console: Console, hooks: HooksDoor) -> None:
         self._mcp = mcp
         self._admin = admin
         self._console = console
+        self._hooks = hooks
         self._closing = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,6 +49,8 @@ class Front:
             await self._mcp(scope, self._until_closing(receive) if _stands(scope) else receive, send)
         elif self._admin.serves(path):
             await self._admin(scope, receive, send)
+        elif self._hooks.serves(path):
+            await self._hooks(scope, receive, send)
         elif self._console.serves(path):
             await self._console(scope, self._until_closing(receive) if _stands(scope) else receive, send)
         else:
@@ -94,7 +99,9 @@ def front_of(house: House, *, loopback: bool, served_at: str) -> Front:
     )
     mcp = McpDoor(house.gateway, house.identity, clock=house.clock, ids=house.ids, settings=settings)
     admin = AdminDoor(house.desk, house.identity, settings=settings)
-    return Front(mcp, admin, _console(house, HostGuard(settings), secure=public.scheme == "https"))
+    guard = HostGuard(settings)
+    console = _console(house, guard, secure=public.scheme == "https")
+    return Front(mcp, admin, console, HooksDoor(incoming_of(house), house.gateway, guard))
 
 
 def _console(house: House, guard: HostGuard, *, secure: bool) -> Console:

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import orjson
-
 from toolward.console.requests import SECURITY
 from toolward.doors.mcp.channel import disconnected
 from toolward.doors.mcp.wire import Receive, Send
+from toolward.governance.following import Following
 from toolward.kernel.tasks import Background
+from toolward.model.event import EventKind
 from toolward.ports.store import Store
 
 LOOK_S: Final = 0.5
@@ -21,7 +21,13 @@ TICK_S: Final = 20.0
 LISTENERS_MAX: Final = 200
 CHANGED: Final = b"event: changed\ndata: .\n\n"
 TICK: Final = b"event: tick\ndata: .\n\n"
-_KINDS: Final = ("approval.", "grant.", "source.", "stop.", "escrow.")
+_KINDS: Final = (
+    EventKind.APPROVAL_ASKED,
+    EventKind.APPROVAL_VOTED,
+    EventKind.APPROVAL_REMINDED,
+    EventKind.APPROVAL_ENDED,
+    EventKind.BREAK_GLASS,
+)
 _HEADERS: Final = (
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
@@ -74,15 +80,10 @@ class News:
             self._reader = self._background.start(self._read())
 
     async def _read(self) -> None:
-        at = self._store.size()
+        following = Following(self._store, _KINDS)
         while self._listeners:
             await asyncio.sleep(self._look_s)
-            size = self._store.size()
-            if size == at:
-                continue
-            kinds = [orjson.loads(record.body)["kind"] for record in self._store.records(at, size)]
-            at = size
-            if any(kind.startswith(_KINDS) for kind in kinds):
+            if following.new():
                 for listener in self._listeners:
                     listener.set()
 

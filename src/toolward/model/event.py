@@ -41,6 +41,8 @@ class EventKind(StrEnum):
     STOP_LIFTED = "stop.lifted"
     TOOL_PROVED = "tool.proved"  # do and undo were tried in the sandbox channel
     LISTED = "listed"
+    WEBHOOK_SENT = "webhook.sent"
+    WEBHOOK_FAILED = "webhook.failed"  # given up after every try
     SIGN_IN_FAILED = "sign_in.failed"
     LINK_MADE = "link.made"  # a one-time link to the pages
     SIGNED_IN = "sign_in.made"  # a browser, by such a link

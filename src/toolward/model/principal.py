@@ -15,6 +15,7 @@ class CredentialKind(StrEnum):
     PERSON = "person"
     OS_USER = "os_user"
     IN_PROCESS = "in_process"
+    WEBHOOK = "webhook"  # a person's answer, by the word of a webhook that the ward trusts for that person
     UNSAFE_ANONYMOUS = "unsafe_anonymous"
 
 

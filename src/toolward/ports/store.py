@@ -36,6 +36,7 @@ class Table(StrEnum):
     FRONTIER = "frontier"  # key: resource -> the session that changed it and is not sealed
     ROLLBACK = "rollback"  # key: rollback_id; plan, steps, end state
     STOP = "stop"  # key: what is stopped
+    HOOK = "hook"  # key: webhook/sha-256 of an answer's id; or how far the log was told of
     LINK = "link"  # key: sha-256 of a one-time link's token, or of a browser's cookie
 
 

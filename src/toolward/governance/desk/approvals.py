@@ -75,9 +75,9 @@ def _shown(desk: Desk, approval: Approval) -> dict[str, Any]:
 
 VERBS = {
     "approvals.list": Verb(list_approvals),
-    "approvals.show": Verb(show),
-    "approvals.approve": Verb(approve),
-    "approvals.refuse": Verb(refuse),
+    "approvals.show": Verb(show, by_webhook=True),
+    "approvals.approve": Verb(approve, by_webhook=True),
+    "approvals.refuse": Verb(refuse, by_webhook=True),
     "approvals.break_glass": Verb(break_glass),
     "approvals.review": Verb(review),
 }

@@ -54,7 +54,7 @@ class Grants:
             EventKind.GRANT_MADE,
             session_id=grant.session_id,
             tool=grant.tool,
-            body={"by": by.as_json(), "grant": grant.grant_id, **_bounds(grant)},
+            body={"by": by.as_json(), "grant": grant.grant_id, **_record(grant)},
             payloads={"arguments": canonical(msgspec.to_builtins(grant.arguments))},
         )
         index = self._index()
@@ -191,7 +191,7 @@ def grant_to_json(grant: Grant, used: int, *, now_ms: int) -> dict[str, Any]:
         "grant": grant.grant_id,
         "state": state,
         "tool": grant.tool,
-        **_bounds(grant),
+        **_record(grant),
         "used": used,
         "made_at": iso(grant.made_ms),
         "by": grant.by,
@@ -206,7 +206,7 @@ def grant_to_json(grant: Grant, used: int, *, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _bounds(grant: Grant) -> dict[str, Any]:
+def _record(grant: Grant) -> dict[str, Any]:
     return {
         "session": grant.session_id,
         "who": {"user": grant.user, "agent": grant.agent},

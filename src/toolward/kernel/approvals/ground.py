@@ -19,7 +19,7 @@ from toolward.model.event import EventKind
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
 from toolward.ports.store import Put, Store, Table
-from toolward.rules.approval import is_satisfied
+from toolward.rules.approval import is_satisfied, may_answer
 from toolward.rules.canonical import canonical
 
 KEPT_MS: Final = 15 * 60 * 1000
@@ -80,12 +80,14 @@ class Ground:
         return self.store.payload(asked[0].index, "arguments") if asked else None
 
     def voters(self, approval: Approval) -> list[Voter]:
-        """Who agreed, and still has the credential it agreed with; with the roles of now."""
-        return [
+        """Whose word counts now: who agreed, has the credential it agreed with, and may still answer."""
+        agreed = (
             self.people.voter(vote.by)
             for vote in approval.votes
             if vote.verdict is Verdict.APPROVE and self.people.has_credential(vote.by, vote.credential)
-        ]
+        )
+        asker, stand_ins = approval.asker, approval.stand_ins
+        return [each for each in agreed if may_answer(approval.need, each, asker=asker, stand_ins=stand_ins)]
 
     def is_lifted(self, approval: Approval) -> bool:
         """Whether the votes are enough, counted now; or a person broke the glass who still may."""

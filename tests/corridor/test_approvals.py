@@ -107,3 +107,17 @@ async def test_a_week_goes_by_and_the_question_expires_as_a_denial(tmp_path: Pat
         assert (over["approval"], over["why"]) == (approval, "expired")
         assert approval_of(await world.call(session, *WIPE)) != approval, "the next retry asks anew"
         assert ran(world) == 0
+
+
+async def test_what_an_approved_call_answered_taints_its_session_and_the_retry_still_gets_it(
+    tmp_path: Path,
+) -> None:
+    async with open_world(tmp_path) as world:
+        await sign_up(world, "alice")
+        session, call = await world.session(), ("files/wipe", {"path": "/elsewhere/a"})
+        approval = approval_of(await world.call(session, *call))
+        await world.house.parts.approvals.voting.approve(approval, person("alice"))
+        first = await world.call(session, *call)
+        assert (await world.call(session, *call)).result == first.result
+        assert ran(world) == 1
+        assert [each["approval"] for each in world.records("call.replayed")] == [approval]

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from toolward.errors import AuditUnavailable, Contested, Denied, Pending, ReasonCode
 from toolward.kernel.approvals.bell import Bell
-from toolward.kernel.approvals.ground import KEPT_MS, TRIES_MAX, Found, Ground, put_approval
+from toolward.kernel.approvals.ground import KEPT_MS, TRIES_MAX, Found, Ground, put_approval, put_named
 from toolward.kernel.approvals.watch import Watch, ended
 from toolward.kernel.kept import Answered, Kept
 from toolward.kernel.suspended import suspended_to_json
@@ -18,7 +18,7 @@ from toolward.model.approval import Approval, ApprovalState, Verdict
 from toolward.model.call import Action, LabelledCall
 from toolward.model.decision import Ask
 from toolward.model.event import Event, EventKind
-from toolward.ports.store import Change, Conflict, Put, Table
+from toolward.ports.store import Change, Conflict, Row, Table
 from toolward.rules.approval import question_of, subject_of
 from toolward.rules.canonical import canonical
 
@@ -44,8 +44,11 @@ class Asking:
         subject = subject_of(labelled, retry_digest=self._retry_digest(labelled))
         question = question_of(subject, labelled, policy_digest=ask.policy_digest)
         for _ in range(TRIES_MAX):
-            row = self._ground.store.get(Table.QUESTION, question)
-            found = self._ground.find(orjson.loads(row.body)["approval"]) if row else None
+            ran, _ = self._named_by(subject)
+            if ran is not None and not self._is_over(ran.approval):
+                # what it answered may have tainted the session: the retry asks otherwise, and is the same
+                await self._hand_out_again(labelled, ran.approval)
+            found, row = self._named_by(question)
             if found is None or self._is_over(found.approval):
                 approval = self._question(labelled, ask, subject=subject, question=question)
                 if await self._ask(approval, labelled, over=found, expect=row.version if row else 0):
@@ -54,13 +57,18 @@ class Asking:
             match self._ground.state(found.approval):
                 case ApprovalState.APPROVED:
                     return found.approval
-                case ApprovalState.USED:
-                    await self._hand_out_again(labelled, found.approval)
                 case ApprovalState.REFUSED:
                     raise _refused(found.approval)
-                case _:
+                case ApprovalState.PENDING:
                     raise pending(found.approval)
+                case _:  # somebody used it at this moment
+                    continue
         raise Contested("others asked and answered the same at this moment", remedy="try again")
+
+    def _named_by(self, digest: str) -> tuple[Found | None, Row | None]:
+        """The approval of a question, or the last one that was used for a call; and the row that names it."""
+        row = self._ground.store.get(Table.QUESTION, digest)
+        return (self._ground.find(orjson.loads(row.body)["approval"]) if row else None), row
 
     def _is_over(self, approval: Approval) -> bool:
         """Whether the answer has no more force, so that the same call is a new question."""
@@ -85,12 +93,7 @@ class Asking:
         events = [self._asked(approval, labelled)]
         changes: list[Change] = [
             put_approval(approval, expect=0),
-            Put(
-                Table.QUESTION,
-                approval.question,
-                canonical({"approval": approval.approval_id}),
-                expect=expect,
-            ),
+            put_named(approval.question, approval, expect=expect),
         ]
         earlier = [over] if over is not None else []
         moot = self._watch.open_about(approval.subject)
@@ -198,7 +201,7 @@ def pending(approval: Approval) -> Pending:
     need = approval.need
     return Pending(
         approval.reason,
-        remedy=approval.remedy,
+        remedy=f"{approval.remedy or 'have it approved'}, then make exactly this call again",
         details=(
             ("approval", approval.approval_id),
             ("expires", iso(approval.expires_ms)),

@@ -11,7 +11,7 @@ from typing_extensions import override
 from toolward.errors import Contested
 from toolward.kernel.approvals.bell import Bell
 from toolward.kernel.approvals.grants import Grants
-from toolward.kernel.approvals.ground import Ground, put_approval
+from toolward.kernel.approvals.ground import Ground, put_approval, put_named
 from toolward.kernel.approvals.watch import Watch
 from toolward.kernel.clauses import NO_PROMISE, Clause, Promise
 from toolward.kernel.revision import ActiveRevision
@@ -63,6 +63,7 @@ class ApprovalClause(Clause):
             )
             held.approvals.append(used)
             changes.append(put_approval(used, expect=found.version))
+            changes.append(put_named(used.subject, used, expect=None))
             agreed += [voter.user for voter in self._ground.voters(approval)]
             if approval.glass is not None:
                 agreed.append(approval.glass.by)

@@ -112,6 +112,11 @@ def put_approval(approval: Approval, *, expect: int | None) -> Put:
     return Put(Table.APPROVAL, approval.approval_id, canonical(msgspec.to_builtins(approval)), expect=expect)
 
 
+def put_named(digest: str, approval: Approval, *, expect: int | None) -> Put:
+    """The write by which a question, or a call that ran, is found again."""
+    return Put(Table.QUESTION, digest, canonical({"approval": approval.approval_id}), expect=expect)
+
+
 def approval_from_json(body: bytes) -> Approval:
     """The inverse of what is stored."""
     return msgspec.convert(orjson.loads(body), Approval)

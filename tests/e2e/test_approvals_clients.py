@@ -93,7 +93,8 @@ async def test_a_client_that_will_not_wait_is_told_and_asks_again(daemon: Daemon
         assert denial["approval"]["url"] in text_of(first)
         assert first.structured_content["approval"]["approval"] == denial["approval"]["approval"]
         assert person.agree() == denial["approval"]["approval"]
-        assert text_of(await client.call_tool("tiny__wipe", {"what": "it"})) == "wipe it"
+        results = [await client.call_tool("tiny__wipe", {"what": "it"}) for _ in range(3)]
+        assert {text_of(each) for each in results} == {"wipe it"}
     assert person.executions() == 1
 
 

@@ -462,6 +462,33 @@ def test_doctor_warns_of_a_credential_that_agents_can_read(terminal: Terminal) -
     assert looks["log"]["state"] == "ok"
 
 
+def test_doctor_warns_where_agent_and_approver_are_one_user(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(terminal.home))
+    monkeypatch.chdir(terminal.home)
+    looks = {look["what"]: look for look in terminal.ok("doctor", "--json").json}
+    assert looks["approvals"]["state"] == "warning"
+    assert looks["approvals"]["text"].startswith(
+        "whoever approves shares an operating-system user with the gateway"
+    )
+    terminal.ok("connect", "cursor", "--project", str(terminal.home))
+    looks = {look["what"]: look for look in terminal.ok("doctor", "--json").json}
+    assert "with cursor, the gateway" in looks["approvals"]["text"]
+    monkeypatch.setattr(
+        "os.getuid", lambda: 54321
+    )  # control: another user approves, with no client of his own
+    (terminal.home / ".cursor" / "mcp.json").unlink()
+    looks = {look["what"]: look for look in terminal.run("doctor", "--json").json}
+    assert looks["approvals"]["state"] == "ok"
+
+
+def test_a_link_to_the_page_needs_somebody_who_serves_it(terminal: Terminal) -> None:
+    ran = terminal.run("approvals", "open")
+    assert ran.code == Exit.UNAVAILABLE
+    assert "toolward up" in ran.err
+
+
 def test_doctor_finds_a_key_that_others_can_read(terminal: Terminal) -> None:
     (terminal.ward / ".toolward" / "keys" / "signing.key").chmod(0o644)
     ran = terminal.run("doctor")

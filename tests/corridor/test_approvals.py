@@ -21,6 +21,7 @@ from tests.harness import WARD, code_of, open_world, text_result
 
 from toolward.errors import Denied
 from toolward.model.approval import ApprovalState
+from toolward.model.call import Action, Reply
 
 
 async def test_a_call_that_was_approved_runs_once_on_the_retry(tmp_path: Path) -> None:
@@ -121,3 +122,31 @@ async def test_what_an_approved_call_answered_taints_its_session_and_the_retry_s
         assert (await world.call(session, *call)).result == first.result
         assert ran(world) == 1
         assert [each["approval"] for each in world.records("call.replayed")] == [approval]
+
+
+async def test_the_strict_profile_asks_for_what_is_not_proven_and_an_answer_lets_it_pass(
+    tmp_path: Path,
+) -> None:
+    async with open_world(tmp_path, files={"toolward.yaml": WARD.replace("guarded", "strict")}) as world:
+        await sign_up(world, "alice")
+        session, call = await world.session(), ("files/write", {"path": "/made/up", "text": "x"})
+        approval = approval_of(await world.call(session, *call))
+        await world.house.parts.approvals.voting.approve(approval, person("alice"))
+        assert (await world.call(session, *call)).result == text_result("done")
+        assert world.records("call.intent")[-1]["approvals"] == [approval]
+
+
+async def test_what_is_no_tool_call_is_asked_about_and_runs_on_the_retry_too(tmp_path: Path) -> None:
+    rule = '@id("reads") @ask("user") forbid (principal, action == Toolward::Action::"mcp:resources/read", resource);'
+    async with open_world(tmp_path, files={"policies/a.cedar": rule}) as world:
+        await sign_up(world, "alice")
+        session = await world.session()
+
+        async def read(uri: str) -> Reply:
+            return await world.perform(session, Action.READ_RESOURCE, {"uri": uri}, server="files")
+
+        approval = approval_of(await read("file:///a"))
+        await world.house.parts.approvals.voting.approve(approval, person("alice"))
+        assert approval_of(await read("file:///b")) != approval
+        assert (await read("file:///a")).error is None
+        assert ran(world, "files/file:///a") == 1

@@ -294,7 +294,7 @@ class Builder:
         )
         await parts.store.commit([event])
         await self._activate(parts)
-        parts.approvals.begin()
+        await parts.approvals.begin()
 
     def _report(self, error: BaseException) -> None:
         self.problems.append(f"{type(error).__name__}: {error}")

@@ -72,7 +72,7 @@ class Approval(Struct, frozen=True, kw_only=True):
     reason: str
     remedy: str
     lineage: tuple[Mapping[str, Any], ...]
-    frozen: bool  # the stored arguments are all of it, so that it can run without its caller
+    frozen: bool  # what is stored is all of it, so that it can run without its caller
     asked_ms: int
     expires_ms: int
     votes: tuple[Vote, ...] = ()

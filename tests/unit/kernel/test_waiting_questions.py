@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec.structs import replace
-from tests.approvals_world import ROLES, approval_of, policy
+from tests.approvals_world import ROLES, approval_of, ask_desk, policy, sign_up
 from tests.harness import WARD, World, open_world
 
 from toolward.kernel.approvals.ground import put_approval
+from toolward.kernel.approvals.pruning import prune
 from toolward.model.approval import Approval
 from toolward.ports.store import Row, Store, Table
 
@@ -79,3 +80,26 @@ async def test_ten_thousand_waiting_questions_cost_nothing_while_nothing_is_due(
         world.clock.advance((copies[9].expires_ms - world.clock.now_ns() // 1_000_000) / 1000)
         assert await approvals.watch.tick() == 11, "what is due is done, and only that"
         assert counting.reads <= 11
+
+
+async def test_what_was_over_a_month_ago_leaves_the_state_and_stays_on_record(tmp_path: Path) -> None:
+    files = {
+        "toolward.yaml": WARD + ROLES,
+        "policies/a.cedar": policy("rule", '@ask("owner")', tool="files/write"),
+    }
+    async with open_world(tmp_path, files=files) as world:
+        await sign_up(world, "olga")
+        session = await world.session()
+        for text in "abc":
+            approval = approval_of(await world.call(session, WRITE[0], {**WRITE[1], "text": text}))
+        await ask_desk(world, "olga", "grants.make", approval=approval)
+        await world.call(session, *WRITE)
+        ground = world.house.parts.approvals.ground
+        world.clock.advance(29 * 86_400)
+        assert await prune(ground) == 0
+        world.clock.advance(3 * 86_400)
+        later = approval_of(await world.call(session, *WRITE))
+        assert await prune(ground) > 3
+        assert [each.approval_id for each in ground.every()] == [later]
+        assert len(list(world.store.scan(Table.GRANT))) == 0
+        assert len(world.records("approval.asked")) == 4

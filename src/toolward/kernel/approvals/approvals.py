@@ -13,6 +13,7 @@ from toolward.kernel.approvals.clause import ApprovalClause
 from toolward.kernel.approvals.endorsing import Endorsing
 from toolward.kernel.approvals.grants import Grants
 from toolward.kernel.approvals.ground import Ground
+from toolward.kernel.approvals.pruning import prune
 from toolward.kernel.approvals.voting import Voting
 from toolward.kernel.approvals.watch import Watch
 from toolward.kernel.attempt import Attempt
@@ -60,8 +61,9 @@ class Approvals:
             finally:
                 telling.cancel()
 
-    def begin(self) -> None:
-        """Take up what an earlier process left, and what it had yet to run."""
+    async def begin(self) -> None:
+        """Take up what an earlier process left, and what it had yet to run. Raises `AuditUnavailable`."""
+        await prune(self.ground)
         for approval in self.watch.load():
             if (
                 approval.need.at_once

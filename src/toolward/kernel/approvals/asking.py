@@ -146,7 +146,8 @@ class Asking:
                 }
                 for leaf in labelled.leaves
             ),
-            frozen=call.action is Action.CALL_TOOL and not call.retry and not call.undo_of,
+            frozen=call.action is Action.CALL_TOOL
+            and not (call.retry or call.undo_of or call.idempotency_key),
             asked_ms=now,
             expires_ms=now + ask.need.expires_s * 1000,
         )

@@ -66,6 +66,10 @@ class Watch:
         if not self._of_session[session]:
             del self._of_session[session]
 
+    def count(self) -> int:
+        """How many questions are open, those included that the agent only has to make good use of."""
+        return len(self._open)
+
     def open_about(self, subject: str) -> str:
         """The open question about the same call, "" if there is none."""
         return self._subjects.get(subject, "")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
+from tests.certificates import GOOD, certificate
 
 from toolward.adapters.egress.connecting import VettedConnector
 from toolward.adapters.webhooks import posting
@@ -96,16 +101,19 @@ async def test_what_is_no_http_is_no_answer(answer: bytes) -> None:
 
 async def test_who_never_answers_is_not_waited_for_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posting, "TIMEOUT_S", 0.05)
-    left = asyncio.Event()
+    gone = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await left.wait()
-        writer.close()
+        with contextlib.suppress(OSError):
+            await reader.read()
+        writer.transport.abort()
+        gone.set()
 
     async with serving(silent) as port:
         with pytest.raises(TimeoutError):
             await outbox().post(Message(url=f"http://127.0.0.1:{port}/", headers={}, body=b""))
-        left.set()
+        await gone.wait()
+        await asyncio.sleep(0)  # the transport lets go of its socket
 
 
 async def test_no_header_can_be_smuggled_in() -> None:
@@ -116,3 +124,46 @@ async def test_no_header_can_be_smuggled_in() -> None:
                 Message(url=f"http://127.0.0.1:{port}/", headers={"a": "b\r\nc: d"}, body=b"")
             )
     assert place.got == []
+
+
+class TlsPlace:
+    """Three connections, each answered if its handshake holds."""
+
+    def __init__(self, pem: Path) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(pem)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.got = 0
+
+    def serve(self) -> None:
+        with self._listener:
+            for _ in range(3):
+                raw, _ = self._listener.accept()
+                with (
+                    raw,
+                    contextlib.suppress(OSError),
+                    self._context.wrap_socket(raw, server_side=True) as it,
+                ):
+                    self.got += bool(it.recv(65_536))
+                    it.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+
+async def test_over_tls_the_place_has_to_be_the_one_that_was_named(tmp_path: Path) -> None:
+    pem = certificate(tmp_path)
+    place = TlsPlace(pem)
+    serving = asyncio.create_task(asyncio.to_thread(place.serve))
+    connector = VettedConnector(FixedResolver("127.0.0.1"))
+    trusting = PostingOutbox(connector, trust=ssl.create_default_context(cafile=pem))
+
+    def message_to(host: str) -> Message:
+        url = f"https://{host}:{place.port}/"
+        return Message(url=url, headers={}, body=b"x", private_network=True)
+
+    assert await trusting.post(message_to(GOOD)) == 200
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await trusting.post(message_to("other.example"))
+    with pytest.raises(ssl.SSLCertVerificationError):  # nobody vouches for it
+        await PostingOutbox(connector).post(message_to(GOOD))
+    await serving
+    assert place.got == 1

@@ -38,6 +38,7 @@ class PostingOutbox(Outbox):
         grant = upstream_grant(host, port, private_network=message.private_network)
         if isinstance(grant, Refusal):
             raise EgressRefused(grant)
+        request = _request(message, parts.netloc, (parts.path or "/", parts.query))
         connected = await self._connector.connect(host, port, grants=(grant,))
         trust = (self._trust or ssl.create_default_context()) if secure else None
         try:
@@ -48,13 +49,13 @@ class PostingOutbox(Outbox):
             connected.close()
             raise
         try:
-            writer.write(_request(message, parts.netloc, (parts.path or "/", parts.query)))
+            writer.write(request)
             await writer.drain()
             return _status(await reader.readuntil(b"\r\n"))
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             raise OSError("the answer is no http") from error
         finally:
-            writer.close()
+            writer.transport.abort()  # the status is all that was wanted, and tls would wait for a farewell
 
 
 def _request(message: Message, authority: str, target: tuple[str, str]) -> bytes:

@@ -89,7 +89,7 @@ class Asking:
     ) -> bool:
         """Ask in one commit: record, approval, question. False if somebody asked the same first."""
         call = labelled.call
-        self._watch.check_room(call.session.session_id)
+        self._watch.check_room(call.session.session_id, call.session.principal.credential)
         events = [self._asked(approval, labelled)]
         changes: list[Change] = [
             put_approval(approval, expect=0),
@@ -184,7 +184,10 @@ class Asking:
         if current.state is not ApprovalState.USED:
             return
         reply = await self._kept.replay(
-            labelled.call, current.used_by, tool=current.tool, why={"approval": current.approval_id}
+            labelled.call,
+            current.used_by,
+            tool=current.tool,
+            why={"by": "approval", "approval": current.approval_id},
         )
         raise Answered(reply)
 

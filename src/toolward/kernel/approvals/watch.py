@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
 
-from toolward.config.limits import APPROVALS_PENDING_EACH_MAX
+from toolward.config.limits import APPROVALS_PENDING_CREDENTIAL_MAX, APPROVALS_PENDING_EACH_MAX
 from toolward.errors import Overloaded, ToolwardError
 from toolward.kernel.approvals.bell import Bell
 from toolward.kernel.approvals.ground import Found, Ground, put_approval
@@ -34,7 +35,7 @@ class Watch:
         self._bell = bell
         self._open: dict[str, Approval] = {}
         self._subjects: dict[str, str] = {}
-        self._of_session: dict[str, int] = {}
+        self._of: Counter[tuple[str, str]] = Counter()  # open questions by session and by credential
         self._due: list[tuple[int, str]] = []
 
     def load(self) -> list[Approval]:
@@ -48,8 +49,7 @@ class Watch:
         """A question was asked, or has changed."""
         known = self._open.get(approval.approval_id)
         if known is None:
-            session = str(approval.call["session_id"])
-            self._of_session[session] = self._of_session.get(session, 0) + 1
+            self._of.update(_whose(approval))
         self._open[approval.approval_id] = approval
         self._subjects[approval.subject] = approval.approval_id
         self._look_again(approval.approval_id, self._next_due_ms(approval))
@@ -61,10 +61,10 @@ class Watch:
             return
         if self._subjects.get(approval.subject) == approval_id:
             del self._subjects[approval.subject]
-        session = str(approval.call["session_id"])
-        self._of_session[session] -= 1
-        if not self._of_session[session]:
-            del self._of_session[session]
+        for whose in _whose(approval):
+            self._of[whose] -= 1
+            if not self._of[whose]:
+                del self._of[whose]
 
     def count(self) -> int:
         """How many questions are open, those included that the agent only has to make good use of."""
@@ -74,21 +74,29 @@ class Watch:
         """The open question about the same call, "" if there is none."""
         return self._subjects.get(subject, "")
 
-    def check_room(self, session_id: str) -> None:
-        """Raises `Overloaded` where one session has too many questions open: people are no queue to flood."""
-        if self._of_session.get(session_id, 0) >= APPROVALS_PENDING_EACH_MAX:
-            raise Overloaded(
-                f"{APPROVALS_PENDING_EACH_MAX} questions of this session wait for people already",
-                remedy="wait until some are answered",
-            )
+    def check_room(self, session_id: str, credential: str) -> None:
+        """Raises `Overloaded` where one caller has too many questions open: people are no queue to flood."""
+        for whose, limit in (
+            (("session", session_id), APPROVALS_PENDING_EACH_MAX),
+            (("credential", credential), APPROVALS_PENDING_CREDENTIAL_MAX),
+        ):
+            if self._of[whose] >= limit:
+                raise Overloaded(
+                    f"{limit} questions of this {whose[0]} wait for people already",
+                    remedy="wait until some are answered",
+                )
 
     async def run(self, report: Callable[[ToolwardError], None]) -> None:
-        """Look once a second, for as long as the task lives."""
+        """Look once a second, for as long as the task lives; the same trouble is reported once."""
+        told = ""
         while True:
             try:
                 await self.tick()
+                told = ""
             except ToolwardError as error:
-                report(error)
+                if error.diagnostics() != told:
+                    told = error.diagnostics()
+                    report(error)
             await asyncio.sleep(TICK_S)
 
     async def tick(self) -> int:
@@ -172,6 +180,11 @@ class Watch:
         if settings.escalate_after_s and settings.escalate_to and not approval.stand_ins:
             times.append(approval.asked_ms + settings.escalate_after_s * 1000)
         return min(times)
+
+
+def _whose(approval: Approval) -> tuple[tuple[str, str], tuple[str, str]]:
+    call = approval.call
+    return (("session", str(call["session_id"])), ("credential", str(call["principal"]["credential"])))
 
 
 def ended(ground: Ground, approval: Approval, why: str) -> Event:

@@ -210,6 +210,29 @@ async def test_new_taint_that_denies_denies(tmp_path: Path) -> None:
         assert code_of(await world.call(session, *WRITE)) == "denied"
 
 
+@pytest.mark.parametrize("now", ["denied", "allowed"])
+async def test_a_retry_of_what_ran_is_told_so_even_where_the_policy_says_otherwise_by_now(
+    tmp_path: Path, now: str
+) -> None:
+    async with open_world(tmp_path, files=FILES) as world:
+        await sign_up(world, "olga")
+        session = await world.session()
+        await approved(world, session)
+        first = await world.call(session, *WRITE)
+        await edit(
+            world, {"policies/a.cedar": policy("never", "", tool="files/write") if now == "denied" else ""}
+        )
+        again = await world.call(session, *WRITE)
+        assert (again.result, ran(world, "files/write")) == (first.result, 1)
+        assert again.receipt is not None
+        assert again.receipt["replayed"] == first.call_id
+        other = await world.call(session, "files/write", {**WRITE[1], "text": "y"})
+        assert (other.error is None) == (now == "allowed"), "another call is another call"
+        world.clock.advance(15 * 60)
+        assert ((await world.call(session, *WRITE)).error is None) == (now == "allowed")
+        assert ran(world, "files/write") == (3 if now == "allowed" else 1)
+
+
 @pytest.mark.parametrize("lost", ["role", "credential"])
 async def test_a_vote_whose_voter_lost_role_or_credential_does_not_count(tmp_path: Path, lost: str) -> None:
     async with open_world(tmp_path, files=FILES) as world:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from toolward.config.limits import APPROVALS_PENDING_CREDENTIAL_MAX, APPROVALS_PENDING_EACH_MAX
 from toolward.errors import Overloaded, ToolwardError
 from toolward.kernel.approvals.bell import Bell
-from toolward.kernel.approvals.ground import Found, Ground, put_approval
+from toolward.kernel.approvals.ground import KEPT_MS, Found, Ground, put_approval
 from toolward.model.approval import Approval, ApprovalState
 from toolward.model.event import Event, EventKind
 from toolward.ports.store import Conflict
@@ -25,6 +25,10 @@ from toolward.ports.store import Conflict
 TICK_S: Final = 1.0
 """How late a reminder may be."""
 _SOON_MS: Final = 1_000
+_RUNS_MS: Final = 24 * 3600 * 1000
+"""No call runs longer: until its end is known, its retries are looked for so long."""
+_KEPT_SESSIONS_MAX: Final = 10_000
+"""Past this the sessions whose results were let go are forgotten."""
 
 
 class Watch:
@@ -37,12 +41,15 @@ class Watch:
         self._subjects: dict[str, str] = {}
         self._of: Counter[tuple[str, str]] = Counter()  # open questions by session and by credential
         self._due: list[tuple[int, str]] = []
+        self._kept_until: dict[str, int] = {}  # session -> until when results of approved calls are kept
 
     def load(self) -> list[Approval]:
         """Take up what an earlier process left; returns the open ones."""
         for approval in self._ground.every():
             if approval.state is ApprovalState.PENDING:
                 self.opened(approval)
+            elif approval.state is ApprovalState.USED:
+                self.used(approval)
         return list(self._open.values())
 
     def opened(self, approval: Approval) -> None:
@@ -65,6 +72,19 @@ class Watch:
             self._of[whose] -= 1
             if not self._of[whose]:
                 del self._of[whose]
+
+    def used(self, approval: Approval) -> None:
+        """An approved call runs, or has ended: for a while its result is kept for the session's retries."""
+        session = str(approval.call["session_id"])
+        until = (approval.ended_ms or approval.used_ms + _RUNS_MS) + KEPT_MS
+        self._kept_until[session] = max(until, self._kept_until.get(session, 0))
+        if len(self._kept_until) > _KEPT_SESSIONS_MAX:
+            now = self._ground.now_ms()
+            self._kept_until = {each: end for each, end in self._kept_until.items() if end > now}
+
+    def may_have_run(self, session_id: str) -> bool:
+        """Whether results of approved calls are kept for this session; others cost no look at the store."""
+        return self._kept_until.get(session_id, 0) > self._ground.now_ms()
 
     def count(self) -> int:
         """How many questions are open, those included that the agent only has to make good use of."""

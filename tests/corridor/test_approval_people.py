@@ -21,7 +21,7 @@ from tests.harness import AGENT, WARD, World, code_of, open_world, text_result
 from toolward.errors import Denied, Rejected
 from toolward.governance.desk import invoke
 from toolward.kernel.approvals.approvals import Approvals
-from toolward.model.approval import ApprovalState
+from toolward.model.approval import Approval, ApprovalState
 from toolward.model.principal import CredentialKind, Principal
 
 WRITE = ("files/write", {"path": "/data/a", "text": "x"})
@@ -206,8 +206,17 @@ async def test_people_are_reminded_and_others_asked_but_never_fewer(tmp_path: Pa
         assert second["roles"] == ["owner", "chief"]
         await ask_desk(world, "carla", "approvals.approve", approval=approval)
         assert code_of(await world.call(session, *WRITE)) == "approval_required", "the quorum stays"
+        await edit(world, {"toolward.yaml": WARD + ROLES + TIMED.replace("[chief]", "[security]")})
+        assert world.house.parts.approvals.ground.voters(found(world, approval)) == [], (
+            "nor who was named then"
+        )
+        await edit(world, {"toolward.yaml": WARD + ROLES + TIMED})
         await ask_desk(world, "olga", "approvals.approve", approval=approval)
         assert (await world.call(session, *WRITE)).error is None
+
+
+def found(world: World, approval: str) -> Approval:
+    return world.house.parts.approvals.ground.found(approval).approval
 
 
 async def test_reminders_go_on_after_a_restart_and_end_with_the_answer(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ async def test_the_result_is_kept_for_the_retry_and_later_it_is_a_new_question(t
         assert again.result == first.result
         assert ran(world) == 1
         [replayed] = world.records("call.replayed")
-        assert (replayed["executed"], replayed["approval"]) == (first.call_id, approval)
+        assert (replayed["of"], replayed["approval"]) == (first.call_id, approval)
         world.clock.advance(15 * 60 + 1)
         assert approval_of(await world.call(session, *WIPE)) != approval
         assert ran(world) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +40,15 @@ FILES = {
 
 
 class Patient(FakeExchange):
-    """A caller that can be kept waiting."""
+    """A caller that can be kept waiting, and hears that it is."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.patience_s = 60.0
+        self.patience_s = 30.0
         self.told = asyncio.Event()
 
-    async def notify(self, method: str, params: Mapping[str, Any]) -> None:
-        await super().notify(method, params)
+    async def waits(self, approval: str, reason: str) -> None:
+        await super().waits(approval, reason)
         self.told.set()
 
 
@@ -210,6 +209,29 @@ async def test_new_taint_that_denies_denies(tmp_path: Path) -> None:
         assert code_of(await world.call(session, *WRITE)) == "denied"
 
 
+@pytest.mark.parametrize("now", ["denied", "allowed"])
+async def test_a_retry_of_what_ran_is_told_so_even_where_the_policy_says_otherwise_by_now(
+    tmp_path: Path, now: str
+) -> None:
+    async with open_world(tmp_path, files=FILES) as world:
+        await sign_up(world, "olga")
+        session = await world.session()
+        await approved(world, session)
+        first = await world.call(session, *WRITE)
+        await edit(
+            world, {"policies/a.cedar": policy("never", "", tool="files/write") if now == "denied" else ""}
+        )
+        again = await world.call(session, *WRITE)
+        assert (again.result, ran(world, "files/write")) == (first.result, 1)
+        assert again.receipt is not None
+        assert again.receipt["replayed"] == first.call_id
+        other = await world.call(session, "files/write", {**WRITE[1], "text": "y"})
+        assert (other.error is None) == (now == "allowed"), "another call is another call"
+        world.clock.advance(15 * 60)
+        assert ((await world.call(session, *WRITE)).error is None) == (now == "allowed")
+        assert ran(world, "files/write") == (3 if now == "allowed" else 1)
+
+
 @pytest.mark.parametrize("lost", ["role", "credential"])
 async def test_a_vote_whose_voter_lost_role_or_credential_does_not_count(tmp_path: Path, lost: str) -> None:
     async with open_world(tmp_path, files=FILES) as world:
@@ -277,8 +299,7 @@ async def test_a_patient_caller_gets_the_result_when_a_person_answers(tmp_path: 
             [waiting] = await ask_desk(world, "olga", "approvals.list")
             await ask_desk(world, "olga", "approvals.approve", approval=waiting["approval"])
         assert call.result().result == text_result("done")
-        method, said = exchange.heard[0]
-        assert (method, said["message"]) == ("notifications/progress", "waiting for a person to approve")
+        assert exchange.held == [waiting["approval"]]
 
 
 async def test_patience_ends_and_the_caller_is_told_what_to_wait_for(tmp_path: Path) -> None:
@@ -291,7 +312,7 @@ async def test_patience_ends_and_the_caller_is_told_what_to_wait_for(tmp_path: P
         assert details["approval"] == approval_of(reply)
         assert (details["roles"], details["quorum"], details["four_eyes"]) == ("owner", "1", "no")
         assert details["expires"].endswith("Z")
-        assert exchange.heard
+        assert exchange.held == [details["approval"]]
 
 
 async def test_a_rule_may_have_it_run_when_the_last_vote_arrives(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ async def test_a_grant_lifts_only_the_rules_it_names(tmp_path: Path) -> None:
         assert await write(world, session) == ""
         assert len(world.records("call.intent")[-1]["approvals"]) == 2
         await edit(world, {"policies/b.cedar": policy("never", "", tool="files/write")})
-        assert await write(world, session) == "denied"
+        assert await write(world, session, text="another") == "denied"
 
 
 @pytest.mark.parametrize(

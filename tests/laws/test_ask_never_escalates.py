@@ -6,13 +6,21 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.approvals_world import ROLES, ask_desk, policy, sign_up
 from tests.harness import WARD, World, code_of, open_world
 
 from toolward.errors import ToolwardError
+from toolward.kernel import gateway
+from toolward.kernel.attempt import Attempt
+from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.stages.decide import decide
+from toolward.model.call import Action, LabelledCall
+from toolward.model.decision import ApprovalNeed, Ask, Decision, Deny
 from toolward.ports.store import Table
+from toolward.rules.policy.engine import PolicyBook
 
 CALLS = (
     ("files/write", {"path": "/data/a", "text": "x"}),
@@ -54,11 +62,6 @@ def text_of(drawn: list[tuple[str, str, str]], *, base: bool) -> str:
 
 async def denied_by_base(world: World, session: str, call: tuple[str, dict[str, str]]) -> bool:
     """What the plain rules alone say, by a book that never heard of the others."""
-    from toolward.kernel.attempt import Attempt
-    from toolward.model.call import Action
-    from toolward.model.decision import Deny
-    from toolward.rules.policy.engine import PolicyBook
-
     parts, revision = world.house.parts, world.house.revision
     server, _, name = call[0].partition("/")
     live = parts.sessions.current(session)
@@ -106,7 +109,8 @@ async def play(drawn: list[tuple[str, str, str]], acts: list[tuple[str, str]]) -
                     before = (len(world.upstreams.ran), len(list(world.store.scan(Table.APPROVAL))))
                     reply = await world.call(session, *call)
                     if never:
-                        assert code_of(reply) == "denied"
+                        # what ran before the session was tainted is told again, which is no second run
+                        assert (reply.receipt or {}).get("replayed") or code_of(reply) == "denied"
                         after = (len(world.upstreams.ran), len(list(world.store.scan(Table.APPROVAL))))
                         assert after == before, "neither run nor asked about"
 
@@ -115,3 +119,16 @@ async def play(drawn: list[tuple[str, str, str]], acts: list[tuple[str, str]]) -
 @given(rules, deeds)
 def test_ask_never_escalates(drawn: list[tuple[str, str, str]], acts: list[tuple[str, str]]) -> None:
     asyncio.run(play(drawn, acts))
+
+
+def test_the_law_notices_a_question_about_what_base_denies(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lenient(labelled: LabelledCall, revision: ActiveRevision) -> Decision:
+        decision = decide(labelled, revision)
+        if not isinstance(decision, Deny):
+            return decision
+        need = ApprovalNeed(policies=("rule-0",), roles=("user",))
+        return Ask(need=need, reason=decision.reason, policies=need.policies, policy_digest="")
+
+    monkeypatch.setattr(gateway, "decide", lenient)
+    with pytest.raises(AssertionError, match="approval_required"):
+        asyncio.run(play([("", "files/write", "")], []))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+import orjson
 
 from toolward.cli.frame import Frame, verb
 from toolward.errors import GatewayError, ReasonCode
@@ -68,6 +69,9 @@ def show(frame: Frame, approval: str) -> None:
         [_argument(pointer, value, origin) for pointer, value in _flat(row["arguments"])],
     )
     frame.screen.table(("rule", "says"), [(each["id"], each["reason"]) for each in row["policies"]])
+    if row["preview"]:
+        say(f"preview, as {row['preview']['tool']} has it:", style="bold")
+        say(_preview(row["preview"]))
     say(f"undo: {row['undo']}")
     say(f"needs: {_need(row['need'])}; until {row['expires_at']}")
     for vote in row["votes"]:
@@ -148,6 +152,15 @@ def _need(need: Mapping[str, Any]) -> str:
     roles = (" and " if need["every_role"] else " or ").join(need["roles"])
     many = f", {need['quorum']} persons" if need["quorum"] > 1 else ""
     return f"{roles}{many}{', not the one who asked' if need['four_eyes'] else ''}"
+
+
+def _preview(preview: Mapping[str, Any]) -> str:
+    if "result" not in preview:
+        return f"none: {preview['why_not']}"
+    texts = [
+        part.get("text", "") for part in preview["result"].get("content") or () if isinstance(part, dict)
+    ]
+    return "\n".join(texts) or orjson.dumps(preview["result"]).decode()
 
 
 def _argument(pointer: str, value: object, origin: Mapping[str, Mapping[str, Any]]) -> tuple[object, ...]:

@@ -19,6 +19,8 @@ SESSIONS_MAX: Final = 10_000
 # --- approvals ---------------------------------------------------------------------------------------
 APPROVALS_PENDING_EACH_MAX: Final = 100
 """Questions of one session that may wait for people at once: past this an agent floods them."""
+APPROVALS_PENDING_CREDENTIAL_MAX: Final = 1_000
+"""The same for one credential in all its sessions, since an agent may open many."""
 GRANT_USES_MAX: Final = 10_000
 """Calls that one standing grant may cover."""
 GRANT_EXPIRES_MAX_S: Final = 30 * 86_400

@@ -37,7 +37,7 @@ class Kept:
 
         `why` names in the record what made the two one. Raises `AuditUnavailable`.
         """
-        result, error = self._reply_to(executed)
+        status, result, error = self._reply_to(executed)
         event = self._auditor.event(
             EventKind.CALL_REPLAYED,
             call_id=call.call_id,
@@ -45,30 +45,33 @@ class Kept:
             tool=tool,
             body={
                 "principal": call.session.principal.as_json(),
-                "executed": executed,
+                "target": call.target,
                 "args_digest": call.args_digest,
+                "of": executed,
+                "status": status,
                 "era": call.era.value,
                 "door": call.door,
                 **why,
             },
         )
         receipts = await self._store.commit([event])
-        return Reply(call_id=call.call_id, result=result, error=error, receipt=receipts[0].as_json())
+        receipt = {**receipts[0].as_json(), "replayed": executed}
+        return Reply(call_id=call.call_id, result=result, error=error, receipt=receipt)
 
-    def _reply_to(self, executed: str) -> tuple[Mapping[str, Any] | None, WireError | None]:
+    def _reply_to(self, executed: str) -> tuple[str, Mapping[str, Any] | None, WireError | None]:
         found = self._store.find(kind=EventKind.CALL_OUTCOME.value, call_id=executed, limit=1)
         if not found:
-            return None, _unknown("it is not known how the call ended")
-        status = orjson.loads(found[0].body)["status"]
+            return "unknown", None, _unknown("it is not known how the call ended")
+        status = str(orjson.loads(found[0].body)["status"])
         if status == "unknown":
-            return None, _unknown("the gateway stopped while the call ran: it may have happened")
+            return status, None, _unknown("the gateway stopped while the call ran: it may have happened")
         body = self._store.payload(found[0].index, "result")
         if body is None:
-            return None, _unknown("the call ran, and its result was erased since")
+            return status, None, _unknown("the call ran, and its result was erased since")
         value = orjson.loads(body)
         if status in ("returned", "tool_error"):
-            return value, None
-        return None, WireError(code=value["code"], message=value["message"], data=value["data"])
+            return status, value, None
+        return status, None, WireError(code=value["code"], message=value["message"], data=value["data"])
 
 
 def _unknown(text: str) -> WireError:

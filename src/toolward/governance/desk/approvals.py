@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from toolward.errors import Rejected
 from toolward.governance.desk.context import Desk, Verb, text
+from toolward.governance.desk.previews import preview_of
 from toolward.kernel.approvals.view import approval_to_json
 from toolward.model.approval import Approval, ApprovalState
 from toolward.model.principal import Principal
@@ -29,9 +30,10 @@ async def list_approvals(desk: Desk, parameters: Mapping[str, Any], by: Principa
 
 
 async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
-    """One approval. Parameter: `approval`."""
+    """One approval, with a preview where the tool's manifest names one. Parameter: `approval`."""
     del by
-    return _shown(desk, desk.parts.approvals.ground.found(text(parameters, "approval")).approval)
+    approval = desk.parts.approvals.ground.found(text(parameters, "approval")).approval
+    return {**_shown(desk, approval), "preview": await preview_of(desk, approval)}
 
 
 async def approve(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:

@@ -44,10 +44,7 @@ class Asking:
         subject = subject_of(labelled, retry_digest=self._retry_digest(labelled))
         question = question_of(subject, labelled, policy_digest=ask.policy_digest)
         for _ in range(TRIES_MAX):
-            ran, _ = self._named_by(subject)
-            if ran is not None and not self._is_over(ran.approval):
-                # what it answered may have tainted the session: the retry asks otherwise, and is the same
-                await self._hand_out_again(labelled, ran.approval)
+            await self._hand_out_again(labelled, subject)
             found, row = self._named_by(question)
             if found is None or self._is_over(found.approval):
                 approval = self._question(labelled, ask, subject=subject, question=question)
@@ -89,7 +86,7 @@ class Asking:
     ) -> bool:
         """Ask in one commit: record, approval, question. False if somebody asked the same first."""
         call = labelled.call
-        self._watch.check_room(call.session.session_id)
+        self._watch.check_room(call.session.session_id, call.session.principal.credential)
         events = [self._asked(approval, labelled)]
         changes: list[Change] = [
             put_approval(approval, expect=0),
@@ -174,17 +171,33 @@ class Asking:
             digests={"arguments": call.args_digest},
         )
 
-    async def _hand_out_again(self, labelled: LabelledCall, approval: Approval) -> None:
-        """Raises `Answered`, or returns when what ran turned out to have had no effect."""
-        while self._runs(approval):
-            await self._bell.rung(approval.approval_id, _LOOK_S)
+    async def kept(self, labelled: LabelledCall) -> None:
+        """Raises `Answered` if exactly this call ran by an approval a moment ago, whatever policies say now.
+
+        What it did or answered may be why they say otherwise; and the caller, whose retry this is, has to
+        learn that it happened.
+        """
+        if self._watch.may_have_run(labelled.call.session.session_id):
+            subject = subject_of(labelled, retry_digest=self._retry_digest(labelled))
+            await self._hand_out_again(labelled, subject)
+
+    async def _hand_out_again(self, labelled: LabelledCall, subject: str) -> None:
+        """Raises `Answered`; returns when it did not run, or what ran surely had no effect."""
+        found, _ = self._named_by(subject)
+        if found is None or found.approval.state is not ApprovalState.USED or self._is_over(found.approval):
+            return
+        while self._runs(found.approval):
+            await self._bell.rung(found.approval.approval_id, _LOOK_S)
             if text := self._ground.store.healthy():
                 raise AuditUnavailable(text, remedy="mend the disk and restart toolward")
-        current = self._ground.found(approval.approval_id).approval
+        current = self._ground.found(found.approval.approval_id).approval
         if current.state is not ApprovalState.USED:
             return
         reply = await self._kept.replay(
-            labelled.call, current.used_by, tool=current.tool, why={"approval": current.approval_id}
+            labelled.call,
+            current.used_by,
+            tool=current.tool,
+            why={"by": "approval", "approval": current.approval_id},
         )
         raise Answered(reply)
 

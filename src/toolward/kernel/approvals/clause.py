@@ -67,6 +67,8 @@ class ApprovalClause(Clause):
             agreed += [voter.user for voter in self._ground.voters(approval)]
             if approval.glass is not None:
                 agreed.append(approval.glass.by)
+        for used in held.approvals:
+            self._watch.used(used)
         body = {"approvals": list(permit.approvals), "approved_by": sorted(set(agreed))}
         return Promise(changes=tuple(changes), body=body)
 

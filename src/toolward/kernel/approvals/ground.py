@@ -79,6 +79,11 @@ class Ground:
         asked = self.store.find(kind=EventKind.APPROVAL_ASKED.value, call_id=approval.call_id, limit=1)
         return self.store.payload(asked[0].index, "arguments") if asked else None
 
+    def stand_ins(self, approval: Approval) -> tuple[str, ...]:
+        """The roles that it was escalated to, as far as the ward still names them."""
+        named = self.settings().escalate_to
+        return tuple(role for role in approval.stand_ins if role in named)
+
     def voters(self, approval: Approval) -> list[Voter]:
         """Whose word counts now: who agreed, has the credential it agreed with, and may still answer."""
         agreed = (
@@ -86,7 +91,7 @@ class Ground:
             for vote in approval.votes
             if vote.verdict is Verdict.APPROVE and self.people.has_credential(vote.by, vote.credential)
         )
-        asker, stand_ins = approval.asker, approval.stand_ins
+        asker, stand_ins = approval.asker, self.stand_ins(approval)
         return [each for each in agreed if may_answer(approval.need, each, asker=asker, stand_ins=stand_ins)]
 
     def is_lifted(self, approval: Approval) -> bool:
@@ -95,7 +100,7 @@ class Ground:
         if glass is not None and GLASS in self.people.voter(glass.by).roles:
             return self.people.has_credential(glass.by, glass.credential)
         return bool(approval.votes) and is_satisfied(
-            approval.need, self.voters(approval), asker=approval.asker, stand_ins=approval.stand_ins
+            approval.need, self.voters(approval), asker=approval.asker, stand_ins=self.stand_ins(approval)
         )
 
     def state(self, approval: Approval) -> ApprovalState:

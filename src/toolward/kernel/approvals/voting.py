@@ -130,7 +130,7 @@ class Voting:
         else:
             # four eyes guard what happens, not what does not
             need = _without_four_eyes(approval.need) if verdict is Verdict.REFUSE else approval.need
-            role = may_answer(need, voter, asker=approval.asker, stand_ins=approval.stand_ins)
+            role = may_answer(need, voter, asker=approval.asker, stand_ins=self._ground.stand_ins(approval))
         if not role:
             raise _denied(ReasonCode.NOT_AN_APPROVER, _why_not(approval, by.user))
         state = self._ground.state(approval)

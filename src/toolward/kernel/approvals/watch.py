@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
 
-from toolward.config.limits import APPROVALS_PENDING_EACH_MAX
+from toolward.config.limits import APPROVALS_PENDING_CREDENTIAL_MAX, APPROVALS_PENDING_EACH_MAX
 from toolward.errors import Overloaded, ToolwardError
 from toolward.kernel.approvals.bell import Bell
-from toolward.kernel.approvals.ground import Found, Ground, put_approval
+from toolward.kernel.approvals.ground import KEPT_MS, Found, Ground, put_approval
 from toolward.model.approval import Approval, ApprovalState
 from toolward.model.event import Event, EventKind
 from toolward.ports.store import Conflict
@@ -24,6 +25,10 @@ from toolward.ports.store import Conflict
 TICK_S: Final = 1.0
 """How late a reminder may be."""
 _SOON_MS: Final = 1_000
+_RUNS_MS: Final = 24 * 3600 * 1000
+"""No call runs longer: until its end is known, its retries are looked for so long."""
+_KEPT_SESSIONS_MAX: Final = 10_000
+"""Past this the sessions whose results were let go are forgotten."""
 
 
 class Watch:
@@ -34,22 +39,24 @@ class Watch:
         self._bell = bell
         self._open: dict[str, Approval] = {}
         self._subjects: dict[str, str] = {}
-        self._of_session: dict[str, int] = {}
+        self._of: Counter[tuple[str, str]] = Counter()  # open questions by session and by credential
         self._due: list[tuple[int, str]] = []
+        self._kept_until: dict[str, int] = {}  # session -> until when results of approved calls are kept
 
     def load(self) -> list[Approval]:
         """Take up what an earlier process left; returns the open ones."""
         for approval in self._ground.every():
             if approval.state is ApprovalState.PENDING:
                 self.opened(approval)
+            elif approval.state is ApprovalState.USED:
+                self.used(approval)
         return list(self._open.values())
 
     def opened(self, approval: Approval) -> None:
         """A question was asked, or has changed."""
         known = self._open.get(approval.approval_id)
         if known is None:
-            session = str(approval.call["session_id"])
-            self._of_session[session] = self._of_session.get(session, 0) + 1
+            self._of.update(_whose(approval))
         self._open[approval.approval_id] = approval
         self._subjects[approval.subject] = approval.approval_id
         self._look_again(approval.approval_id, self._next_due_ms(approval))
@@ -61,10 +68,23 @@ class Watch:
             return
         if self._subjects.get(approval.subject) == approval_id:
             del self._subjects[approval.subject]
+        for whose in _whose(approval):
+            self._of[whose] -= 1
+            if not self._of[whose]:
+                del self._of[whose]
+
+    def used(self, approval: Approval) -> None:
+        """An approved call runs, or has ended: for a while its result is kept for the session's retries."""
         session = str(approval.call["session_id"])
-        self._of_session[session] -= 1
-        if not self._of_session[session]:
-            del self._of_session[session]
+        until = (approval.ended_ms or approval.used_ms + _RUNS_MS) + KEPT_MS
+        self._kept_until[session] = max(until, self._kept_until.get(session, 0))
+        if len(self._kept_until) > _KEPT_SESSIONS_MAX:
+            now = self._ground.now_ms()
+            self._kept_until = {each: end for each, end in self._kept_until.items() if end > now}
+
+    def may_have_run(self, session_id: str) -> bool:
+        """Whether results of approved calls are kept for this session; others cost no look at the store."""
+        return self._kept_until.get(session_id, 0) > self._ground.now_ms()
 
     def count(self) -> int:
         """How many questions are open, those included that the agent only has to make good use of."""
@@ -74,21 +94,29 @@ class Watch:
         """The open question about the same call, "" if there is none."""
         return self._subjects.get(subject, "")
 
-    def check_room(self, session_id: str) -> None:
-        """Raises `Overloaded` where one session has too many questions open: people are no queue to flood."""
-        if self._of_session.get(session_id, 0) >= APPROVALS_PENDING_EACH_MAX:
-            raise Overloaded(
-                f"{APPROVALS_PENDING_EACH_MAX} questions of this session wait for people already",
-                remedy="wait until some are answered",
-            )
+    def check_room(self, session_id: str, credential: str) -> None:
+        """Raises `Overloaded` where one caller has too many questions open: people are no queue to flood."""
+        for whose, limit in (
+            (("session", session_id), APPROVALS_PENDING_EACH_MAX),
+            (("credential", credential), APPROVALS_PENDING_CREDENTIAL_MAX),
+        ):
+            if self._of[whose] >= limit:
+                raise Overloaded(
+                    f"{limit} questions of this {whose[0]} wait for people already",
+                    remedy="wait until some are answered",
+                )
 
     async def run(self, report: Callable[[ToolwardError], None]) -> None:
-        """Look once a second, for as long as the task lives."""
+        """Look once a second, for as long as the task lives; the same trouble is reported once."""
+        told = ""
         while True:
             try:
                 await self.tick()
+                told = ""
             except ToolwardError as error:
-                report(error)
+                if error.diagnostics() != told:
+                    told = error.diagnostics()
+                    report(error)
             await asyncio.sleep(TICK_S)
 
     async def tick(self) -> int:
@@ -172,6 +200,11 @@ class Watch:
         if settings.escalate_after_s and settings.escalate_to and not approval.stand_ins:
             times.append(approval.asked_ms + settings.escalate_after_s * 1000)
         return min(times)
+
+
+def _whose(approval: Approval) -> tuple[tuple[str, str], tuple[str, str]]:
+    call = approval.call
+    return (("session", str(call["session_id"])), ("credential", str(call["principal"]["credential"])))
 
 
 def ended(ground: Ground, approval: Approval, why: str) -> Event:

@@ -25,7 +25,8 @@ def outgoing_of(house: House, background: Background, outbox: Outbox | None = No
     """What tells the ward's webhooks."""
 
     async def show(approval: str) -> Mapping[str, Any]:
-        row: Mapping[str, Any] = await invoke(house.desk, "approvals.show", {"approval": approval}, _READER)
+        parameters = {"approval": approval, "preview": False}
+        row: Mapping[str, Any] = await invoke(house.desk, "approvals.show", parameters, _READER)
         return row
 
     senders = Senders(

@@ -116,7 +116,9 @@ class Console:
 
     async def _one(self, it: Seen, browser: Browser, approval: str, problem: Reason | None = None) -> Answer:
         try:
-            row = await self._rooms.ask("approvals.show", {"approval": approval}, browser.principal)
+            # a part of the page that is refreshed shows no preview, and each preview is a call of its own
+            parameters = {"approval": approval, "preview": b"hx-request" not in it.headers}
+            row = await self._rooms.ask("approvals.show", parameters, browser.principal)
         except Denied as error:
             raise Refusal(error.reason, status=HTTPStatus.NOT_FOUND) from error
         if it.wants_json:

@@ -66,7 +66,6 @@ def list_view(rows: Iterable[Mapping[str, Any]], now_ns: int) -> dict[str, Any]:
 def approval_view(row: Mapping[str, Any], by: Principal, now_ns: int) -> dict[str, Any]:
     """Everything that somebody should see before answering."""
     lines, left_out = lines_of(row.get("arguments") or {}, row.get("lineage") or ())
-    preview = row.get("preview")
     return {
         **_summary(row, now_ns),
         "lines": lines,
@@ -74,7 +73,7 @@ def approval_view(row: Mapping[str, Any], by: Principal, now_ns: int) -> dict[st
         "headline": _HEADLINES.get(row["state"], "A call that was asked for"),
         "erased": row.get("arguments") is None,
         "untrusted": sum(line.untrusted for line in lines),
-        "preview": lines_of(preview, ())[0] if preview is not None else None,
+        "preview": preview_of(row.get("preview")),
         "need": need_in_words(row.get("need") or {}, row["who"]["user"]),
         "own": by.user == row["who"]["user"],
         "four_eyes": bool((row.get("need") or {}).get("four_eyes")),
@@ -94,6 +93,16 @@ def lines_of(value: Any, lineage: Sequence[Mapping[str, Any]]) -> tuple[tuple[Li
     every = list(leaves(value))
     lines = tuple(_line(pointer, leaf, known.get(pointer)) for pointer, leaf in every[:VALUES_MAX])
     return lines, max(0, len(every) - VALUES_MAX)
+
+
+def preview_of(preview: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What a reading tool said of the call, as far as it said it in texts; else all that it said."""
+    if preview is None:
+        return None
+    result = preview.get("result") or {}
+    texts = [item["text"] for item in result.get("content") or () if isinstance(item.get("text"), str)]
+    lines, _ = lines_of({str(place): text for place, text in enumerate(texts, 1)} or result, ())
+    return {"tool": preview["tool"], "why_not": preview.get("why_not", ""), "lines": lines}
 
 
 def gist_of(arguments: Mapping[str, Any]) -> str:

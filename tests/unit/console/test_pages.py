@@ -13,6 +13,7 @@ from tests.approvals_world import person, sign_off, state_of
 from tests.console_world import HERE, Pages, Visitor, open_pages
 
 from toolward.console.app import ROOT
+from toolward.console.views import preview_of
 from toolward.errors import Rejected
 from toolward.governance.desk import invoke
 from toolward.model.approval import ApprovalState
@@ -481,3 +482,15 @@ async def test_a_daemon_that_stops_does_not_wait_for_open_pages(pages: Pages) ->
     pages.front.end_streams()
     async with asyncio.timeout(5):
         await page.task
+
+
+# --- what a tool says of itself ----------------------------------------------------------------------
+
+
+def test_a_preview_is_shown_as_what_its_tool_says() -> None:
+    said = preview_of({"tool": "files/diff", "result": {"content": [{"type": "text", "text": "-a\n+b"}]}})
+    assert said is not None
+    assert [line.value.parts[0].text for line in said["lines"]] == ["-a"]
+    why_not = preview_of({"tool": "files/diff", "why_not": "no policy simply allows the preview"})
+    assert why_not is not None
+    assert (why_not["why_not"], preview_of(None)) == ("no policy simply allows the preview", None)

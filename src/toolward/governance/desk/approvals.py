@@ -30,9 +30,14 @@ async def list_approvals(desk: Desk, parameters: Mapping[str, Any], by: Principa
 
 
 async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
-    """One approval, with a preview where the tool's manifest names one. Parameter: `approval`."""
+    """One approval, with a preview where the tool's manifest names one.
+
+    Parameters: `approval`; `preview`, false where nobody looks at it: it is a call of its own each time.
+    """
     del by
     approval = desk.parts.approvals.ground.found(text(parameters, "approval")).approval
+    if parameters.get("preview") is False:
+        return _shown(desk, approval)
     return {**_shown(desk, approval), "preview": await preview_of(desk, approval)}
 
 

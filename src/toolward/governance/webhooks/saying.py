@@ -16,7 +16,7 @@ TEXT_MAX: Final = 2_800
 """Of one block; Slack takes 3 000."""
 VALUE_MAX: Final = 400
 _OPEN: Final = ("approval", "state", "tool", "server", "who", "reason", "policies", "need", "votes", "undo")
-_WITH_ARGUMENTS: Final = ("objective", "arguments", "lineage", "preview")
+_WITH_ARGUMENTS: Final = ("objective", "arguments", "lineage")
 _HEADLINES: Final = {
     "asked": "A call waits for a person",
     "reminded": "A call still waits for a person",

@@ -102,7 +102,12 @@ class FakeExchange:
     def __init__(self, era: Era = Era.HANDSHAKE, capabilities: Mapping[str, Any] | None = None) -> None:
         self.era = era
         self.capabilities = capabilities or {}
+        self.patience_s = 0.0
+        self.held: list[str] = []
         self.heard: list[tuple[str, Mapping[str, Any]]] = []
+
+    async def waits(self, approval: str, reason: str) -> None:
+        self.held.append(approval)
 
     async def notify(self, method: str, params: Mapping[str, Any]) -> None:
         self.heard.append((method, params))

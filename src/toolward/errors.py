@@ -12,6 +12,7 @@
     │   ├── AuditUnavailable         no record could be made durable, so nothing ran or nothing left
     │   ├── StoreUnavailable
     │   ├── SandboxUnavailable       no cage of the level that is asked for can be made here
+    │   ├── Contested                what the call stood on changed meanwhile; it is decided again
     │   ├── IntegrityBroken          the record is not what was signed
     │   └── Overloaded
     ├── UpstreamError                the tool's own
@@ -52,6 +53,8 @@ class ReasonCode(StrEnum):
     UNKNOWN_TOOL = "unknown_tool"
     BAD_ARGUMENTS = "bad_arguments"
     PATH_REFUSED = "path_refused"
+    KEY_REUSED = "key_reused"
+    IN_PROGRESS = "in_progress"
     # the operator's rules
     DENIED = "denied"
     RULE_ERROR = "rule_error"
@@ -61,6 +64,15 @@ class ReasonCode(StrEnum):
     STALE_DEFINITION = "stale_definition"
     REQUEST_NOT_ACCEPTED = "request_not_accepted"
     APPROVAL_REQUIRED = "approval_required"
+    APPROVAL_REFUSED = "approval_refused"
+    NOT_AN_APPROVER = "not_an_approver"
+    NOT_PENDING = "not_pending"
+    HELD_IN_ESCROW = "held_in_escrow"
+    ESCROW_CANCELLED = "escrow_cancelled"
+    RESOURCE_CONFLICT = "resource_conflict"
+    RESOURCE_FENCED = "resource_fenced"
+    NOT_UNDOABLE = "not_undoable"
+    STOPPED = "stopped"
     EGRESS_DENIED = "egress_denied"
     GRANT_REFUSED = "grant_refused"
     ISOLATION_TOO_WEAK = "isolation_too_weak"
@@ -72,6 +84,7 @@ class ReasonCode(StrEnum):
     SANDBOX_UNAVAILABLE = "sandbox_unavailable"
     INTEGRITY_BROKEN = "integrity_broken"
     INTERNAL = "internal"
+    CONTESTED = "contested"
     WARD_INVALID = "ward_invalid"
     # the tool's
     TOOL_FAILED = "tool_failed"
@@ -166,6 +179,11 @@ class Pending(PolicyError):
 
     default_code = ReasonCode.APPROVAL_REQUIRED
 
+    @property
+    def approval(self) -> str:
+        """The approval to wait for, "" where the question can not wait."""
+        return dict(self.reason.details).get("approval", "")
+
 
 class GatewayError(ToolwardError):
     """The gateway's own fault, or its machine's."""
@@ -187,6 +205,12 @@ class SandboxUnavailable(GatewayError):
     """No cage of the level that is asked for can be made here; nothing ran, and nothing runs weaker."""
 
     default_code = ReasonCode.SANDBOX_UNAVAILABLE
+
+
+class Contested(GatewayError):
+    """Another call changed what this one stood on while it was being promised; nothing ran. Decide again."""
+
+    default_code = ReasonCode.CONTESTED
 
 
 class IntegrityBroken(GatewayError):

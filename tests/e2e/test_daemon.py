@@ -10,8 +10,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,79 +18,27 @@ import httpx2
 import orjson
 import pytest
 from mcp import Client, StdioServerParameters
-from mcp.client.streamable_http import streamable_http_client
 
 from cli_world import Terminal, made, terminal
+from daemon_world import Daemon, daemon, environment, over_http
 from toolward.bootstrap import daemon as daemons
 from toolward.cli.exits import Exit
 from toolward.cli.link import connect_daemon
 from toolward.governance.desk import VERBS, Desk, Verb
 from toolward.model.principal import Principal
 
-__all__ = ["made", "terminal"]
+__all__ = ["daemon", "made", "terminal"]
 
 pytestmark = pytest.mark.e2e
-ROOT = Path(__file__).parents[2]
 START_GOAL_S = 1.5
 """The design's budget is for an idle machine; the test allows for a busy one."""
-
-
-class Daemon:
-    def __init__(self, terminal: Terminal) -> None:
-        self.terminal = terminal
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "toolward", "up", str(terminal.ward), "--port", "0", "--json"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(terminal),
-        )
-
-    def ready(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, self.process.communicate()[1].decode()
-        value: dict[str, Any] = orjson.loads(line)
-        return value
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        self.process.send_signal(number)
-        _, err = self.process.communicate(timeout=30)
-        return self.process.returncode, err.decode()
-
-
-def environment(terminal: Terminal) -> dict[str, str]:
-    return {
-        **os.environ,
-        **terminal.environment(),
-        "PYTHONPATH": str(ROOT / "src"),
-        "PYTHONWARNINGS": "error",
-    }
-
-
-@pytest.fixture
-def daemon(terminal: Terminal) -> Iterator[Daemon]:
-    running = Daemon(terminal)
-    yield running
-    if running.process.poll() is None:
-        running.process.kill()
-    running.process.communicate()
-
-
-@asynccontextmanager
-async def over_http(url: str, key: str) -> AsyncIterator[Client]:
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    async with (
-        httpx2.AsyncClient(headers=headers) as http,
-        Client(streamable_http_client(url, http_client=http)) as client,
-    ):
-        yield client
 
 
 async def test_an_agent_calls_over_http_and_the_record_outlives_a_restart(daemon: Daemon) -> None:
     terminal = daemon.terminal
     ready = daemon.ready()
     key = terminal.ok("keys", "create", "bot", "--json").json["token"]
-    async with over_http(ready["url"], key) as client:
+    async with over_http(ready["url"], key, headers={"Prefer": "wait=0"}) as client:
         listed = await client.list_tools()
         assert "tiny__look" in {each.name for each in listed.tools}
         result = await client.call_tool("tiny__look", {"what": "there"})
@@ -287,6 +234,28 @@ def test_a_killed_daemon_leaves_nothing_that_stops_the_next(daemon: Daemon) -> N
     again.ready()
     assert daemon.terminal.ok("audit", "verify", "--json").json["ok"] is True
     again.stop()
+
+
+def test_an_approval_lives_through_kill_9_at_every_stop_from_ask_to_kept_result(terminal: Terminal) -> None:
+    wipe = ("call", "tiny/wipe", "-a", "what=x", "--json")
+
+    def after_kill_9(*arguments: str) -> Any:
+        running = Daemon(terminal)
+        running.ready()
+        ran = terminal.run(*arguments)
+        running.process.kill()
+        running.process.communicate(timeout=10)
+        return ran.json
+
+    asked = after_kill_9(*wipe)
+    approval, again = asked["error"]["data"]["details"]["approval"], ("--session", asked["session"])
+    assert after_kill_9("approvals", "show", approval, "--json")["arguments"] == {"what": "x"}
+    assert after_kill_9(*wipe, *again)["error"]["data"]["details"]["approval"] == approval
+    assert after_kill_9("approvals", "approve", approval, "--json")["state"] == "approved"
+    assert after_kill_9(*wipe, *again)["result"]["content"][0]["text"] == "wipe x"
+    assert after_kill_9(*wipe, *again)["result"]["content"][0]["text"] == "wipe x"
+    assert (terminal.home / "work" / "wiped").read_text() == "x\n", "it happened once"
+    assert terminal.ok("audit", "verify", "--json").json["ok"] is True
 
 
 def test_a_ward_under_a_long_path_has_its_socket_elsewhere(terminal: Terminal, tmp_path: Path) -> None:

@@ -20,8 +20,12 @@ from toolward.config.ward import Ward, load_ward
 from toolward.config.ward_files import write_files
 from toolward.errors import InvariantBroken
 from toolward.governance.desk import Desk
+from toolward.kernel.approvals.approvals import Approvals, ask_again, make_approvals
+from toolward.kernel.approvals.ground import Ground
+from toolward.kernel.approvals.people import People
 from toolward.kernel.audit import Auditor
 from toolward.kernel.cage_hints import CageHints, Refusals, nobody_knows
+from toolward.kernel.clauses import Clause
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.events import LIST_CHANGED, UpstreamNews
 from toolward.kernel.gateway import Gateway
@@ -35,6 +39,7 @@ from toolward.kernel.registry import Registry
 from toolward.kernel.revision import ActiveRevision, revision_to_json
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stages.admit import Admit
+from toolward.kernel.stages.authorize import Authorize
 from toolward.kernel.stages.execute import Execute
 from toolward.kernel.stages.intend import Intend
 from toolward.kernel.stages.label import Label
@@ -42,6 +47,7 @@ from toolward.kernel.stages.resolve import Resolve
 from toolward.kernel.stages.settle import Settle
 from toolward.kernel.tasks import Background
 from toolward.kernel.upstream_requests import GovernRequests
+from toolward.model.approval import Approval
 from toolward.model.event import EventKind
 from toolward.model.principal import Principal
 from toolward.model.tool import Manifest
@@ -68,6 +74,7 @@ class House:
     background: Background
     revision: ActiveRevision
     problems: list[str]
+    served_at: str = ""  # the TCP listener's address, once there is one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +127,7 @@ class Builder:
                 reload=self.reload,
                 write_files=lambda files: write_files(self.ward.path, files),
                 name=config.name,
+                url=self.url,
             ),
             clock=self.machine.clock,
             ids=self.machine.ids,
@@ -150,6 +158,8 @@ class Builder:
         )
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
+        approvals = self._approvals(auditor, incidents, sessions)
+        clauses: tuple[Clause, ...] = (approvals.clause,)
         settle = Settle(
             store=store,
             auditor=auditor,
@@ -157,6 +167,7 @@ class Builder:
             secrets=self.machine.secrets,
             clock=clock,
             background=background,
+            clauses=clauses,
         )
         requests = GovernRequests(
             admit=admit,
@@ -175,18 +186,44 @@ class Builder:
             sessions=sessions,
             registry=registry,
             incidents=incidents,
+            approvals=approvals,
             drift=drift,
             upstreams=upstreams,
             notices=notices,
             admit=admit,
             resolve=Resolve(registry, drift, upstreams),
             label=label,
-            intend=Intend(store, auditor),
+            authorize=Authorize(ids, approvals),
+            intend=Intend(store, auditor, clauses),
             execute=Execute(upstreams, Listing(registry), registry),
             settle=settle,
             requests=requests,
             hints=CageHints(self.machine.refusals),
         )
+
+    def _approvals(self, auditor: Auditor, incidents: Incidents, sessions: Sessions) -> Approvals:
+        store = self.machine.store
+        ground = Ground(
+            store=store,
+            auditor=auditor,
+            ids=self.machine.ids,
+            clock=self.machine.clock,
+            people=People(store, lambda: self.ward.config.roles, lambda: self.ward.config.approvals.webhooks),
+            settings=lambda: self.ward.config.approvals,
+        )
+
+        def resume(approval: Approval) -> None:
+            if self.house is not None:
+                _ = self.house.background.start(ask_again(ground, approval, self.house.gateway.perform))
+
+        return make_approvals(ground, incidents, sessions, resume)
+
+    def url(self) -> str:
+        """How people reach this gateway, without a slash at the end."""
+        config = self.ward.config
+        served_at = self.house.served_at if self.house is not None else ""
+        named = config.approvals.url.rstrip("/") or served_at
+        return named or f"http://{config.listen.host}:{config.listen.port}"
 
     def current(self) -> ActiveRevision:
         """The revision in force."""
@@ -273,6 +310,7 @@ class Builder:
         )
         await parts.store.commit([event])
         await self._activate(parts)
+        await parts.approvals.begin()
 
     def _report(self, error: BaseException) -> None:
         self.problems.append(f"{type(error).__name__}: {error}")

@@ -22,6 +22,7 @@ from toolward.bootstrap import open_house
 from toolward.bootstrap.assembly import House
 from toolward.bootstrap.front import Front, front_of
 from toolward.bootstrap.refused import absorb_refusals, record_refusal
+from toolward.bootstrap.webhooks import outgoing_of
 from toolward.config.daemon_file import (
     LOG_FILE,
     DaemonNote,
@@ -96,7 +97,7 @@ class _Listening:
 
 
 async def _serve(house: House, listening: _Listening, stop: asyncio.Event, watch: Watch) -> None:
-    front = front_of(house, loopback=listening.loopback)
+    front = front_of(house, loopback=listening.loopback, served_at=listening.note.url)
     server = _Server(_uvicorn_config(front))
     # not the house's own background: what watches may be dropped at once, what settles may not
     watching = Background(lambda error: watch.trouble("", f"{type(error).__name__}: {error}"))
@@ -104,6 +105,10 @@ async def _serve(house: House, listening: _Listening, stop: asyncio.Event, watch
     try:
         _ = watching.start(_compare(house, watch))
         _ = watching.start(_read_the_log(house, watch))
+        _ = watching.start(
+            house.parts.approvals.watch.run(lambda error: watch.trouble("approvals", error.diagnostics()))
+        )
+        _ = watching.start(outgoing_of(house, watching).run())
         write_note(house.ward.state, listening.note)
         watch.ready(Ready(house=house, url=listening.note.url, socket=listening.note.socket))
         stopping = watching.start(stop.wait())

@@ -53,7 +53,7 @@ def command(frame: Frame, ward: str, servers: bool) -> None:
         frame.ward = ward
     place = frame.place
     daemon = connect_daemon(place.state, _person(frame, place))
-    looks = [*_machine(place), *_keys(place), *_people(frame, place), *_ward(place)]
+    looks = [*_machine(place), *_keys(place), *_people(frame, place), *_approver(frame, place), *_ward(place)]
     if not any(look.what == "ward" and look.state == "bad" for look in looks):
         looks += _running(frame, daemon, place, servers=servers)
     if frame.screen.as_json:
@@ -144,6 +144,45 @@ def _people(frame: Frame, place: Place) -> Iterator[Look]:
         )
     else:
         yield Look("person", "ok", "your credential is not kept in a file of this user")
+
+
+def _approver(frame: Frame, place: Place) -> Iterator[Look]:
+    """Whether who approves and the agents that ask are one user to the operating system."""
+    if not place.state.is_dir() or not _person(frame, place):
+        return
+    shared = _clients_here()
+    if place.state.stat().st_uid == os.getuid():
+        shared.append("the gateway")
+    if not shared:
+        yield Look("approvals", "ok", "you approve as another operating-system user than agents and gateway")
+        return
+    yield Look(
+        "approvals",
+        "warning",
+        f"whoever approves shares an operating-system user with {', '.join(shared)}: an agent that gets at "
+        "that user's files or memory can answer its own questions",
+        "let agents and gateway run as another user than the one who approves",
+    )
+
+
+def _clients_here() -> list[str]:
+    """MCP clients of this user that are pointed at a gateway: their agents run as this user."""
+    from toolward.config.clients.connecting import ENTRY, Client, declared  # noqa: PLC0415
+    from toolward.config.clients.files import Desktop, client_file, read_client  # noqa: PLC0415
+    from toolward.config.clients.jsonc import JsoncError  # noqa: PLC0415
+
+    desktop = Desktop(
+        project=None, here=Path.cwd(), home=Path.home(), environ=os.environ, platform=sys.platform
+    )
+    found = []
+    for client in Client:
+        try:
+            names = declared(read_client(client_file(client, desktop)), client)
+        except (ToolwardError, JsoncError, OSError):
+            continue  # no such client, or a file that no client reads servers out of
+        if ENTRY in names:
+            found.append(client.value)
+    return found
 
 
 def _person(frame: Frame, place: Place) -> str:

@@ -49,7 +49,8 @@ def check_config(config: WardConfig, root: Node, *, file: str) -> list[WardError
                     f"`{tool}` names no tool of a declared server",
                     "write `server/tool`",
                 )
-    loopback = config.listen.host in _LOOPBACK or config.listen.host.startswith("127.")
+    _check_approvals(config, finder)
+    loopback = _is_here(config.listen.host)
     if config.unsafe.anonymous and not loopback:
         finder.say(
             ("unsafe", "anonymous"),
@@ -57,6 +58,31 @@ def check_config(config: WardConfig, root: Node, *, file: str) -> list[WardError
             "listen on 127.0.0.1, or create credentials and remove `anonymous`",
         )
     return finder.found
+
+
+def _check_approvals(config: WardConfig, finder: Finder) -> None:
+    if config.approvals.url and not _is_address(config.approvals.url, ("http", "https")):
+        finder.say(("approvals", "url"), "the url has no host, or more than one", "write `https://host`")
+    for name, hook in config.approvals.webhooks.items():
+        here: tuple[str | int, ...] = ("approvals", "webhooks", name)
+        if SECRET_REFERENCE.fullmatch(hook.url) or not hook.url:
+            continue
+        if not _is_address(hook.url, ("http", "https")):
+            finder.say((*here, "url"), "the url has no host", "write `https://host/path`")
+        elif hook.url.startswith("http:") and not _is_here(urlsplit(hook.url).hostname or ""):
+            finder.say((*here, "url"), "an unencrypted url beyond this machine", "use `https`")
+
+
+def _is_address(url: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.username is None and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _is_here(host: str) -> bool:
+    return host in _LOOPBACK or host.startswith("127.")
 
 
 def _check_server(name: str, server: ServerConfig, finder: Finder) -> None:

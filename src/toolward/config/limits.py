@@ -16,6 +16,16 @@ SESSION_VALUES_MAX: Final = 500_000
 SESSIONS_MAX: Final = 10_000
 """Sessions kept in memory at once; each costs a few kilobytes."""
 
+# --- approvals ---------------------------------------------------------------------------------------
+APPROVALS_PENDING_EACH_MAX: Final = 100
+"""Questions of one session that may wait for people at once: past this an agent floods them."""
+APPROVALS_PENDING_CREDENTIAL_MAX: Final = 1_000
+"""The same for one credential in all its sessions, since an agent may open many."""
+GRANT_USES_MAX: Final = 10_000
+"""Calls that one standing grant may cover."""
+GRANT_EXPIRES_MAX_S: Final = 30 * 86_400
+"""How long a standing grant may stand."""
+
 # --- execution ---------------------------------------------------------------------------------------
 CALLS_IN_FLIGHT_MAX: Final = 1_024
 """Past this a call is refused at once rather than queued without bound."""
@@ -35,6 +45,14 @@ DEFINITION_AGE_WRITES_MAX_S: Final = 30
 """How old the last comparison of definitions may be before a call that writes waits for a new one."""
 DEFINITION_AGE_MAX_S: Final = 300
 """How often every server is compared on schedule: how long a change can go unseen by calls that only read."""
+
+APPROVAL_HOLD_S: Final = 20
+"""How long a call may be held open for a person: less than the shortest wait of clients in the field."""
+
+SIGN_IN_LINK_S: Final = 5 * 60
+"""How long a one-time link to the approval page may lie in a terminal."""
+BROWSER_S: Final = 8 * 60 * 60
+"""A working day: then a person shows the credential again."""
 
 LINKS_MAX: Final = 256
 """Processes, or legacy sessions, of one server at a time; each session that calls it has its own."""

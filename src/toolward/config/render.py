@@ -21,6 +21,7 @@ from toolward.config.shape import (
     ServerConfig,
     ToolEntry,
 )
+from toolward.config.undoing import from_undo
 from toolward.config.yamltext import is_plain_text
 from toolward.model.label import Label
 from toolward.model.tool import ArgumentKind, Manifest, Metadata
@@ -184,6 +185,7 @@ def entry_of(manifest: Manifest, *, timeout_ms: int, purpose: str = "") -> ToolE
         result_fields={pointer: _label(label) for pointer, label in manifest.result_fields.items()},
         timeout_ms=manifest.timeout_ms if manifest.timeout_ms != timeout_ms else None,
         output_bytes_max=manifest.output_bytes_max,
+        undo=from_undo(manifest.undo) if manifest.undo is not None else None,
         purpose=purpose,
     )
 

@@ -9,6 +9,9 @@ import msgspec
 from msgspec import Meta
 
 from toolward.config import limits
+from toolward.config.approving import ApprovalsConfig
+from toolward.config.section import Section
+from toolward.config.undoing import UndoConfig
 from toolward.model import capability
 from toolward.model.command import ArgumentType
 from toolward.model.tool import ArgumentKind, ArgumentRole, CallScope, Channel, Effect
@@ -42,10 +45,6 @@ class UpstreamAsk(StrEnum):
     SAMPLING = "sampling"
     ELICITATION = "elicitation"
     ROOTS = "roots"
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A mapping that knows all its keys."""
 
 
 class Listen(Section, frozen=True):
@@ -207,6 +206,9 @@ class WardConfig(Section, frozen=True):
     roles: Annotated[dict[Name, tuple[Name, ...]], Meta(description="Who has which role.")] = msgspec.field(
         default_factory=dict
     )
+    approvals: Annotated[
+        ApprovalsConfig, Meta(description="How people are asked, reminded and stood in for.")
+    ] = ApprovalsConfig()
     secrets: SecretsConfig = SecretsConfig()
     unsafe: UnsafeConfig = UnsafeConfig()
 
@@ -333,6 +335,9 @@ class ToolEntry(Section, frozen=True):
     min_scope: Annotated[
         CallScope | None, Meta(description="The widest that may share a process with a call.")
     ] = None
+    undo: Annotated[UndoConfig | None, Meta(description="How its effect is known, undone and held back.")] = (
+        None
+    )
     owner: str = ""
     purpose: str = ""
     review_by: ReviewDate = ""

@@ -21,6 +21,7 @@ from toolward.config.convert import to_struct
 from toolward.config.limits import UPSTREAM_TIMEOUT_MS
 from toolward.config.per_call import check_source, source_place, to_commands
 from toolward.config.shape import LabelConfig, ManifestFile, ServerConfig, ToolEntry, WardConfig
+from toolward.config.undoing import to_undo
 from toolward.config.yamltext import FILE_BYTES_MAX, Node, read_yaml
 from toolward.errors import WardError
 from toolward.model.capability import Capabilities, IsolationLevel
@@ -335,6 +336,7 @@ def to_manifest(
         capabilities=to_capabilities(capabilities, ward) if capabilities is not None else None,
         min_isolation=IsolationLevel((entry.min_isolation or file.min_isolation).value),
         min_scope=entry.min_scope or file.min_scope,
+        undo=to_undo(entry.undo) if entry.undo is not None else None,
     )
 
 

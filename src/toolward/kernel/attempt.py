@@ -25,3 +25,5 @@ class Attempt(Struct, frozen=True, kw_only=True):
     server: str = ""
     era: Era = Era.HANDSHAKE
     door: str = "http"
+    released: str = ""  # set by the kernel alone: the approval or escrow that lets a suspended call go on
+    undo_of: str = ""  # set by the kernel alone: the call that this one undoes

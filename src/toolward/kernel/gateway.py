@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from toolward.errors import Reason, ReasonCode, ToolwardError, UnknownTool
+from toolward.errors import Reason, ReasonCode, Rejected, ToolwardError, UnknownTool
+from toolward.kernel.again import again
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.directory import EVERYWHERE, Directory
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.interim import Interim
+from toolward.kernel.kept import Answered
 from toolward.kernel.notices import Notices
 from toolward.kernel.parts import Parts
 from toolward.kernel.refusal import Refuse
@@ -19,9 +21,11 @@ from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.room import Room
 from toolward.kernel.running import INTERRUPTED, NOT_BEGUN, Running
 from toolward.kernel.sign_ins import SignIns
-from toolward.kernel.stages.authorize import authorize
 from toolward.kernel.stages.decide import decide
+from toolward.kernel.stages.intend import UnderWay
+from toolward.kernel.suspended import suspended_principal
 from toolward.kernel.tasks import Background
+from toolward.model.approval import ApprovalState
 from toolward.model.call import Call, Failed, Intent, RawOutcome, Reply, Stopped
 from toolward.model.permit import Permit
 from toolward.model.principal import Principal
@@ -44,7 +48,7 @@ class Gateway:
     2. resolve    the exact pinned version; arguments fit its schema
     3. label      where each argument came from
     4. decide     Allow, Deny or Ask
-    5. authorize  only an Allow becomes a permit
+    5. authorize  only an Allow becomes a permit; an Ask, once people agreed
     6. intend     the promise is durable before any effect
     7. execute    with permit and intent, in the sandbox or upstream
     8. settle     outcome and new taint durable in one commit, then the reply leaves
@@ -72,7 +76,6 @@ class Gateway:
                 return await self._directory.perform(attempt, exchange, self.perform)
             except ToolwardError as refusal:
                 return await self._refuse(attempt, None, refusal, self._revision())
-        revision = self._revision()
         call: Call | None = None
         caller = attempt.principal.credential
         try:
@@ -80,22 +83,28 @@ class Gateway:
             try:
                 session = self._parts.sessions.find(attempt.session_id, attempt.principal)
                 call = self._parts.admit(attempt, session)  # 1
-                resolved = await self._parts.resolve(call, revision)  # 2
-                labelled = self._parts.label(resolved, revision)  # 3
-                decision = decide(labelled, revision)  # 4
-                permit = authorize(labelled, decision, ids=self._parts.ids)  # 5
-                return await self._walk(permit, exchange, revision)  # 6, 7, 8
+                return await again(self._decided, call, exchange, self._parts.approvals)
             finally:
                 self._room.leave(caller)
+        except Answered as answered:
+            return answered.reply
         except ToolwardError as refusal:
-            return await self._refuse(attempt, call, refusal, revision)
+            return await self._refuse(attempt, call, refusal, self._revision())
+
+    async def _decided(self, call: Call, exchange: Exchange) -> Reply:
+        """Steps 2 to 5 under the revision of now, then the rest. Whatever was suspended re-enters here."""
+        revision = self._revision()
+        resolved = await self._parts.resolve(call, revision)  # 2
+        labelled = self._parts.label(resolved, revision)  # 3
+        decision = decide(labelled, revision)  # 4
+        permit = await self._parts.authorize(labelled, decision, revision)  # 5
+        return await self._walk(permit, exchange, revision)  # 6, 7, 8
 
     async def _walk(self, permit: Permit, exchange: Exchange, revision: ActiveRevision) -> Reply:
         """Steps 6 to 8. A caller that hangs up stops the tool, never the record."""
         try:
             intent = await self._parts.intend(permit, revision)  # 6
-        except asyncio.CancelledError:
-            # its record is under way and can not be called back; that nothing ran follows it
+        except UnderWay:  # that nothing ran follows the record
             intent = Intent(call_id=permit.labelled.call.call_id, log_index=-1, merged=False)
             _ = self._background.start(self._parts.settle(permit, intent, NEVER_RAN, revision=revision))
             raise
@@ -141,6 +150,18 @@ class Gateway:
     async def savepoint(self, session_id: str, principal: Principal, name: str) -> Savepoint:
         """A named place in the session's history. Only the host names one, never the model's text."""
         return await self._parts.sessions.savepoint(self.session(session_id, principal), name)
+
+    async def answered(self, approval_id: str, principal: Principal, patience_s: float) -> ApprovalState:
+        """Where an approval that this caller asked for stands, once it was answered or so long has passed.
+
+        Raises `Rejected` without telling somebody else's from none.
+        """
+        ground = self._parts.approvals.ground
+        found = ground.find(approval_id)
+        if found is None or suspended_principal(found.approval.call) != principal:
+            raise Rejected("no such approval for this caller", remedy="make the call, which asks")
+        await self._parts.approvals.answered(approval_id, patience_s)
+        return ground.state(ground.found(approval_id).approval)
 
     async def close_session(self, session_id: str) -> None:
         """End what runs for this session only; its record stays."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from toolward.kernel.approvals.approvals import Approvals
 from toolward.kernel.audit import Auditor
 from toolward.kernel.cage_hints import CageHints
 from toolward.kernel.drift import DriftWatch
@@ -13,6 +14,7 @@ from toolward.kernel.registry import Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stages.admit import Admit
+from toolward.kernel.stages.authorize import Authorize
 from toolward.kernel.stages.execute import Execute
 from toolward.kernel.stages.intend import Intend
 from toolward.kernel.stages.label import Label
@@ -35,12 +37,14 @@ class Parts:
     sessions: Sessions
     registry: Registry
     incidents: Incidents
+    approvals: Approvals
     drift: DriftWatch
     upstreams: Upstreams
     notices: Notices
     admit: Admit
     resolve: Resolve
     label: Label
+    authorize: Authorize
     intend: Intend
     execute: Execute
     settle: Settle

@@ -69,6 +69,9 @@ class Call(Struct, frozen=True, kw_only=True):
     era: Era = Era.HANDSHAKE
     door: str = "http"
     received_ns: int = 0
+    idempotency_key: str = ""  # the caller's own name for this effect: it happens once
+    released: str = ""  # the approval or escrow that let it go on
+    undo_of: str = ""  # the call that it undoes
 
 
 class ResolvedCall(Struct, frozen=True, kw_only=True):

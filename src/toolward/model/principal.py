@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class CredentialKind(StrEnum):
@@ -13,6 +15,7 @@ class CredentialKind(StrEnum):
     PERSON = "person"
     OS_USER = "os_user"
     IN_PROCESS = "in_process"
+    WEBHOOK = "webhook"  # a person's answer, by the word of a webhook that the ward trusts for that person
     UNSAFE_ANONYMOUS = "unsafe_anonymous"
 
 
@@ -40,3 +43,14 @@ class Principal:
             "credential": self.credential,
             "kind": self.kind.value,
         }
+
+
+def principal_from_json(value: Mapping[str, Any]) -> Principal:
+    """The inverse of `Principal.as_json`. Raises `KeyError` or `ValueError`."""
+    return Principal(
+        user=value["user"],
+        agent=value["agent"],
+        roles=tuple(value["roles"]),
+        credential=value["credential"],
+        kind=CredentialKind(value["kind"]),
+    )

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from toolward.model.capability import Capabilities, IsolationLevel
 from toolward.model.label import Label
+from toolward.model.undo import Undo
 
 SEPARATOR = "__"
 """Between server and name at the aggregated endpoint; no server's name may hold it."""
@@ -94,10 +95,13 @@ class Manifest:
     capabilities: Capabilities | None = None  # what its process, or each call, may touch
     min_isolation: IsolationLevel = IsolationLevel.NONE  # below it the call is denied
     min_scope: CallScope = CallScope.REMOTE  # wider, and the call is denied
+    undo: Undo | None = None  # how its effect is known, undone and held back
 
     def as_json(self) -> dict[str, Any]:
-        """Canonical content for the digest and the store."""
+        """Canonical content for the digest and the store; `undo` only where something is said of it."""
+        undo = {"undo": self.undo.as_json()} if self.undo else {}
         return {
+            **undo,
             "effect": self.effect.value,
             "effect_source": self.effect_source,
             "egress": self.egress,

@@ -23,3 +23,10 @@ class Identity(Protocol):
     def authenticate(self, credentials: Credentials) -> Principal:
         """Raises `Rejected` with code `unauthenticated`."""
         ...
+
+    def of_credential(self, key: str) -> Principal:
+        """Whose credential stands in that row of `Table.CREDENTIAL`, with the roles of now.
+
+        Raises `Rejected` with code `unauthenticated` when it was revoked.
+        """
+        ...

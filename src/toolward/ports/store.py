@@ -26,6 +26,18 @@ class Table(StrEnum):
     INCIDENT = "incident"  # key: incident_id
     REVISION = "revision"  # key: revision digest -> the files and pins themselves
     CREDENTIAL = "credential"  # key: sha-256 of the token
+    APPROVAL = "approval"  # key: approval_id
+    QUESTION = "question"  # key: digest of what an approval is bound to, or of a call that ran by one
+    GRANT = "grant"  # key: grant_id
+    ENDORSEMENT = "endorsement"  # key: session_id/source
+    IDEMPOTENCY = "idempotency"  # key: digest of caller, tool and key -> args_digest, call_id, state
+    ESCROW = "escrow"  # key: escrow_id
+    EFFECT = "effect"  # key: session_id/call_id; the journal that rollback reads
+    FRONTIER = "frontier"  # key: resource -> the session that changed it and is not sealed
+    ROLLBACK = "rollback"  # key: rollback_id; plan, steps, end state
+    STOP = "stop"  # key: what is stopped
+    HOOK = "hook"  # key: webhook/sha-256 of an answer's id; or how far the log was told of
+    LINK = "link"  # key: sha-256 of a one-time link's token, or of a browser's cookie
 
 
 class Put(Struct, frozen=True):

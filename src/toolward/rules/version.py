@@ -22,6 +22,7 @@ from toolward.model.tool import (
 )
 from toolward.rules.canonical import canonical
 from toolward.rules.capability import capabilities_from_json
+from toolward.rules.undo import undo_from_json
 
 
 def definition_digest(definition: Mapping[str, Any]) -> str:
@@ -97,6 +98,7 @@ def manifest_from_json(value: Mapping[str, Any]) -> Manifest:
         capabilities=capabilities_from_json(value["capabilities"]) if value["capabilities"] else None,
         min_isolation=IsolationLevel(value["min_isolation"]),
         min_scope=CallScope(value["min_scope"]),
+        undo=undo_from_json(value["undo"]) if "undo" in value else None,
     )
 
 

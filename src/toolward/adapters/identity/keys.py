@@ -65,7 +65,11 @@ class KeyIdentity:
         )
 
     def _by_key(self, token: str) -> Principal:
-        row = self._store.get(Table.CREDENTIAL, credential_key(token))
+        return self.of_credential(credential_key(token))
+
+    def of_credential(self, key: str) -> Principal:
+        """Raises `Rejected` with code `unauthenticated` when there is none, or none any more."""
+        row = self._store.get(Table.CREDENTIAL, key)
         if row is None:
             raise Rejected(
                 "the key is not known or was revoked",

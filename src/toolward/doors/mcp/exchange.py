@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 from typing_extensions import override
 
+from toolward.doors.mcp.asking import ELICIT, ELICITED, page_of, patience, takes_url, url_elicitation
 from toolward.doors.mcp.channel import Channel, disconnected, event_frame
 from toolward.doors.mcp.messages import Answer, Request
 from toolward.doors.mcp.replies import dump
 from toolward.doors.mcp.sessions import McpSession
+from toolward.doors.mcp.settings import McpDoorSettings
 from toolward.doors.mcp.visit import Shared, Visit
 from toolward.doors.mcp.wire import (
     CAPABILITY_OF,
@@ -33,7 +37,17 @@ LOG = "notifications/message"
 class HandshakeExchange(Exchange):
     """Interim messages go on the call's own stream, with ids so that it can be resumed."""
 
-    __slots__ = ("_channel", "_receive", "_session", "_settings", "_shared", "_stream", "_token")
+    __slots__ = (
+        "_channel",
+        "_patience_s",
+        "_receive",
+        "_sent_to",
+        "_session",
+        "_settings",
+        "_shared",
+        "_stream",
+        "_token",
+    )
 
     def __init__(
         self, session: McpSession, channel: Channel, request: Request, *, visit: Visit, shared: Shared
@@ -45,6 +59,8 @@ class HandshakeExchange(Exchange):
         self._settings = shared.settings
         self._stream = 0
         self._token = progress_token(request)
+        self._patience_s = patience(visit.headers, shared.settings.approval_hold_s)
+        self._sent_to = ""  # the approval to whose page the client was sent
 
     @property
     @override
@@ -57,6 +73,26 @@ class HandshakeExchange(Exchange):
     def capabilities(self) -> Mapping[str, Any]:
         """As declared at initialize."""
         return self._session.capabilities
+
+    @property
+    @override
+    def patience_s(self) -> float:
+        """As long as the door holds a call."""
+        return self._patience_s
+
+    @override
+    async def waits(self, approval: str, reason: str) -> None:
+        """Progress if the client wants some; its user is sent to the page if it can do that."""
+        page = page_of(approval, self._settings.approvals_url)
+        saying = self._shared.background.start(still_waiting(self, self._settings, page))
+        try:
+            if page and takes_url(self._session.capabilities):
+                self._sent_to = approval
+                with contextlib.suppress(Denied):  # whoever declines may still be answered by another
+                    await self.request(ELICIT, url_elicitation(approval, reason, page, with_id=True))
+            await asyncio.wait((saying,))
+        finally:
+            saying.cancel()
 
     @override
     async def notify(self, method: str, params: Mapping[str, Any]) -> None:
@@ -99,8 +135,14 @@ class HandshakeExchange(Exchange):
         if not self._session.readers:
             self._session.settle(Answer(question, None, {"message": "the client has gone"}))
 
-    async def finish(self, message: Json) -> None:
-        """The last message: JSON if nothing was said before, else the stream's last event."""
+    async def finish(self, message: Json, *, waits: bool = False) -> None:
+        """The last message: JSON if nothing was said before, else the stream's last event.
+
+        Unless the call `waits` still, the page that its user was sent to has done its work.
+        """
+        if self._sent_to and not waits and self._channel.streaming:
+            params = {"elicitationId": self._sent_to}
+            await self._emit({"jsonrpc": "2.0", "method": ELICITED, "params": params})
         if not self._channel.streaming:
             await self._channel.answer(200, message)
             return
@@ -120,9 +162,13 @@ class HandshakeExchange(Exchange):
 class StatelessExchange(Exchange):
     """Notifications go on the response's stream; there are no requests to the client in this era."""
 
-    __slots__ = ("_capabilities", "_channel", "_level", "_token")
+    __slots__ = ("_capabilities", "_channel", "_level", "_patience_s", "_settings", "_token")
 
-    def __init__(self, channel: Channel, request: Request) -> None:
+    def __init__(
+        self, channel: Channel, request: Request, settings: McpDoorSettings, *, patience_s: float
+    ) -> None:
+        self._settings = settings
+        self._patience_s = patience_s
         meta = request.params["_meta"]
         self._channel = channel
         self._capabilities: Mapping[str, Any] = meta[CLIENT_CAPABILITIES_KEY]
@@ -142,6 +188,17 @@ class StatelessExchange(Exchange):
         """As declared with this request."""
         return self._capabilities
 
+    @property
+    @override
+    def patience_s(self) -> float:
+        """As whoever made it decided: nobody waits who can be sent to the page at once."""
+        return self._patience_s
+
+    @override
+    async def waits(self, approval: str, reason: str) -> None:
+        """Progress, if the client wants some."""
+        await still_waiting(self, self._settings, page_of(approval, self._settings.approvals_url))
+
     @override
     async def notify(self, method: str, params: Mapping[str, Any]) -> None:
         """Log messages only from the level that the request asked for, none if it asked for none."""
@@ -159,6 +216,14 @@ class StatelessExchange(Exchange):
     def _wants(self, params: Mapping[str, Any]) -> bool:
         level = params.get("level")
         return self._level is not None and level in LOG_LEVELS and LOG_LEVELS.index(level) >= self._level
+
+
+async def still_waiting(exchange: Exchange, settings: McpDoorSettings, page: str) -> None:
+    """Tell the caller every few seconds that its call is held, until cancelled."""
+    text = f"waiting for a person's answer at {page}" if page else "waiting for a person's answer"
+    for step in itertools.count(1):
+        await exchange.notify(PROGRESS, {"progress": step, "message": text})
+        await asyncio.sleep(settings.approval_progress_s)
 
 
 def progress_token(request: Request) -> str | int | None:

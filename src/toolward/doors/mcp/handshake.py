@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from toolward.doors.mcp.asking import add_structured, asked_of, with_page
 from toolward.doors.mcp.boundary import accepts
 from toolward.doors.mcp.channel import Channel, disconnected, send_json, send_status
 from toolward.doors.mcp.event_log import STANDALONE, EventLog, parse_event_id
@@ -29,6 +30,7 @@ from toolward.doors.mcp.wire import (
 from toolward.kernel.attempt import Attempt
 from toolward.model.call import Era
 from toolward.model.session import SessionOrigin
+from toolward.model.tool import ToolVersion
 
 REQUEST_CANCELLED = -32800
 """What a request is answered with that its client cancelled (the code that LSP uses; MCP names none)."""
@@ -156,9 +158,16 @@ class Handshake:
             door=visit.door,
         )
         session.running[request.request_id] = task
+        waits = False
         try:
             reply = await self._shared.gateway.perform(attempt, exchange)
-            message = handshake_message(request.request_id, action, reply)
+            asked = asked_of(reply, action, self._shared.settings.approvals_url)
+            message = handshake_message(
+                request.request_id, action, with_page(reply, asked) if asked else reply
+            )
+            if asked is not None:
+                waits = True
+                add_structured(message["result"], asked, self._version(visit, request))
         except asyncio.CancelledError:
             if request.request_id not in session.cancelled:
                 raise
@@ -168,7 +177,10 @@ class Handshake:
         finally:
             session.running.pop(request.request_id, None)
             session.cancelled.discard(request.request_id)
-        await exchange.finish(message)
+        await exchange.finish(message, waits=waits)
+
+    def _version(self, visit: Visit, request: Request) -> ToolVersion | None:
+        return self._shared.gateway.tool_version(visit.server, request.params["name"])
 
     async def _pump(
         self, visit: Visit, session: McpSession, stream: int, position: int, reader: object

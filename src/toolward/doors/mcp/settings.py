@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from toolward.config.limits import CALL_BYTES_MAX, SESSION_IDLE_S, SESSIONS_MAX
+from toolward.config.limits import APPROVAL_HOLD_S, CALL_BYTES_MAX, SESSION_IDLE_S, SESSIONS_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,5 +42,11 @@ class McpDoorSettings:
     """How long a sealed `requestState` may be shown again."""
     watch_after_s: float = 0.02
     """A stateless call that runs longer than this is watched for its caller going away."""
+    approvals_url: str = ""
+    """Where the approval page is, without a slash at the end; an approval's own page is one step below."""
+    approval_hold_s: float = APPROVAL_HOLD_S
+    """How long a call is held for a person, where its client can not be sent to the page at once."""
+    approval_progress_s: float = 4.0
+    """How often a client that wants progress hears that the call is still held."""
     backlog_max: int = 1_024
     """Notifications waiting for a slow `subscriptions/listen` stream before it is ended."""

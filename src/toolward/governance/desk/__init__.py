@@ -10,9 +10,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolward.errors import ReasonCode, Rejected
-from toolward.governance.desk import audit, calls, keys, revisions, status, tools
+from toolward.governance.desk import (
+    approvals,
+    audit,
+    calls,
+    grants,
+    keys,
+    links,
+    revisions,
+    sources,
+    status,
+    tools,
+)
 from toolward.governance.desk.context import Desk, Verb
-from toolward.model.principal import Principal
+from toolward.model.principal import CredentialKind, Principal
 
 VERBS: Mapping[str, Verb] = {
     **status.VERBS,
@@ -21,6 +32,10 @@ VERBS: Mapping[str, Verb] = {
     **audit.VERBS,
     **revisions.VERBS,
     **keys.VERBS,
+    **links.VERBS,
+    **approvals.VERBS,
+    **grants.VERBS,
+    **sources.VERBS,
 }
 
 
@@ -31,7 +46,8 @@ async def invoke(desk: Desk, verb: str, parameters: Mapping[str, Any], by: Princ
         raise Rejected(
             f"no verb `{verb[:100]}`", code=ReasonCode.UNKNOWN_METHOD, remedy="see `toolward --help`"
         )
-    if found.needs_person and not by.is_person:
+    by_webhook = found.by_webhook and by.kind is CredentialKind.WEBHOOK
+    if found.needs_person and not by.is_person and not by_webhook:
         raise Rejected(
             f"`{verb}` needs a person's credential",
             code=ReasonCode.UNAUTHENTICATED,

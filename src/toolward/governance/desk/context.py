@@ -30,6 +30,7 @@ class Desk:
     reload: Callable[[Principal], Awaitable[None]]
     write_files: Callable[[Mapping[str, bytes]], None]
     name: str
+    url: Callable[[], str]  # how people reach this gateway
 
 
 Run = Callable[[Desk, Mapping[str, Any], Principal], Awaitable[Any]]
@@ -37,10 +38,14 @@ Run = Callable[[Desk, Mapping[str, Any], Principal], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One thing that can be done. Everything that changes something needs a person."""
+    """One thing that can be done. Everything that changes something needs a person.
+
+    `by_webhook`: a person may also do it by the word of a webhook that the ward trusts for that person.
+    """
 
     run: Run
     needs_person: bool = True
+    by_webhook: bool = False
 
 
 def text(parameters: Mapping[str, Any], name: str, default: str | None = None) -> str:

@@ -66,6 +66,8 @@ class Admit:
             era=attempt.era,
             door=attempt.door,
             received_ns=self._clock.monotonic_ns(),
+            released=attempt.released,
+            undo_of=attempt.undo_of,
         )
 
     @staticmethod

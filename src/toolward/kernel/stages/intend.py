@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from toolward.errors import Contested
 from toolward.kernel.audit import Auditor
+from toolward.kernel.clauses import Clause, Promise
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import LIST_ACTIONS, UPSTREAM_ACTIONS, Call, Intent
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit
 from toolward.model.tool import Effect, ToolState
-from toolward.ports.store import Put, Store, Table
+from toolward.ports.store import Change, Conflict, Put, Store, Table
 from toolward.rules.canonical import canonical
 
 _MERGED = LIST_ACTIONS | UPSTREAM_ACTIONS
+
+
+class UnderWay(asyncio.CancelledError):
+    """The caller went away while the intent was being written: that can not be called back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,31 +31,60 @@ class Intend:
 
     store: Store
     auditor: Auditor
+    clauses: Sequence[Clause] = ()
 
     async def __call__(self, permit: Permit, revision: ActiveRevision) -> Intent:
-        """Raises `AuditUnavailable`: then nothing ran.
+        """Raises `AuditUnavailable`, `Contested` and what a clause raises: then nothing ran.
 
         An approved, read-only tool without egress needs no record of its own before it runs: its one
         merged record is durable before the reply (DESIGN, the corridor).
         """
         if is_merged(permit):
             return Intent(call_id=permit.labelled.call.call_id, log_index=-1, merged=True)
+        promised: list[Clause] = []
+        try:
+            promises = []
+            for clause in self.clauses:
+                promised.append(clause)
+                promises.append(await clause.promise(permit, revision))
+            return await self._commit(permit, revision, promises)
+        except BaseException as failure:
+            if not isinstance(failure, UnderWay):
+                for clause in promised:
+                    clause.lapsed(permit)
+            raise
+
+    async def _commit(self, permit: Permit, revision: ActiveRevision, promises: Sequence[Promise]) -> Intent:
         call = permit.labelled.call
+        body, payloads = describe(permit, revision), payloads_of(call)
+        changes: list[Change] = [
+            Put(
+                Table.OPEN_INTENT,
+                call.call_id,
+                canonical({"session_id": call.session.session_id, "tool": tool_of(permit)}),
+            )
+        ]
+        for promise in promises:
+            body |= promise.body
+            payloads |= promise.payloads
+            changes += promise.changes
         event = self.auditor.event(
             EventKind.CALL_INTENT,
             call_id=call.call_id,
             session_id=call.session.session_id,
             tool=tool_of(permit),
-            body=describe(permit, revision),
-            payloads=payloads_of(call),
+            body=body,
+            payloads=payloads,
             digests={"arguments": call.args_digest},
         )
-        open_intent = Put(
-            Table.OPEN_INTENT,
-            call.call_id,
-            canonical({"session_id": call.session.session_id, "tool": tool_of(permit)}),
-        )
-        receipts = await self.store.commit([event], [open_intent])
+        try:
+            receipts = await self.store.commit([event], changes)
+        except asyncio.CancelledError as gone:
+            raise UnderWay from gone
+        except Conflict as conflict:
+            raise Contested(
+                "what the call stood on changed while it was being written down", remedy="try again"
+            ) from conflict
         return Intent(call_id=call.call_id, log_index=receipts[0].index, merged=False)
 
 
@@ -62,6 +99,8 @@ def payloads_of(call: Call) -> dict[str, bytes]:
 def is_merged(permit: Permit) -> bool:
     """Whether one record, written with the outcome, is enough for this call."""
     resolved = permit.labelled.resolved
+    if permit.approvals:
+        return False  # what a person agreed to is used up before it runs, not after
     if resolved.version is None:
         # lists carry nothing but a cursor, and what a server asks is part of a call that has its intent;
         # the rest (resources, prompts, completion) takes an agent's words to a server that nobody vouched for

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from toolward.errors import Overloaded, ReasonCode
 from toolward.kernel.audit import Auditor
+from toolward.kernel.clauses import Clause
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stages.intend import describe, payloads_of, tool_of
@@ -65,6 +66,7 @@ class Settle:
     secrets: Secrets
     clock: Clock
     background: Background
+    clauses: Sequence[Clause] = ()
 
     async def __call__(
         self, permit: Permit, intent: Intent, outcome: RawOutcome, *, revision: ActiveRevision
@@ -100,10 +102,16 @@ class Settle:
             payloads=payloads,
             digests=digests,
         )
+        clauses = () if intent.merged else self.clauses
+        for clause in clauses:
+            changes += clause.conclude(permit, outcome)
         receipt = await self.close(event, changes, open_intent=not intent.merged)
         resolved = permit.labelled.resolved
         receipt = {**receipt, "isolation": resolved.isolation, "scope": resolved.scope}
-        return Reply(call_id=call.call_id, result=checked.result, error=checked.error, receipt=receipt)
+        reply = Reply(call_id=call.call_id, result=checked.result, error=checked.error, receipt=receipt)
+        for clause in clauses:
+            clause.concluded(permit, reply)
+        return reply
 
     async def close(self, event: Event, changes: list[Change], *, open_intent: bool) -> Mapping[str, Any]:
         """Write an outcome and close its intent in one commit; returns the receipt.
@@ -176,7 +184,7 @@ class Settle:
             asked=permit.labelled,
         )
         session = self.sessions.current(call.session.session_id) or call.session
-        session, changed = self.sessions.tainted(session, label)
+        session, changed = self.sessions.tainted(session, label, source=call.call_id)
         self.sessions.keep(session)
         return session.taint.as_json(), [self.sessions.put(session)] if changed else []
 

@@ -53,6 +53,7 @@ class Agent:
             "Authorization": f"Bearer {key}",
             "Content-Type": "application/json",
             "Accept": "application/json, text/event-stream",
+            "Prefer": "wait=0",  # nobody stands by to approve: it is told at once
         }
         self._number = 0
         self._request(

@@ -9,6 +9,9 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import Struct
+
+from toolward.doors.mcp.asking import Asked, add_structured, asked_of, patience, takes_url, with_page
 from toolward.doors.mcp.boundary import Headers
 from toolward.doors.mcp.channel import Channel, disconnected, send_json, send_status
 from toolward.doors.mcp.exchange import StatelessExchange
@@ -16,8 +19,9 @@ from toolward.doors.mcp.messages import Message, Notification, Request, check_pa
 from toolward.doors.mcp.replies import stateless_message, stateless_result
 from toolward.doors.mcp.stateless.listen import Listening
 from toolward.doors.mcp.stateless.mirrored import MirrorChecks, check_standard
-from toolward.doors.mcp.stateless.multi_round import open_state, seal_result
+from toolward.doors.mcp.stateless.multi_round import open_state, seal_own, seal_result
 from toolward.doors.mcp.stateless.stdio_sessions import StdioSessions
+from toolward.doors.mcp.stateless.waiting import Waited, input_required, own_state
 from toolward.doors.mcp.visit import Shared, Visit, served_capabilities
 from toolward.doors.mcp.wire import (
     CLIENT_CAPABILITIES_KEY,
@@ -36,6 +40,14 @@ from toolward.errors import Reason
 from toolward.errors import ReasonCode as Code
 from toolward.kernel.attempt import Attempt
 from toolward.model.call import Action, Era, Reply
+
+
+class _Pending(Struct, frozen=True):
+    """A reply that says that a person was asked."""
+
+    reply: Reply
+    asked: Asked
+    waited: Waited | None
 
 
 class Stateless:
@@ -94,10 +106,11 @@ class Stateless:
             version = self._shared.gateway.tool_version(visit.server, request.params["name"])
             if version is not None:
                 self._mirrors.check(request, visit.headers, version)
-        params = open_state(self._shared.sealer, visit, action, request)
+        session_id = await self._session_id(visit)
+        params, waited = open_state(self._shared.sealer, visit, action, request, session_id)
         attempt = Attempt(
             principal=visit.principal,
-            session_id=await self._session_id(visit),
+            session_id=session_id,
             action=action,
             params=params,
             server=visit.server,
@@ -105,14 +118,46 @@ class Stateless:
             door=visit.door,
         )
         channel = Channel(visit.send, may_stream=may_stream)
-        exchange = StatelessExchange(channel, request)
+        exchange = StatelessExchange(
+            channel, request, self._shared.settings, patience_s=self._patience_s(visit, request, waited)
+        )
         reply = await self._until_gone(visit, attempt, exchange)
         if reply is None:
             return
-        reply = seal_result(self._shared.sealer, visit, action, request, reply)
-        info = await self._shared.server_info(visit.server)
-        status, message = stateless_message(request.request_id, action, reply, info)
+        asked = asked_of(reply, action, self._shared.settings.approvals_url)
+        if asked is not None:
+            status, message = await self._asked(visit, request, attempt, _Pending(reply, asked, waited))
+        else:
+            reply = seal_result(self._shared.sealer, visit, action, request, reply)
+            info = await self._shared.server_info(visit.server)
+            status, message = stateless_message(request.request_id, action, reply, info)
         await channel.answer(status, message)
+
+    def _patience_s(self, visit: Visit, request: Request, waited: Waited | None) -> float:
+        """Who can be sent to the page is told at once; who comes back from there waits with everybody."""
+        can_look = takes_url(request.params["_meta"][CLIENT_CAPABILITIES_KEY])
+        if waited is None and can_look and self._shared.settings.approvals_url:
+            return 0
+        return patience(visit.headers, self._shared.settings.approval_hold_s)
+
+    async def _asked(
+        self, visit: Visit, request: Request, attempt: Attempt, pending: _Pending
+    ) -> tuple[int, Json]:
+        """A call that waits for a person: the page, or words for who can not be sent there or will not go."""
+        asked, waited = pending.asked, pending.waited
+        info = await self._shared.server_info(visit.server)
+        can_look = takes_url(request.params["_meta"][CLIENT_CAPABILITIES_KEY])
+        if asked.url and can_look and (waited is None or waited.willing):
+            state = own_state(asked, attempt.params)
+            sealed = seal_own(self._shared.sealer, visit, request, attempt.session_id, state)
+            result = input_required(pending.reply, asked, sealed, again=waited is not None)
+            result = stateless_result(attempt.action, result, info)
+            return 200, {"jsonrpc": "2.0", "id": request.request_id, "result": result}
+        reply = with_page(pending.reply, asked)
+        status, message = stateless_message(request.request_id, attempt.action, reply, info)
+        version = self._shared.gateway.tool_version(visit.server, request.params["name"])
+        add_structured(message["result"], asked, version)
+        return status, message
 
     async def _session_id(self, visit: Visit) -> str:
         gateway = self._shared.gateway

@@ -99,7 +99,9 @@ class Listening:
             era=Era.STATELESS,
             door=self._visit.door,
         )
-        exchange = StatelessExchange(Channel(self._visit.send, may_stream=False), self._request)
+        exchange = StatelessExchange(
+            Channel(self._visit.send, may_stream=False), self._request, self._shared.settings, patience_s=0
+        )
         return (await self._shared.gateway.perform(attempt, exchange)).error is None
 
     def _agreed(self) -> Json:

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from toolward.doors.mcp.exchange import is_declared
 from toolward.doors.mcp.messages import Request
 from toolward.doors.mcp.replies import bad_output
-from toolward.doors.mcp.sealing import Place, StateSealer
+from toolward.doors.mcp.sealing import Place, StateSealer, is_own
+from toolward.doors.mcp.stateless.waiting import Waited, open_own
 from toolward.doors.mcp.visit import Visit
 from toolward.doors.mcp.wire import (
     CAPABILITY_OF,
@@ -27,13 +28,20 @@ from toolward.model.call import Action, Reply, WireError
 INPUT_REQUIRED = "input_required"
 
 
-def open_state(sealer: StateSealer, visit: Visit, action: Action, request: Request) -> Mapping[str, Any]:
-    """The params with the upstream's own `requestState`. Raises `Refusal` if the one shown is not ours."""
+def open_state(
+    sealer: StateSealer, visit: Visit, action: Action, request: Request, session_id: str
+) -> tuple[Mapping[str, Any], Waited | None]:
+    """The params as the upstream may have them, and what the client has done about an approval.
+
+    Raises `Refusal` if the state that is shown was not sealed for this request.
+    """
     params = request.params
     if action not in NAMED_BY or "requestState" not in params:
-        return params
-    state = sealer.unseal(params["requestState"], _place(visit, action, request))
-    return {**params, "requestState": state}
+        return params, None
+    shown = params["requestState"]
+    if is_own(shown):
+        return open_own(sealer.unseal(shown, _place(visit, action, request, session_id)), params)
+    return {**params, "requestState": sealer.unseal(shown, _place(visit, action, request))}, None
 
 
 def seal_result(sealer: StateSealer, visit: Visit, action: Action, request: Request, reply: Reply) -> Reply:
@@ -79,5 +87,10 @@ def _missing_capability(missing: dict[str, Any]) -> WireError:
     )
 
 
-def _place(visit: Visit, action: Action, request: Request) -> Place:
-    return Place(visit.principal, visit.server, request, str(request.params[NAMED_BY[action]]))
+def seal_own(sealer: StateSealer, visit: Visit, request: Request, session_id: str, state: str) -> str:
+    """The gateway's own state for a tool call that waits in this session."""
+    return sealer.seal(state, _place(visit, Action.CALL_TOOL, request, session_id))
+
+
+def _place(visit: Visit, action: Action, request: Request, session_id: str = "") -> Place:
+    return Place(visit.principal, visit.server, request, str(request.params[NAMED_BY[action]]), session_id)

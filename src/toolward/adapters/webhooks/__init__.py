@@ -1,0 +1,1 @@
+"""Messages to places outside, one connection each."""

@@ -1,0 +1,60 @@
+"""What stands beside a call: kept in the commit of its intent, closed in the commit of its outcome.
+
+Approvals, idempotency keys, escrow, frontiers and the journal of effects are clauses. Each is atomic with the
+call's own records because it writes nothing itself: it hands over changes, and intend and settle commit them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct, field
+
+from toolward.kernel.revision import ActiveRevision
+from toolward.model.call import RawOutcome, Reply
+from toolward.model.permit import Permit
+from toolward.ports.store import Change
+
+
+class Promise(Struct, frozen=True, kw_only=True):
+    """A clause's share of an intent. A `Put` whose `expect` meets another version stops the call."""
+
+    changes: tuple[Change, ...] = ()
+    body: Mapping[str, Any] = field(default_factory=dict)  # facts for the record
+    payloads: Mapping[str, bytes] = field(default_factory=dict)  # kept encrypted beside it
+
+
+NO_PROMISE = Promise()
+
+
+class Clause:
+    """One clause. What a clause does not override means nothing to it.
+
+    For each permit that reaches `promise`, exactly one of `concluded` and `lapsed` follows in this process;
+    after a crash `abandon` takes the place of `conclude`. Calls with a merged record have no clauses.
+    """
+
+    async def promise(self, permit: Permit, revision: ActiveRevision) -> Promise:
+        """Its share of the intent. Raises `PolicyError` or `GatewayError`: then nothing runs."""
+        del permit, revision
+        return NO_PROMISE
+
+    def conclude(self, permit: Permit, outcome: RawOutcome) -> Sequence[Change]:
+        """Its share of the outcome's commit; must not raise, and must not depend on versions.
+
+        `Failed` that is not from the server means no effect; `Stopped` means it may have happened.
+        """
+        del permit, outcome
+        return ()
+
+    def concluded(self, permit: Permit, reply: Reply) -> None:
+        """The outcome is durable: wake whoever waits for it."""
+
+    def lapsed(self, permit: Permit) -> None:
+        """The intent was not made, so nothing ran: let go of what is held in memory."""
+
+    def abandon(self, call_id: str, left: Mapping[str, Any]) -> Sequence[Change]:
+        """What to write for a call that a crash left without outcome; `left` is its open intent's row."""
+        del call_id, left
+        return ()

@@ -20,7 +20,6 @@ from toolward.config.ward_files import write_files
 from toolward.errors import InvariantBroken, WardError
 from toolward.governance.desk import Desk
 from toolward.kernel.audit import Auditor
-from toolward.kernel.clauses import Clause
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.events import LIST_CHANGED, UpstreamNews
 from toolward.kernel.gateway import Gateway
@@ -32,6 +31,7 @@ from toolward.kernel.recovery import recover
 from toolward.kernel.refusal import Refuse
 from toolward.kernel.registry import Registry
 from toolward.kernel.revision import ActiveRevision, revision_to_json
+from toolward.kernel.safeguards import make_safeguards
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stages.admit import Admit
 from toolward.kernel.stages.authorize import Authorize
@@ -97,6 +97,7 @@ class Builder:
         background = Background(self._report)
         parts = self._parts(background, on_progress)
         gateway = Gateway(parts, revision=self.current, background=background)
+        parts.safeguards.attach(gateway)
         config = self.ward.config
         self.house = House(
             ward=self.ward,
@@ -147,7 +148,9 @@ class Builder:
         )
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
-        clauses: tuple[Clause, ...] = ()
+        safeguards = make_safeguards(
+            store, auditor, sessions=sessions, registry=registry, incidents=incidents, clock=clock
+        )
         settle = Settle(
             store=store,
             auditor=auditor,
@@ -155,7 +158,7 @@ class Builder:
             secrets=self.machine.secrets,
             clock=clock,
             background=background,
-            clauses=clauses,
+            clauses=safeguards.clauses,
         )
         requests = GovernRequests(
             admit=admit,
@@ -181,10 +184,11 @@ class Builder:
             resolve=Resolve(registry, drift, upstreams),
             label=label,
             authorize=Authorize(ids),
-            intend=Intend(store, auditor, clauses),
-            execute=Execute(upstreams, Listing(registry), registry),
+            intend=Intend(store, auditor, safeguards.clauses),
+            execute=Execute(upstreams, Listing(registry), registry, safeguards.stops),
             settle=settle,
             requests=requests,
+            safeguards=safeguards,
         )
 
     def current(self) -> ActiveRevision:

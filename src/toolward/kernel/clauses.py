@@ -12,8 +12,9 @@ from typing import Any
 from msgspec import Struct, field
 
 from toolward.kernel.revision import ActiveRevision
-from toolward.model.call import RawOutcome, Reply
+from toolward.model.call import Call, RawOutcome, Reply
 from toolward.model.permit import Permit
+from toolward.model.tool import SEPARATOR
 from toolward.ports.store import Change
 
 
@@ -34,6 +35,14 @@ class Clause:
     For each permit that reaches `promise`, exactly one of `concluded` and `lapsed` follows in this process;
     after a crash `abandon` takes the place of `conclude`. Calls with a merged record have no clauses.
     """
+
+    async def look(self, call: Call) -> Reply | None:
+        """Before resolve: the answer to a call that is known already, or None to go on.
+
+        Raises what refuses the call. It may wait, for a bounded time; it must be cheap for other calls.
+        """
+        del call
+        return None
 
     async def promise(self, permit: Permit, revision: ActiveRevision) -> Promise:
         """Its share of the intent. Raises `PolicyError` or `GatewayError`: then nothing runs."""
@@ -58,3 +67,19 @@ class Clause:
         """What to write for a call that a crash left without outcome; `left` is its open intent's row."""
         del call_id, left
         return ()
+
+
+async def known(clauses: Sequence[Clause], call: Call) -> Reply | None:
+    """The first answer that a clause has for a call that it knows already."""
+    for clause in clauses:
+        if (answer := await clause.look(call)) is not None:
+            return answer
+    return None
+
+
+def named(call: Call) -> str:
+    """`server/name` as the caller wrote it, before it is known whether there is such a tool."""
+    server, name = call.server, call.target
+    if not server:
+        server, _, name = name.partition(SEPARATOR)
+    return f"{server}/{name}"

@@ -10,6 +10,7 @@ from typing import Any, Final
 from toolward.errors import Reason, ReasonCode, ToolwardError, UnknownTool
 from toolward.kernel.again import again
 from toolward.kernel.attempt import Attempt
+from toolward.kernel.clauses import known
 from toolward.kernel.directory import EVERYWHERE, Directory
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.interim import Interim
@@ -82,6 +83,8 @@ class Gateway:
 
     async def _decided(self, call: Call, exchange: Exchange) -> Reply:
         """Steps 2 to 5 under the revision of now, then the rest. Whatever was suspended re-enters here."""
+        if (answer := await known(self._parts.intend.clauses, call)) is not None:
+            return answer
         revision = self._revision()
         resolved = await self._parts.resolve(call, revision)  # 2
         labelled = self._parts.label(resolved, revision)  # 3
@@ -136,9 +139,16 @@ class Gateway:
         """A named place in the session's history. Only the host names one, never the model's text."""
         return await self._parts.sessions.savepoint(self.session(session_id, principal), name)
 
+    async def seal(self, session_id: str, principal: Principal) -> dict[str, Any]:
+        """Accept the session's work so far: what it held goes out, what it took is let go. See `Seals`."""
+        return await self._parts.safeguards.seals(
+            self.session(session_id, principal).session_id, by=principal
+        )
+
     async def close_session(self, session_id: str) -> None:
         """End what runs for this session only; its record stays."""
         self.notices.detach(session_id)
+        await self._parts.safeguards.frontiers.leave(session_id)
         self._parts.sessions.forget(session_id)
         await self._parts.upstreams.close_session(session_id)
 

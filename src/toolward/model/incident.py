@@ -12,6 +12,7 @@ class IncidentKind(StrEnum):
     INTEGRITY_FAILURE = "integrity_failure"
     QUARANTINE = "quarantine"
     REFUSED_START = "refused_start"
+    STOP = "stop"  # a person used the kill switch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,7 +84,7 @@ class Compensation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Escrow:
-    """An irreversible effect waits `delay_s`, or until its session is sealed; till then it can be cancelled."""
+    """An irreversible effect waits `delay_s`, or for its session's seal; till then it can be cancelled."""
 
     delay_s: int = 0
     until_seal: bool = False

@@ -8,6 +8,7 @@ from toolward.errors import InvariantBroken, Reason, ReasonCode
 from toolward.kernel.listing import Listing
 from toolward.kernel.registry import Registry
 from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.stops import Stops
 from toolward.model.call import Action, Failed, Intent, RawOutcome, Stopped
 from toolward.model.permit import Permit
 from toolward.model.tool import ToolState
@@ -20,10 +21,11 @@ NOT_RUN = -32001
 class Execute:
     """Stage 7."""
 
-    def __init__(self, upstreams: Upstreams, listing: Listing, registry: Registry) -> None:
+    def __init__(self, upstreams: Upstreams, listing: Listing, registry: Registry, stops: Stops) -> None:
         self._upstreams = upstreams
         self._listing = listing
         self._registry = registry
+        self._stops = stops
 
     async def __call__(
         self, permit: Permit, intent: Intent, exchange: Exchange, *, revision: ActiveRevision
@@ -36,17 +38,24 @@ class Execute:
             return self._listing.tools(permit, revision)
         if (withdrawn := self._withdrawn(permit)) is not None:
             return withdrawn
-        try:
-            return await self._upstreams.execute(permit, intent, exchange)
-        except asyncio.CancelledError:
-            return Stopped(
-                reason=ReasonCode.UNKNOWN_OUTCOME.value,
-                message="the caller went away while the tool was running",
-            )
+        with self._stops.running(permit) as running:
+            try:
+                return await self._upstreams.execute(permit, intent, exchange)
+            except asyncio.CancelledError:
+                if running.stopped is None or running.task is None:
+                    return Stopped(
+                        reason=ReasonCode.UNKNOWN_OUTCOME.value,
+                        message="the caller went away while the tool was running",
+                    )
+                _ = running.task.uncancel()  # the caller is still there, and is told
+                return Stopped(reason=running.stopped.code.value, message=running.stopped.text)
 
     def _withdrawn(self, permit: Permit) -> Failed | None:
-        """Quarantine and revocation override a permit that was given before them."""
-        version = permit.labelled.resolved.version
+        """Quarantine, revocation and the kill switch override a permit that was given before them."""
+        version, resolved = permit.labelled.resolved.version, permit.labelled.resolved
+        stopped = self._stops.reason(resolved.call, f"{resolved.server}/{resolved.name}")
+        if stopped is not None:
+            return _not_run(stopped)
         if version is None:
             return None
         pin = self._registry.pin(version.key)
@@ -60,10 +69,14 @@ class Execute:
             text=f"{version.key} was withdrawn while the call was on its way, so it did not run",
             remedy="list the tools and use what is there",
         )
-        return Failed(
-            code=NOT_RUN,
-            message=reason.sentence(),
-            reason=code.value,
-            data=reason.as_json(),
-            from_server=False,
-        )
+        return _not_run(reason)
+
+
+def _not_run(reason: Reason) -> Failed:
+    return Failed(
+        code=NOT_RUN,
+        message=reason.sentence(),
+        reason=reason.code.value,
+        data=reason.as_json(),
+        from_server=False,
+    )

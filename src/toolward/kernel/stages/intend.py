@@ -99,8 +99,8 @@ def payloads_of(call: Call) -> dict[str, bytes]:
 def is_merged(permit: Permit) -> bool:
     """Whether one record, written with the outcome, is enough for this call."""
     resolved = permit.labelled.resolved
-    if permit.approvals:
-        return False  # what a person agreed to is used up before it runs, not after
+    if permit.approvals or permit.labelled.call.idempotency_key:
+        return False  # what a person agreed to is used up, and a key is claimed, before it runs and not after
     if resolved.version is None:
         # lists carry nothing but a cursor, and what a server asks is part of a call that has its intent;
         # the rest (resources, prompts, completion) takes an agent's words to a server that nobody vouched for

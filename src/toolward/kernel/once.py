@@ -1,0 +1,252 @@
+"""Idempotency keys: the caller's own name for an effect, which then happens once, whatever is retried.
+
+A key is claimed in the commit of the intent, by compare-and-swap, so no two executions hold it and no crash
+falls in between. Its scope is the caller (user, agent, credential) and the tool: nobody meets another's key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from typing_extensions import override
+
+from toolward.config.limits import RETRY_WAIT_S
+from toolward.errors import Contested, GatewayError, ReasonCode, Rejected, ToolFailed
+from toolward.kernel.clauses import NO_PROMISE, Clause, Promise, named
+from toolward.kernel.probe import Corridor, Probe
+from toolward.kernel.replay import Replay
+from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.stages.intend import tool_of
+from toolward.model.call import Call, Failed, RawOutcome, Reply, Stopped
+from toolward.model.event import EventKind
+from toolward.model.permit import Permit
+from toolward.model.undo import UNDO_WINDOW_S
+from toolward.ports.clock import Clock
+from toolward.ports.store import Change, Conflict, Delete, Put, Row, Store, Table
+from toolward.rules.canonical import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+RUNNING, DONE, UNKNOWN, HAPPENED, FREE = "running", "done", "unknown", "happened", "free"
+"""States of a key. `happened`: a probe says so, and the answer is lost. `free`: it says that it did not."""
+_SECOND_NS: Final = 1_000_000_000
+
+
+@dataclass(eq=False, slots=True)
+class _Held:
+    """A key that a call of this process holds; `ended` is set when it lets go."""
+
+    args_digest: str
+    call_id: str
+    row: dict[str, Any] = field(default_factory=dict)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Once(Clause):
+    """Keys, by their digest. `wait_s` bounds how long a retry waits for the first one's outcome."""
+
+    def __init__(
+        self, store: Store, replay: Replay, probe: Probe, *, clock: Clock, wait_s: float = RETRY_WAIT_S
+    ) -> None:
+        self._store = store
+        self._replay = replay
+        self._probe = probe
+        self._clock = clock
+        self.wait_s = wait_s
+        self.corridor: Corridor | None = None
+        self._held: dict[str, _Held] = {}
+
+    @override
+    async def look(self, call: Call) -> Reply | None:
+        if not call.idempotency_key:
+            return None
+        key = self._key(call)
+        await self._wait(key, call)
+        row = self._store.get(Table.IDEMPOTENCY, key)
+        if row is None:
+            return None
+        claim = orjson.loads(row.body)
+        _same(claim["args_digest"], call)
+        if claim["state"] == UNKNOWN:
+            claim["state"] = await self._looked_into(key, row, claim, call)
+        match claim["state"]:
+            case "free":
+                return None
+            case "done":
+                return await self._kept(claim, call)
+            case "running":  # in another process, or its outcome could not be written down yet
+                raise _in_progress()
+            case "happened":
+                raise _happened(claim["call_id"])
+            case _:
+                raise _unknown(claim["call_id"])
+
+    @override
+    async def promise(self, permit: Permit, revision: ActiveRevision) -> Promise:
+        call = permit.labelled.call
+        if not call.idempotency_key:
+            return NO_PROMISE
+        key = self._key(call)
+        row = self._store.get(Table.IDEMPOTENCY, key)
+        if key in self._held or (row is not None and orjson.loads(row.body)["state"] != FREE):
+            raise Contested("another call with this idempotency key came first", remedy="try again")
+        claim = {
+            "args_digest": call.args_digest,
+            "call_id": call.call_id,
+            "session_id": call.session.session_id,
+            "tool": tool_of(permit),
+            "state": RUNNING,
+            "until_s": self._clock.now_ns() // _SECOND_NS + _window_s(permit),
+        }
+        self._held[key] = _Held(call.args_digest, call.call_id, claim)
+        put = Put(Table.IDEMPOTENCY, key, canonical(claim), expect=row.version if row else 0)
+        return Promise(changes=(put,), body={"idempotency": key})
+
+    @override
+    def conclude(self, permit: Permit, outcome: RawOutcome) -> Sequence[Change]:
+        held = self._mine(permit)
+        if held is None:
+            return ()
+        key = self._key(permit.labelled.call)
+        if isinstance(outcome, Failed) and not outcome.from_server:
+            return (Delete(Table.IDEMPOTENCY, key),)  # nothing happened, so there is nothing to answer with
+        state = UNKNOWN if isinstance(outcome, Stopped) else DONE
+        return (Put(Table.IDEMPOTENCY, key, canonical({**held.row, "state": state})),)
+
+    @override
+    def concluded(self, permit: Permit, reply: Reply) -> None:
+        self._let_go(permit)
+
+    @override
+    def lapsed(self, permit: Permit) -> None:
+        self._let_go(permit)
+
+    @override
+    def abandon(self, call_id: str, left: Mapping[str, Any]) -> Sequence[Change]:
+        """What a crash cut off is unknown. Its intent names the key."""
+        intents = self._store.find(kind=EventKind.CALL_INTENT.value, call_id=call_id, limit=1)
+        key = orjson.loads(intents[0].body).get("idempotency", "") if intents else ""
+        row = self._store.get(Table.IDEMPOTENCY, key) if key else None
+        claim = orjson.loads(row.body) if row else {}
+        if claim.get("call_id") != call_id:
+            return ()
+        return (Put(Table.IDEMPOTENCY, key, canonical({**claim, "state": UNKNOWN})),)
+
+    # --- what a retry finds -----------------------------------------------------------------------
+
+    async def _wait(self, key: str, call: Call) -> None:
+        """Until no call of this process holds the key. Raises `in_progress` when that takes too long."""
+        try:
+            async with asyncio.timeout(self.wait_s):
+                while (held := self._held.get(key)) is not None:
+                    _same(held.args_digest, call)
+                    _ = await held.ended.wait()
+        except TimeoutError as error:
+            raise _in_progress() from error
+
+    async def _kept(self, claim: Mapping[str, Any], call: Call) -> Reply:
+        if self._clock.now_ns() // _SECOND_NS <= claim["until_s"]:
+            reply = await self._replay(call, claim["call_id"], by="idempotency_key")
+            if reply is not None:
+                return reply
+        raise Rejected(
+            f"this idempotency key was used by the call {claim['call_id']}, whose result is gone",
+            code=ReasonCode.KEY_REUSED,
+            remedy="it is not run again; for a new effect use a new key",
+            details=(("call_id", claim["call_id"]),),
+        )
+
+    async def _looked_into(self, key: str, row: Row, claim: dict[str, Any], call: Call) -> str:
+        """What a probe makes of an unknown outcome: its new state. Other retries wait meanwhile."""
+        if self.corridor is None or self._probe.declared(claim["call_id"]) is None:
+            return UNKNOWN
+        async with self._holding(key, call):
+            verdict = await self._probe(claim["call_id"], self.corridor, key=call.idempotency_key)
+            if verdict is None:
+                return UNKNOWN
+            state = HAPPENED if verdict else FREE
+            put = Put(Table.IDEMPOTENCY, key, canonical({**claim, "state": state}), expect=row.version)
+            try:
+                await self._store.commit([], [put])
+            except Conflict as conflict:
+                raise Contested("another retry was faster", remedy="try again") from conflict
+            return state
+
+    @asynccontextmanager
+    async def _holding(self, key: str, call: Call) -> AsyncIterator[None]:
+        if key in self._held:
+            raise Contested("another retry was faster", remedy="try again")
+        held = self._held[key] = _Held(call.args_digest, call.call_id)
+        try:
+            yield
+        finally:
+            del self._held[key]
+            held.ended.set()
+
+    # --- keys -------------------------------------------------------------------------------------
+
+    def _key(self, call: Call) -> str:
+        who = call.session.principal
+        scope = [who.user, who.agent, who.credential, named(call), call.idempotency_key]
+        return self._store.digest(canonical(scope))
+
+    def _mine(self, permit: Permit) -> _Held | None:
+        call = permit.labelled.call
+        if not call.idempotency_key:
+            return None
+        held = self._held.get(self._key(call))
+        return held if held is not None and held.call_id == call.call_id else None
+
+    def _let_go(self, permit: Permit) -> None:
+        held = self._mine(permit)
+        if held is not None:
+            del self._held[self._key(permit.labelled.call)]
+            held.ended.set()
+
+
+def _window_s(permit: Permit) -> int:
+    version = permit.labelled.resolved.version
+    undo = version.manifest.undo if version else None
+    return undo.compensate.window_s if undo is not None and undo.compensate is not None else UNDO_WINDOW_S
+
+
+def _same(args_digest: str, call: Call) -> None:
+    if args_digest != call.args_digest:
+        raise Rejected(
+            "this idempotency key was used for a call of this tool with other arguments",
+            code=ReasonCode.KEY_REUSED,
+            remedy="send the arguments of then for a retry, or a new key for a new effect",
+        )
+
+
+def _in_progress() -> GatewayError:
+    return GatewayError(
+        "the first call with this idempotency key is still running",
+        code=ReasonCode.IN_PROGRESS,
+        remedy="send the same call with the same key again later: you get its result, and it runs once",
+        details=(("retry_after_s", "5"),),
+    )
+
+
+def _happened(call_id: str) -> ToolFailed:
+    return ToolFailed(
+        "the effect of this call happened, which a probe has confirmed; its answer was lost",
+        code=ReasonCode.UNKNOWN_OUTCOME,
+        remedy="do not repeat it; read the result from where it was written",
+        details=(("call_id", call_id), ("happened", "yes")),
+    )
+
+
+def _unknown(call_id: str) -> ToolFailed:
+    return ToolFailed(
+        "whether this call happened is not known: it was cut off while it ran, so it is not run again",
+        code=ReasonCode.UNKNOWN_OUTCOME,
+        remedy="look whether its effect is there; only if it is not, call again with a new idempotency key",
+        details=(("call_id", call_id), ("happened", "unknown")),
+    )

@@ -18,6 +18,7 @@ from toolward.adapters.system.ids import CountingIds
 from toolward.bootstrap.assembly import Builder, House, Machine, close_house
 from toolward.config.ward import load_ward
 from toolward.kernel.attempt import Attempt
+from toolward.kernel.stages.admit import IDEMPOTENCY_META
 from toolward.model.call import Action, Era, Intent, RawOutcome, Reply, Returned
 from toolward.model.capability import IsolationLevel, IsolationReport
 from toolward.model.permit import Permit
@@ -180,12 +181,15 @@ class World:
         *,
         principal: Principal = AGENT,
         exchange: Exchange | None = None,
+        once: str = "",
     ) -> Reply:
+        """`once` is an idempotency key."""
         server, _, name = key.partition("/")
+        meta = {"_meta": {IDEMPOTENCY_META: once}} if once else {}
         return await self.perform(
             session_id,
             Action.CALL_TOOL,
-            {"name": name, "arguments": arguments or {}},
+            {"name": name, "arguments": arguments or {}, **meta},
             server=server,
             principal=principal,
             exchange=exchange,

@@ -49,6 +49,7 @@ async def open(  # noqa: A001 -- read as `toolward.open`
     for function in functions:
         registered.register(function)
     async with open_house(ward, functions=registered) as house:
+        _ = house.background.start(house.parts.safeguards.releases.keep())
         yield OpenWard(house.gateway)
 
 

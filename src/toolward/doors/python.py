@@ -22,6 +22,7 @@ from toolward.errors import (
     Pending,
     Reason,
     ReasonCode,
+    Rejected,
     ToolFailed,
     ToolwardError,
     UnknownTool,
@@ -29,6 +30,8 @@ from toolward.errors import (
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.quiet import QuietExchange
+from toolward.kernel.stages.admit import IDEMPOTENCY_META
+from toolward.kernel.stops import StopKind
 from toolward.model.call import Action, Era, Reply
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import SessionOrigin
@@ -70,12 +73,20 @@ class WardSession:
 
         Raises `Denied`, `Pending`, `UnknownTool` or `ToolFailed` with the reason.
         """
+        return await self.call_once("", tool, {**(arguments or {}), **named})
+
+    async def call_once(self, key: str, tool: str, arguments: Mapping[str, Any] | None = None) -> Result:
+        """`call` with an idempotency key: its retry gets the same result, and nothing happens twice.
+
+        Raises `Denied`, `Pending`, `UnknownTool` or `ToolFailed` with the reason.
+        """
         server, slash, name = tool.partition("/")
         if not slash:
             server, name = "", tool
-        reply = await self._perform(
-            Action.CALL_TOOL, {"name": name, "arguments": {**(arguments or {}), **named}}, server=server
-        )
+        params: dict[str, Any] = {"name": name, "arguments": dict(arguments or {})}
+        if key:
+            params["_meta"] = {IDEMPOTENCY_META: key}
+        reply = await self._perform(Action.CALL_TOOL, params, server=server)
         result = _result(reply)
         return Result(
             call_id=reply.call_id,
@@ -89,6 +100,23 @@ class WardSession:
         """Name the present place in the session's history; returns its index in the log."""
         mark = await self._gateway.savepoint(self.session_id, self._principal, name)
         return mark.log_index
+
+    async def seal(self) -> Mapping[str, Any]:
+        """Accept the work so far: what is held in escrow goes out, what was changed is others' again.
+
+        Raises `GatewayError` while a call of this session runs.
+        """
+        return await self._gateway.safeguards.seals(self.session_id, by=self._principal)
+
+    async def held(self) -> list[Mapping[str, Any]]:
+        """What this session asked for that is held in escrow, oldest first."""
+        return list(self._gateway.safeguards.releases.pending(self.session_id))
+
+    async def cancel(self, escrow_id: str, why: str = "") -> None:
+        """Call off what is held. Raises `Rejected` if it is not held any more."""
+        if all(each["escrow_id"] != escrow_id for each in await self.held()):
+            raise Rejected(f"this session has nothing held as `{escrow_id}`", code=ReasonCode.NOT_PENDING)
+        _ = await self._gateway.safeguards.releases.cancel(escrow_id, why=why, by=self._principal)
 
     async def _perform(self, action: Action, params: Mapping[str, Any], *, server: str) -> Reply:
         attempt = Attempt(
@@ -125,11 +153,23 @@ class OpenWard:
         finally:
             await self._gateway.close_session(opened.session_id)
 
+    async def stop(self, kind: StopKind | str, name: str = "", *, why: str) -> None:
+        """Stop an `agent`, a `tool`, a `session`, a `server` or `all`, at once; undo goes on working."""
+        _ = await self._gateway.safeguards.stops.set(StopKind(kind), name, why=why, by=_HOST)
 
+    async def lift(self, kind: StopKind | str, name: str = "", *, why: str = "") -> None:
+        """Let it go on. Raises `Rejected` if it is not stopped."""
+        _ = await self._gateway.safeguards.stops.lift(StopKind(kind), name, why=why, by=_HOST)
+
+
+_HOST = Principal(user="the program", agent="python", credential="in-process", kind=CredentialKind.IN_PROCESS)
+"""Who stops and lifts here: whoever has the ward open in its own process has all of it."""
 _BY_CODE: Mapping[str, type[ToolwardError]] = {
     ReasonCode.UNKNOWN_TOOL.value: UnknownTool,
     ReasonCode.BAD_ARGUMENTS.value: BadArguments,
     ReasonCode.APPROVAL_REQUIRED.value: Pending,
+    ReasonCode.HELD_IN_ESCROW.value: Pending,
+    ReasonCode.UNKNOWN_OUTCOME.value: ToolFailed,
     ReasonCode.TOOL_FAILED.value: ToolFailed,
     ReasonCode.TOOL_UNREACHABLE.value: ToolFailed,
 }
@@ -173,6 +213,25 @@ class SyncSession:
         """See `WardSession.call`."""
         result: Result = self._run(self._session.call(tool, arguments, **named))
         return result
+
+    def call_once(self, key: str, tool: str, arguments: Mapping[str, Any] | None = None) -> Result:
+        """See `WardSession.call_once`."""
+        result: Result = self._run(self._session.call_once(key, tool, arguments))
+        return result
+
+    def seal(self) -> Mapping[str, Any]:
+        """See `WardSession.seal`."""
+        sealed: Mapping[str, Any] = self._run(self._session.seal())
+        return sealed
+
+    def held(self) -> list[Mapping[str, Any]]:
+        """See `WardSession.held`."""
+        found: list[Mapping[str, Any]] = self._run(self._session.held())
+        return found
+
+    def cancel(self, escrow_id: str, why: str = "") -> None:
+        """See `WardSession.cancel`."""
+        self._run(self._session.cancel(escrow_id, why))
 
     def savepoint(self, name: str) -> int:
         """See `WardSession.savepoint`."""

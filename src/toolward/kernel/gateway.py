@@ -19,6 +19,7 @@ from toolward.kernel.parts import Parts
 from toolward.kernel.refusal import Refuse
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.room import Room
+from toolward.kernel.safeguards import Safeguards
 from toolward.kernel.sign_ins import SignIns
 from toolward.kernel.stages.decide import decide
 from toolward.kernel.stages.intend import UnderWay
@@ -64,6 +65,7 @@ class Gateway:
         self._sign_ins = SignIns(parts.store, parts.auditor, clock=parts.settle.clock)
         self._room = Room()
         self.notices: Notices = parts.notices
+        self.safeguards: Safeguards = parts.safeguards
 
     async def perform(self, attempt: Attempt, exchange: Exchange) -> Reply:
         """Walk the corridor. Never raises for a refusal: the reply carries its code, reason and remedy."""
@@ -138,12 +140,6 @@ class Gateway:
     async def savepoint(self, session_id: str, principal: Principal, name: str) -> Savepoint:
         """A named place in the session's history. Only the host names one, never the model's text."""
         return await self._parts.sessions.savepoint(self.session(session_id, principal), name)
-
-    async def seal(self, session_id: str, principal: Principal) -> dict[str, Any]:
-        """Accept the session's work so far: what it held goes out, what it took is let go. See `Seals`."""
-        return await self._parts.safeguards.seals(
-            self.session(session_id, principal).session_id, by=principal
-        )
 
     async def close_session(self, session_id: str) -> None:
         """End what runs for this session only; its record stays."""

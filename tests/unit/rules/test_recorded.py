@@ -43,5 +43,5 @@ def text(said: str) -> dict[str, Any]:
         ({"content": [{"type": "text", "text": "true"}, {"type": "text", "text": "false"}]}, None),
     ],
 )
-def test_a_probe_says_yes_or_no_or_nothing(result: dict[str, Any], verdict: bool | None) -> None:  # noqa: FBT001
+def test_a_probe_says_yes_or_no_or_nothing(result: dict[str, Any], verdict: bool | None) -> None:
     assert happened(result) is verdict

@@ -36,7 +36,7 @@ class Clause:
     after a crash `abandon` takes the place of `conclude`. Calls with a merged record have no clauses.
     """
 
-    async def look(self, call: Call) -> Reply | None:
+    async def answer(self, call: Call) -> Reply | None:
         """Before resolve: the answer to a call that is known already, or None to go on.
 
         Raises what refuses the call. It may wait, for a bounded time; it must be cheap for other calls.
@@ -72,7 +72,7 @@ class Clause:
 async def known(clauses: Sequence[Clause], call: Call) -> Reply | None:
     """The first answer that a clause has for a call that it knows already."""
     for clause in clauses:
-        if (answer := await clause.look(call)) is not None:
+        if (answer := await clause.answer(call)) is not None:
             return answer
     return None
 

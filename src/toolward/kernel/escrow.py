@@ -52,7 +52,7 @@ class EscrowClause(Clause):
     # --- the clause -------------------------------------------------------------------------------
 
     @override
-    async def look(self, call: Call) -> Reply | None:
+    async def answer(self, call: Call) -> Reply | None:
         """A retry of what was released gets its result; of what was called off, the reason."""
         tool = named(call)
         if call.released or tool not in self._tools:

@@ -2,15 +2,17 @@
 
 Two sessions that change one thing in turns could leave it in a state that neither can undo. So the second one
 waits or is refused, as the manifest says, until the first is sealed or rolled back, or has gone away.
-A resource is taken in the commit of the intent, by compare-and-swap.
+A resource is taken in the commit of the intent, by compare-and-swap. An effect that can not be undone takes
+it only while it runs: nothing of it will be undone, so there is nothing that others could spoil.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -21,7 +23,7 @@ from toolward.errors import AuditUnavailable, Contested, Denied, Overloaded, Rea
 from toolward.kernel.clauses import NO_PROMISE, Clause, Promise
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.stages.intend import tool_of
-from toolward.model.call import Call, Reply
+from toolward.model.call import Call, RawOutcome, Reply, Stopped
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit
 from toolward.model.tool import Effect
@@ -37,6 +39,15 @@ _SECOND_NS: Final = 1_000_000_000
 _TRIES_MAX: Final = 16
 
 
+@dataclass(frozen=True, slots=True)
+class _Take:
+    """What a call takes, and what of it only while it runs."""
+
+    owner: str
+    resources: tuple[str, ...]
+    passing: tuple[str, ...]
+
+
 class Frontiers(Clause):
     """Who changed what. `wait_s` bounds how long a call waits for a resource."""
 
@@ -48,12 +59,14 @@ class Frontiers(Clause):
         self._waits_for: Counter[tuple[str, str]] = Counter()  # (session, session) -> calls that wait so
         self._busy: Counter[str] = Counter()  # calls of a session between promise and outcome
         self._moved = asyncio.Event()  # set, and replaced, whenever a resource was let go
+        self._taking: Counter[tuple[str, str]] = Counter()  # (session, resource) -> calls that take it now
+        self._takes: dict[str, _Take] = {}  # call_id -> what it takes
         self._seen: dict[str, int] = {}  # sessions that hold something -> when they last asked for anything
 
     # --- the clause -------------------------------------------------------------------------------
 
     @override
-    async def look(self, call: Call) -> Reply | None:
+    async def answer(self, call: Call) -> Reply | None:
         if call.session.session_id in self._seen:
             self._seen[call.session.session_id] = self._clock.now_ns()
         return None
@@ -69,6 +82,7 @@ class Frontiers(Clause):
             return NO_PROMISE
         owner = self._owner(call)
         changes: list[Change] = []
+        fresh: list[str] = []
         for resource in resources:
             if not call.undo_of:
                 self._check_fence(resource)
@@ -78,6 +92,8 @@ class Frontiers(Clause):
                 if self._is_live(found):
                     await self._wait_or_refuse(call, resource, found, version.manifest.undo.conflicts)
                 changes.append(self._lost(found["session"], resource, by=owner))
+            if not found or found["session"] != owner:
+                fresh.append(resource)
             taken = {
                 "session": owner,
                 "call_id": call.call_id,
@@ -88,17 +104,37 @@ class Frontiers(Clause):
             changes.append(
                 Put(Table.FRONTIER, AT + resource, canonical(taken), expect=row.version if row else 0)
             )
+        passing = fresh if version.manifest.effect is Effect.IRREVERSIBLE and not call.undo_of else []
+        self._takes[call.call_id] = _Take(owner, resources, tuple(passing))
+        self._taking.update((owner, resource) for resource in resources)
         return Promise(changes=tuple(changes), body={"resources": list(resources)})
 
     @override
+    def conclude(self, permit: Permit, outcome: RawOutcome) -> Sequence[Change]:
+        """What was taken for the time of the call only is let go, unless its session has it otherwise."""
+        take = self._takes.get(permit.labelled.call.call_id)
+        if take is None or isinstance(outcome, Stopped):
+            return ()
+        return [
+            Delete(Table.FRONTIER, AT + name) for name in take.passing if self._taking[take.owner, name] == 1
+        ]
+
+    @override
     def concluded(self, permit: Permit, reply: Reply) -> None:
+        take = self._takes.get(permit.labelled.call.call_id)
         self._free(permit)
+        if take is not None and take.passing:
+            self.moved()
 
     @override
     def lapsed(self, permit: Permit) -> None:
         self._free(permit)
 
     def _free(self, permit: Permit) -> None:
+        take = self._takes.pop(permit.labelled.call.call_id, None)
+        if take is not None:
+            self._taking.subtract((take.owner, resource) for resource in take.resources)
+            self._taking += Counter()  # what has come to nought goes
         session_id = permit.labelled.call.session.session_id
         self._busy[session_id] -= 1
         if self._busy[session_id] <= 0:

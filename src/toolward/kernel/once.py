@@ -63,7 +63,7 @@ class Once(Clause):
         self._held: dict[str, _Held] = {}
 
     @override
-    async def look(self, call: Call) -> Reply | None:
+    async def answer(self, call: Call) -> Reply | None:
         if not call.idempotency_key:
             return None
         key = self._key(call)

@@ -62,8 +62,10 @@ def make_safeguards(
     releases = Releases(store, auditor, clock=clock)
     escrow.on_held = releases.note
     frontiers.on_release = releases.wake
+    stops = Stops(store, auditor, incidents, clock=clock)
+    stops.on_stop = frontiers.moved
     return Safeguards(
-        stops=Stops(store, auditor, incidents, clock=clock),
+        stops=stops,
         once=Once(store, replay, probe, clock=clock),
         escrow=escrow,
         frontiers=frontiers,

@@ -7,7 +7,7 @@ tool runs. Calls that run are cancelled at their server and settled. Undo goes o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -63,11 +63,12 @@ class Stops(Clause):
         self._auditor = auditor
         self._incidents = incidents
         self._clock = clock
+        self.on_stop: Callable[[], None] = lambda: None
         self._running: set[Running] = set()
         self._read: tuple[Row, dict[str, Any]] | None = None
 
     @override
-    async def look(self, call: Call) -> Reply | None:
+    async def answer(self, call: Call) -> Reply | None:
         if (reason := self.reason(call, named(call))) is not None:
             raise Denied(reason.text, code=reason.code, remedy=reason.remedy, details=reason.details)
         return None
@@ -144,7 +145,8 @@ class Stops(Clause):
         return [{"stopped": subject, **row} for subject, row in sorted(self._rows().items())]
 
     def _cancel(self) -> int:
-        """Cancel what runs and is stopped now."""
+        """Cancel what runs and is stopped now; what waits for something looks again."""
+        self.on_stop()
         cancelled = 0
         for entry in tuple(self._running):
             reason = self.reason(entry.call, entry.tool)

@@ -83,7 +83,9 @@ class Intend:
             raise UnderWay from gone
         except Conflict as conflict:
             raise Contested(
-                "what the call stood on changed while it was being written down", remedy="try again"
+                "what the call stood on changed while it was being written down, so it did not run",
+                remedy="send the same call again",
+                details=(("retry_after_s", "1"),),
             ) from conflict
         return Intent(call_id=call.call_id, log_index=receipts[0].index, merged=False)
 

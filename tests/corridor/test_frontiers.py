@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests.corridor.test_races import Gate
 from tests.harness import OPERATOR, World, code_of, open_world
 from tests.safeguards_world import ALICE, BOB, a_store, ran, safeguarded, tools
 
@@ -15,6 +16,7 @@ from toolward.kernel.attempt import Attempt
 from toolward.kernel.frontiers import Frontiers
 from toolward.kernel.quiet import QuietExchange
 from toolward.model.call import Action, Intent, RawOutcome, Reply, Returned
+from toolward.model.event import EventKind
 from toolward.model.permit import Permit
 from toolward.model.principal import Principal
 from toolward.ports.upstream import Exchange
@@ -169,6 +171,30 @@ async def test_two_that_come_at_once_do_not_both_get_it(tmp_path: Path) -> None:
         sessions = [await world.session(ALICE) for _ in range(8)]
         replies = await asyncio.gather(*(write(world, session, ALICE) for session in sessions))
         assert [reply.error is None for reply in replies].count(True) == 1
+
+
+async def test_calls_of_one_session_do_not_contend_for_what_is_theirs(tmp_path: Path) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        session = await world.session(ALICE)
+        replies = await asyncio.gather(*(put(world, session, ALICE) for _ in range(40)))
+        assert [reply.error for reply in replies] == [None] * 40
+
+
+async def test_a_call_that_comes_while_its_session_is_sealed_is_new_work(tmp_path: Path) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        session = await world.session(ALICE)
+        assert (await put(world, session, ALICE)).error is None
+        gate = Gate(world, EventKind.SESSION_SEALED)
+        sealing = asyncio.create_task(seal(world, session))
+        await gate.reached.wait()
+        late = asyncio.create_task(put(world, session, ALICE))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not late.done()
+        gate.opened.set()
+        await sealing
+        assert (await late).error is None
+        assert list(frontiers(world).held_by(session)) == ["db:t"]
 
 
 async def test_what_undoes_a_call_acts_for_its_session_and_passes_a_fence(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import orjson
 from typing_extensions import override
 
 from toolward.config.limits import FRONTIER_WAIT_S, SESSION_IDLE_S
-from toolward.errors import AuditUnavailable, Contested, Denied, Overloaded, ReasonCode
+from toolward.errors import AuditUnavailable, Contested, Denied, GatewayError, Overloaded, ReasonCode
 from toolward.kernel.clauses import NO_PROMISE, Clause, Promise
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.stages.intend import tool_of
@@ -35,6 +35,8 @@ from toolward.rules.resources import resources_of
 
 AT, FENCE, LOST = "at/", "fence/", "lost/"
 """What a row says: who changed a resource; why nobody may; that a session lost one before it was settled."""
+REFRESH_S: Final = 60
+"""How old the time in a row may be before a call of its own session writes it anew."""
 _SECOND_NS: Final = 1_000_000_000
 _TRIES_MAX: Final = 16
 
@@ -61,6 +63,7 @@ class Frontiers(Clause):
         self._moved = asyncio.Event()  # set, and replaced, whenever a resource was let go
         self._taking: Counter[tuple[str, str]] = Counter()  # (session, resource) -> calls that take it now
         self._takes: dict[str, _Take] = {}  # call_id -> what it takes
+        self._settling: set[str] = set()  # sessions that are being sealed or rolled back
         self._seen: dict[str, int] = {}  # sessions that hold something -> when they last asked for anything
 
     # --- the clause -------------------------------------------------------------------------------
@@ -83,11 +86,14 @@ class Frontiers(Clause):
         owner = self._owner(call)
         changes: list[Change] = []
         fresh: list[str] = []
+        await self._let_settle(owner)
         for resource in resources:
             if not call.undo_of:
                 self._check_fence(resource)
             row = self._store.get(Table.FRONTIER, AT + resource)
             found = orjson.loads(row.body) if row else {}
+            if self._is_ours(found, owner):
+                continue  # calls of one session must not contend for what is theirs already
             if row is not None and found["session"] != owner:
                 if self._is_live(found):
                     await self._wait_or_refuse(call, resource, found, version.manifest.undo.conflicts)
@@ -161,8 +167,7 @@ class Frontiers(Clause):
     def settling(self, session_id: str) -> list[Change]:
         """What to commit with the record that settles a session: its resources are let go.
 
-        By compare-and-swap: a call that took one meanwhile makes it a `Conflict`, and it is tried again.
-        Call `moved` once it is durable.
+        Within `settles`. By compare-and-swap: what moved meanwhile makes it a `Conflict`, to be tried again.
         """
         changes: list[Change] = []
         for row in self.held_by(session_id).values():
@@ -182,17 +187,19 @@ class Frontiers(Clause):
         self.on_release()
 
     async def release(self, session_id: str) -> None:
-        """Let go of all that a session holds: it was rolled back, or sealed. Raises `AuditUnavailable`."""
-        for _ in range(_TRIES_MAX):
-            changes = self.settling(session_id)
-            if not changes:
+        """Let go of all that a session holds: it was rolled back.
+
+        Raises `AuditUnavailable`, `GatewayError` while a call of the session is on its way.
+        """
+        with self.settles(session_id):
+            for _ in range(_TRIES_MAX):
+                changes = self.settling(session_id)
+                try:
+                    if changes:
+                        await self._store.commit([], changes)
+                except Conflict:
+                    continue
                 return
-            try:
-                await self._store.commit([], changes)
-            except Conflict:
-                continue
-            self.moved(session_id)
-            return
 
     async def leave(self, session_id: str) -> None:
         """The session was closed without being settled: others may go on where it was.
@@ -231,6 +238,26 @@ class Frontiers(Clause):
             for row in self._store.scan(Table.FRONTIER, FENCE)
         }
 
+    @contextmanager
+    def settles(self, session_id: str) -> Iterator[None]:
+        """While what the session holds is let go, no call of it may count on holding it.
+
+        Raises `GatewayError` (`in_progress`) while a call of the session is on its way.
+        """
+        if session_id in self._settling or any(owner == session_id for owner, _ in self._taking):
+            raise GatewayError(
+                "a call of this session is still running",
+                code=ReasonCode.IN_PROGRESS,
+                remedy="try again when its calls have ended",
+                details=(("retry_after_s", "5"),),
+            )
+        self._settling.add(session_id)
+        try:
+            yield
+        finally:
+            self._settling.discard(session_id)
+            self.moved(session_id)
+
     # --- inside -----------------------------------------------------------------------------------
 
     def _owner(self, call: Call) -> str:
@@ -240,6 +267,19 @@ class Frontiers(Clause):
             if found:
                 return str(orjson.loads(found[0].body)["session_id"])
         return call.session.session_id
+
+    async def _let_settle(self, owner: str) -> None:
+        if owner in self._settling:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.wait_s):
+                    _ = await self._moved.wait()
+            raise Contested("the session was sealed or rolled back meanwhile", remedy="try again")
+
+    def _is_ours(self, found: Mapping[str, Any], owner: str) -> bool:
+        """Whether the row says so well enough: it is written anew only now and then, for the idle clock."""
+        if not found or found["session"] != owner or found.get("left"):
+            return False
+        return self._clock.now_ns() - int(found["at_ns"]) < REFRESH_S * _SECOND_NS
 
     def _is_live(self, found: Mapping[str, Any]) -> bool:
         """Whether its session may still go on: not closed, and used within the last half hour."""

@@ -35,12 +35,17 @@ class Seals:
         Raises `Rejected` for a session that is not there, `GatewayError` (`in_progress`) while its calls
         run, `AuditUnavailable`.
         """
-        for _ in range(_TRIES_MAX):
-            if self.sessions.current(session_id) is None:
-                raise Rejected("no such session", code=ReasonCode.UNKNOWN_SESSION)
+        if self.sessions.current(session_id) is None:
+            raise Rejected("no such session", code=ReasonCode.UNKNOWN_SESSION)
+        with self.frontiers.settles(session_id):
             self._check_quiet(session_id)
+            index, held = await self._sealed(session_id, by)
+        return {"session": session_id, "sealed_index": index, "released": await self.releases.go(held)}
+
+    async def _sealed(self, session_id: str, by: Principal) -> tuple[int, list[str]]:
+        """The index of the record, and what is due now."""
+        for _ in range(_TRIES_MAX):
             ended, puts, held = self.releases.sealing(session_id, by=by)
-            let_go = self.frontiers.settling(session_id)
             event = self.auditor.event(
                 EventKind.SESSION_SEALED,
                 session_id=session_id,
@@ -51,12 +56,12 @@ class Seals:
                 },
             )
             try:
-                receipts = await self.store.commit([event, *ended], [*puts, *let_go])
+                receipts = await self.store.commit(
+                    [event, *ended], [*puts, *self.frontiers.settling(session_id)]
+                )
             except Conflict:
                 continue
-            self.frontiers.moved(session_id)
-            released = await self.releases.go(held)
-            return {"session": session_id, "sealed_index": receipts[0].index, "released": released}
+            return receipts[0].index, held
         raise Contested("the session is being used while it is sealed", remedy="try again")
 
     def sealed_index(self, session_id: str) -> int:

@@ -24,21 +24,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from typing_extensions import override
+
 from toolward.adapters.stores.memory import MemoryStore
 from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
-from toolward.bootstrap.assembly import Builder, House, Machine, close_house
-from toolward.config.ward import load_ward
+from toolward.bootstrap.assembly import House, close_house
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.probe import own_principal
 from toolward.kernel.quiet import QuietExchange
 from toolward.lab.report import Row, write_report
-from toolward.model.call import Action, Era, Intent, RawOutcome, Reply, Returned
-from toolward.model.capability import IsolationLevel, IsolationReport
+from toolward.lab.scripted import PERSON, ScriptedServer, open_scripted
+from toolward.model.call import Action, Intent, RawOutcome, Reply, Returned
 from toolward.model.permit import Permit
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import SessionOrigin
-from toolward.ports.upstream import Exchange, ServerDescription, UpstreamHooks
+from toolward.ports.upstream import Exchange
 
 REPOSITORY, DATABASE, PUBLISH = "repo", "db", "publish"
 SEAL, ROLL_BACK = "seal", "roll back"
@@ -50,13 +51,9 @@ EFFECTS_MAX: Final = 3
 HUNG_S: Final = 1.0
 """When all steps were let go, whoever has not ended after this waits for ever."""
 
-_OPERATOR: Final = Principal(user="operator", agent="lab", credential="person", kind=CredentialKind.PERSON)
 _AGENTS: Final = tuple(
     Principal(user=user, agent="lab", credential=f"os:{user}", kind=CredentialKind.OS_USER)
     for user in ("ann", "ben")
-)
-_WARD: Final = (
-    "version: 1\nname: interleavings\nprofile: observe\nservers:\n  world: {command: never-started}\n"
 )
 _MANIFEST: Final = """\
 server: world
@@ -97,37 +94,16 @@ class Tried:
     violations: list[str] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class ScriptedWorld:
-    """`ports.upstream.Upstreams` over two dictionaries, with a log of its own of what really happened."""
+class TwoResources(ScriptedServer):
+    """Writes to a dictionary, and remembers what really happened."""
 
-    state: dict[str, str] = field(default_factory=dict)
-    writers: dict[str, str] = field(default_factory=dict)  # resource -> the session that wrote last
-    published: list[tuple[str, str]] = field(default_factory=list)  # (session, whose work it went out on)
+    def __init__(self) -> None:
+        super().__init__((REPOSITORY, DATABASE, PUBLISH), ("at", "value"))
+        self.state: dict[str, str] = {}
+        self.writers: dict[str, str] = {}  # resource -> the session that wrote last
+        self.published: list[tuple[str, str]] = []  # (session, whose work it went out on)
 
-    def names(self) -> tuple[str, ...]:
-        """The one server."""
-        return ("world",)
-
-    async def describe(self, server: str) -> ServerDescription:
-        """Three tools of two texts each."""
-        texts = {"at": {"type": "string"}, "value": {"type": "string"}}
-        return ServerDescription(
-            server=server,
-            eras=(Era.HANDSHAKE, Era.STATELESS),
-            info={"name": server},
-            capabilities={"tools": {}},
-            tools=[
-                {"name": name, "description": name, "inputSchema": {"type": "object", "properties": texts}}
-                for name in (REPOSITORY, DATABASE, PUBLISH)
-            ],
-        )
-
-    async def isolation(self, server: str) -> IsolationReport:
-        """None."""
-        del server
-        return IsolationReport(tier=IsolationLevel.NONE)
-
+    @override
     async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
         """Write, and tell what was there before."""
         del intent, exchange
@@ -141,12 +117,6 @@ class ScriptedWorld:
         self.state[place] = str(call.arguments["value"])
         self.writers[place] = session
         return Returned(result={"content": [], "structuredContent": {"before": before}}, size_bytes=0)
-
-    async def close_session(self, session_id: str) -> None:
-        """Nothing runs."""
-
-    async def close(self) -> None:
-        """Nothing runs."""
 
 
 # --- one schedule ------------------------------------------------------------------------------------
@@ -167,7 +137,7 @@ class Run:
 class Stage:
     """A house in which schedules are played one after the other, each on resources of its own."""
 
-    def __init__(self, house: House, world: ScriptedWorld) -> None:
+    def __init__(self, house: House, world: TwoResources) -> None:
         self._house = house
         self._world = world
         self._count = itertools.count()
@@ -216,7 +186,7 @@ class Stage:
         for place, step in enumerate(steps):
             await turns.get()
             if step == SEAL:
-                await self._house.gateway.safeguards.seals(run.session_id, by=_OPERATOR)
+                await self._house.gateway.safeguards.seals(run.session_id, by=PERSON)
                 run.sealed = True
             elif step == ROLL_BACK:
                 await self._roll_back(run)
@@ -246,7 +216,7 @@ class Stage:
         session = await self._house.gateway.open_session(principal, SessionOrigin.HANDLE)
         for held in self._house.gateway.safeguards.releases.pending(run.session_id):
             await self._house.gateway.safeguards.releases.cancel(
-                held["escrow_id"], why="rolled back", by=_OPERATOR
+                held["escrow_id"], why="rolled back", by=PERSON
             )
         for tool, at, value, before, call_id in reversed(run.done):
             if self._world.state.get(at) != value:
@@ -316,39 +286,10 @@ async def try_all(wanted: Iterator[Schedule]) -> Tried:
     return tried
 
 
-async def _open(folder: Path) -> tuple[House, ScriptedWorld]:
-    (folder / "tools").mkdir()
-    (folder / "toolward.yaml").write_text(_WARD)
-    (folder / "tools" / "world.yaml").write_text(_MANIFEST)
-    clock, ids, world = VirtualClock(), CountingIds(), ScriptedWorld()
-
-    def upstreams(hooks: UpstreamHooks) -> ScriptedWorld:
-        del hooks
-        return world
-
-    machine = Machine(
-        store=MemoryStore(clock=clock, ids=ids),
-        upstreams=upstreams,
-        secrets=_NoSecrets(),
-        clock=clock,
-        ids=ids,
-    )
-    house = await Builder(load_ward(folder), machine).build()
-    await house.parts.drift.refresh("world")
-    for pin in list(house.parts.registry.pins()):
-        await house.parts.registry.approve(pin.key, by=_OPERATOR)
-    await house.desk.reload(_OPERATOR)
-    return house, world
-
-
-class _NoSecrets:
-    def get(self, name: str) -> str:
-        """There is none."""
-        raise KeyError(name)
-
-    def known_values(self) -> tuple[str, ...]:
-        """None."""
-        return ()
+async def _open(folder: Path) -> tuple[House, TwoResources]:
+    clock, ids, world = VirtualClock(), CountingIds(), TwoResources()
+    store = MemoryStore(clock=clock, ids=ids)
+    return await open_scripted(folder, _MANIFEST, world, store=store, clock=clock, ids=ids), world
 
 
 def rows_of(tried: Tried, effects: int, seconds: float) -> list[Row]:

@@ -138,14 +138,7 @@ class Builder:
         hooks = UpstreamHooks(on_progress=on_progress)
         upstreams = self.machine.upstreams(hooks)
         notices = Notices()
-        drift = DriftWatch(
-            registry,
-            upstreams,
-            clock=clock,
-            manifest_of=self.manifest_of,
-            revision=self.current,
-            on_change=self.repin,
-        )
+        drift = self._drift(registry, upstreams)
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
         safeguards = make_safeguards(
@@ -189,6 +182,16 @@ class Builder:
             settle=settle,
             requests=requests,
             safeguards=safeguards,
+        )
+
+    def _drift(self, registry: Registry, upstreams: Upstreams) -> DriftWatch:
+        return DriftWatch(
+            registry,
+            upstreams,
+            clock=self.machine.clock,
+            manifest_of=self.manifest_of,
+            revision=self.current,
+            on_change=self.repin,
         )
 
     def current(self) -> ActiveRevision:

@@ -43,7 +43,6 @@ class _Held:
     """A key that a call of this process holds; `ended` is set when it lets go."""
 
     args_digest: str
-    call_id: str
     row: dict[str, Any] = field(default_factory=dict)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -61,6 +60,7 @@ class Once(Clause):
         self.wait_s = wait_s
         self.corridor: Corridor | None = None
         self._held: dict[str, _Held] = {}
+        self._claims: dict[str, str] = {}  # call_id -> the key that it holds
 
     @override
     async def answer(self, call: Call) -> Reply | None:
@@ -104,20 +104,20 @@ class Once(Clause):
             "state": RUNNING,
             "until_s": self._clock.now_ns() // _SECOND_NS + _window_s(permit),
         }
-        self._held[key] = _Held(call.args_digest, call.call_id, claim)
+        self._held[key] = _Held(call.args_digest, claim)
+        self._claims[call.call_id] = key
         put = Put(Table.IDEMPOTENCY, key, canonical(claim), expect=row.version if row else 0)
         return Promise(changes=(put,), body={"idempotency": key})
 
     @override
     def conclude(self, permit: Permit, outcome: RawOutcome) -> Sequence[Change]:
-        held = self._mine(permit)
-        if held is None:
+        key = self._claims.get(permit.labelled.call.call_id)
+        if key is None:
             return ()
-        key = self._key(permit.labelled.call)
         if isinstance(outcome, Failed) and not outcome.from_server:
             return (Delete(Table.IDEMPOTENCY, key),)  # nothing happened, so there is nothing to answer with
         state = UNKNOWN if isinstance(outcome, Stopped) else DONE
-        return (Put(Table.IDEMPOTENCY, key, canonical({**held.row, "state": state})),)
+        return (Put(Table.IDEMPOTENCY, key, canonical({**self._held[key].row, "state": state})),)
 
     @override
     def concluded(self, permit: Permit, reply: Reply) -> None:
@@ -182,7 +182,7 @@ class Once(Clause):
     async def _holding(self, key: str, call: Call) -> AsyncIterator[None]:
         if key in self._held:
             raise Contested("another retry was faster", remedy="try again")
-        held = self._held[key] = _Held(call.args_digest, call.call_id)
+        held = self._held[key] = _Held(call.args_digest)
         try:
             yield
         finally:
@@ -196,18 +196,10 @@ class Once(Clause):
         scope = [who.user, who.agent, who.credential, named(call), call.idempotency_key]
         return self._store.digest(canonical(scope))
 
-    def _mine(self, permit: Permit) -> _Held | None:
-        call = permit.labelled.call
-        if not call.idempotency_key:
-            return None
-        held = self._held.get(self._key(call))
-        return held if held is not None and held.call_id == call.call_id else None
-
     def _let_go(self, permit: Permit) -> None:
-        held = self._mine(permit)
-        if held is not None:
-            del self._held[self._key(permit.labelled.call)]
-            held.ended.set()
+        key = self._claims.pop(permit.labelled.call.call_id, None)
+        if key is not None:
+            self._held.pop(key).ended.set()
 
 
 def _window_s(permit: Permit) -> int:

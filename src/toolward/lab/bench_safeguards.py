@@ -2,8 +2,8 @@
 
 Run `python -m toolward.lab.bench_safeguards`. Calls go through the whole corridor, 32 in flight, to a server
 in this process that answers at once; the store is SQLite, durable. Every kind is measured in turns, round
-after round in one run, and the figure is its best round: CPU of the whole process for each call, and its ratio
-to the plain governed write beside it.
+after round in one run, and the figure is its best round: CPU of the whole process for each call, and its
+ratio to the plain governed write beside it.
 """
 
 from __future__ import annotations

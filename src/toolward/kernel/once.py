@@ -1,7 +1,8 @@
 """Idempotency keys: the caller's own name for an effect, which then happens once, whatever is retried.
 
 A key is claimed in the commit of the intent, by compare-and-swap, so no two executions hold it and no crash
-falls in between. Its scope is the caller (user, agent, credential) and the tool: nobody meets another's key.
+falls in between. What became of it is what the call's outcome record says; nothing is written twice. Its
+scope is the caller (user, agent, credential) and the tool: nobody meets another's key.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from toolward.kernel.probe import Corridor, Probe
 from toolward.kernel.replay import Replay
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.stages.intend import tool_of
-from toolward.model.call import Call, Failed, RawOutcome, Reply, Stopped
+from toolward.model.call import Call, Failed, RawOutcome, Reply
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit
 from toolward.model.undo import UNDO_WINDOW_S
@@ -33,8 +34,12 @@ from toolward.rules.canonical import canonical
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-RUNNING, DONE, UNKNOWN, HAPPENED, FREE = "running", "done", "unknown", "happened", "free"
-"""States of a key. `happened`: a probe says so, and the answer is lost. `free`: it says that it did not."""
+CLAIMED, HAPPENED, FREE = "claimed", "happened", "free"
+"""What a row says. `happened`: a probe says so, and the answer is lost. `free`: it says that it did not."""
+RUNNING, DONE, UNKNOWN = "running", "done", "unknown"
+"""What became of a claimed one."""
+_CUT_OFF: Final = frozenset({"stopped", "unknown"})
+"""Statuses of outcomes that leave it open whether something happened."""
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -43,7 +48,6 @@ class _Held:
     """A key that a call of this process holds; `ended` is set when it lets go."""
 
     args_digest: str
-    row: dict[str, Any] = field(default_factory=dict)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -73,14 +77,15 @@ class Once(Clause):
             return None
         claim = orjson.loads(row.body)
         _same(claim["args_digest"], call)
-        if claim["state"] == UNKNOWN:
-            claim["state"] = await self._looked_into(key, row, claim, call)
-        match claim["state"]:
+        state = self._became(claim) if claim["state"] == CLAIMED else claim["state"]
+        if state == UNKNOWN:
+            state = await self._looked_into(key, row, claim, call)
+        match state:
             case "free":
                 return None
             case "done":
                 return await self._kept(claim, call)
-            case "running":  # in another process, or its outcome could not be written down yet
+            case "running":
                 raise _in_progress()
             case "happened":
                 raise _happened(claim["call_id"])
@@ -101,10 +106,10 @@ class Once(Clause):
             "call_id": call.call_id,
             "session_id": call.session.session_id,
             "tool": tool_of(permit),
-            "state": RUNNING,
+            "state": CLAIMED,
             "until_s": self._clock.now_ns() // _SECOND_NS + _window_s(permit),
         }
-        self._held[key] = _Held(call.args_digest, claim)
+        self._held[key] = _Held(call.args_digest)
         self._claims[call.call_id] = key
         put = Put(Table.IDEMPOTENCY, key, canonical(claim), expect=row.version if row else 0)
         return Promise(changes=(put,), body={"idempotency": key})
@@ -116,8 +121,7 @@ class Once(Clause):
             return ()
         if isinstance(outcome, Failed) and not outcome.from_server:
             return (Delete(Table.IDEMPOTENCY, key),)  # nothing happened, so there is nothing to answer with
-        state = UNKNOWN if isinstance(outcome, Stopped) else DONE
-        return (Put(Table.IDEMPOTENCY, key, canonical({**self._held[key].row, "state": state})),)
+        return ()
 
     @override
     def concluded(self, permit: Permit, reply: Reply) -> None:
@@ -127,16 +131,11 @@ class Once(Clause):
     def lapsed(self, permit: Permit) -> None:
         self._let_go(permit)
 
-    @override
-    def abandon(self, call_id: str, left: Mapping[str, Any]) -> Sequence[Change]:
-        """What a crash cut off is unknown. Its intent names the key."""
-        intents = self._store.find(kind=EventKind.CALL_INTENT.value, call_id=call_id, limit=1)
-        key = orjson.loads(intents[0].body).get("idempotency", "") if intents else ""
-        row = self._store.get(Table.IDEMPOTENCY, key) if key else None
-        claim = orjson.loads(row.body) if row else {}
-        if claim.get("call_id") != call_id:
-            return ()
-        return (Put(Table.IDEMPOTENCY, key, canonical({**claim, "state": UNKNOWN})),)
+    def _became(self, claim: Mapping[str, Any]) -> str:
+        found = self._store.find(kind=EventKind.CALL_OUTCOME.value, call_id=claim["call_id"], limit=1)
+        if not found:
+            return RUNNING  # in another process, or its outcome could not be written down yet
+        return UNKNOWN if orjson.loads(found[0].body)["status"] in _CUT_OFF else DONE
 
     # --- what a retry finds -----------------------------------------------------------------------
 

@@ -104,6 +104,18 @@ async def test_the_ticking_look_sleeps_till_the_nearest_time(tmp_path: Path) -> 
         keeping.cancel()
 
 
+async def test_what_ended_long_ago_is_swept_away_and_what_is_held_stays(tmp_path: Path) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        _, first = await held(world)
+        await releases(world).cancel(first, why="", by=OPERATOR)
+        _, second = await held(world)
+        await releases(world)._sweep()
+        assert len(list(world.store.scan(Table.ESCROW))) == 2, "a retry is still told"
+        world.clock.advance(3601)
+        await releases(world)._sweep()
+        assert [row.key for row in world.store.scan(Table.ESCROW)] == [second]
+
+
 async def test_a_person_releases_it_and_an_agent_does_not(tmp_path: Path) -> None:
     async with open_world(safeguarded(tmp_path), tools=tools()) as world:
         _, escrow = await held(world)

@@ -14,7 +14,7 @@ from toolward.errors import Rejected
 from toolward.governance.desk import invoke
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.quiet import QuietExchange
-from toolward.model.call import Action, Intent, RawOutcome
+from toolward.model.call import Action, Intent, RawOutcome, Stopped
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit
 from toolward.ports.upstream import Exchange
@@ -107,6 +107,26 @@ async def test_a_running_call_is_cancelled_settled_and_answered(tmp_path: Path) 
         await lift(world, "session", session)
         again = await world.call(session, *WRITE, principal=ALICE, once="k")
         assert code_of(again) == "unknown_outcome", "it may have happened, so it is not run again"
+
+
+async def test_a_server_that_answers_a_cancellation_itself_is_settled_the_same_way(tmp_path: Path) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        reached = asyncio.Event()
+
+        async def polite(permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
+            del permit, intent, exchange
+            reached.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                return Stopped(reason="killed", message="cancelled")
+            raise AssertionError
+
+        world.upstreams.answers["files/write"] = polite
+        running = asyncio.create_task(world.call(await world.session(ALICE), *WRITE, principal=ALICE))
+        await reached.wait()
+        assert await stop(world, "all") == 1
+        assert code_of(await running) == "stopped"
 
 
 async def test_a_caller_that_hung_up_is_not_told_of_a_stop(tmp_path: Path) -> None:

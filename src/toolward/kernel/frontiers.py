@@ -18,7 +18,7 @@ from typing import Any, Final
 import orjson
 from typing_extensions import override
 
-from toolward.config.limits import FRONTIER_WAIT_S, SESSION_IDLE_S
+from toolward.config.limits import FRONTIER_WAIT_S, SESSION_IDLE_S, SESSIONS_MAX
 from toolward.errors import AuditUnavailable, Contested, Denied, GatewayError, Overloaded, ReasonCode
 from toolward.kernel.clauses import NO_PROMISE, Clause, Promise
 from toolward.kernel.revision import ActiveRevision
@@ -107,6 +107,8 @@ class Frontiers(Clause):
                 "at_ns": str(self._clock.now_ns()),
             }
             self._seen[owner] = self._clock.now_ns()
+            if len(self._seen) > SESSIONS_MAX:
+                del self._seen[next(iter(self._seen))]  # the times in its rows stand for it then
             changes.append(
                 Put(Table.FRONTIER, AT + resource, canonical(taken), expect=row.version if row else 0)
             )

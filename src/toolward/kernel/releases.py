@@ -25,7 +25,7 @@ from toolward.model.call import Reply
 from toolward.model.event import Event, EventKind
 from toolward.model.principal import CredentialKind, Principal
 from toolward.ports.clock import Clock
-from toolward.ports.store import Conflict, Put, Row, Store, Table
+from toolward.ports.store import Conflict, Delete, Put, Row, Store, Table
 from toolward.ports.upstream import Exchange
 from toolward.rules.canonical import canonical
 
@@ -48,6 +48,8 @@ _NOT_YET: Final = frozenset(
 """Refusals that pass: what is due stays due, and is asked again."""
 _BY_KEY: Final = frozenset({CredentialKind.API_KEY, CredentialKind.PERSON})
 
+SWEEP_S: Final = 3600
+"""Between two looks at what can be removed."""
 AT_ONCE_MAX: Final = 32
 """Due calls that are asked for at the same time, so that a slow server does not hold up the others."""
 Perform = Callable[[Attempt, Exchange], Awaitable[Reply]]
@@ -65,6 +67,7 @@ class Releases:
         self._due: set[str] = set()  # to be asked for now
         self._later: dict[str, int] = {}  # due, and refused for now -> how often
         self._wake = asyncio.Event()
+        self._swept_ns = 0
         for row in store.scan(Table.ESCROW):
             held = orjson.loads(row.body)
             if held["state"] == DUE:
@@ -149,6 +152,7 @@ class Releases:
             self._wake.clear()
             with suppress(GatewayError):  # the store takes no writes now: what is due stays due
                 _ = await self.tick()
+                await self._sweep()
             try:
                 async with asyncio.timeout(self._rest_s()):
                     _ = await self._wake.wait()
@@ -183,6 +187,22 @@ class Releases:
             heapq.heappush(self._times, (now + RELEASE_AGAIN_S * _SECOND_NS, escrow_id))
             raise
         self._due.add(escrow_id)
+
+    async def _sweep(self) -> None:
+        """Now and then, remove what ended so long ago that no retry is answered with it any more."""
+        now = self._clock.now_ns()
+        if now - self._swept_ns < SWEEP_S * _SECOND_NS:
+            return
+        self._swept_ns = now
+        for row in list(self._store.scan(Table.ESCROW)):
+            held = orjson.loads(row.body)
+            if held["state"] in (HELD, DUE) or now - int(held["ended_ns"]) <= KEPT_RESULT_S * _SECOND_NS:
+                continue
+            with suppress(Conflict):  # held anew meanwhile
+                await self._store.commit(
+                    [],
+                    [Put(Table.ESCROW, row.key, row.body, expect=row.version), Delete(Table.ESCROW, row.key)],
+                )
 
     def _rest_s(self) -> float:
         """Until the next time, but never so long that a clock that was set matters."""

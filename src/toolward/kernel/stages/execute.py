@@ -40,15 +40,17 @@ class Execute:
             return withdrawn
         with self._stops.running(permit) as running:
             try:
-                return await self._upstreams.execute(permit, intent, exchange)
+                outcome = await self._upstreams.execute(permit, intent, exchange)
             except asyncio.CancelledError:
-                if running.stopped is None or running.task is None:
-                    return Stopped(
-                        reason=ReasonCode.UNKNOWN_OUTCOME.value,
-                        message="the caller went away while the tool was running",
-                    )
-                _ = running.task.uncancel()  # the caller is still there, and is told
-                return Stopped(reason=running.stopped.code.value, message=running.stopped.text)
+                outcome = Stopped(
+                    reason=ReasonCode.UNKNOWN_OUTCOME.value,
+                    message="the caller went away while the tool was running",
+                )
+        if running.stopped is not None and running.task is not None:
+            _ = running.task.uncancel()  # the caller is still there, and is told
+            if isinstance(outcome, Stopped):
+                outcome = Stopped(reason=running.stopped.code.value, message=running.stopped.text)
+        return outcome
 
     def _withdrawn(self, permit: Permit) -> Failed | None:
         """Quarantine, revocation and the kill switch override a permit that was given before them."""

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from toolward.adapters.egress.connecting import VettedConnector
+from toolward.adapters.images.caged import CagedImages
 from toolward.adapters.stores.sqlite import SqliteStore
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
@@ -16,8 +17,9 @@ from toolward.adapters.tools.mcp.packages.installing import Packages
 from toolward.adapters.tools.mcp.upstreams import McpUpstreams
 from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.adapters.tools.router import RoutedUpstreams
-from toolward.bootstrap.assembly import Builder, House, Machine, close_house, make_secrets
+from toolward.bootstrap.assembly import Builder, House, close_house, make_secrets
 from toolward.bootstrap.cages import make_cages, people_directory
+from toolward.bootstrap.machine import Machine
 from toolward.config.ward import load_ward
 from toolward.kernel.audit import Auditor
 from toolward.kernel.egress_watch import EgressWatch
@@ -77,7 +79,15 @@ async def open_house(
 
     try:
         machine = Machine(
-            store=store, upstreams=upstreams, secrets=secrets, clock=clock, ids=ids, functions=functions
+            store=store,
+            upstreams=upstreams,
+            secrets=secrets,
+            clock=clock,
+            ids=ids,
+            functions=functions,
+            images=CagedImages(
+                cages, forbidden=(str(ward.state.resolve()), *people), ward=str(ward.path.resolve())
+            ),
         )
         house = await Builder(ward, machine).build(on_progress)
         try:

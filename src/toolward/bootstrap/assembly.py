@@ -6,13 +6,16 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from toolward.adapters.identity import KeyIdentity
 from toolward.adapters.secrets import EnvironmentSecrets, FileSecrets, KeyringSecrets
 from toolward.adapters.tools.python_functions import PythonFunctions
+from toolward.bootstrap.machine import Machine
 from toolward.bootstrap.revision import compile_revision, revision_of
+from toolward.bootstrap.rollback import make_journal, make_rollbacks
 from toolward.catalogue import Catalogue, load_catalogue, resolve_manifest
 from toolward.config.shape import SecretProvider, WardConfig
 from toolward.config.ward import Ward, load_ward
@@ -32,6 +35,9 @@ from toolward.kernel.recovery import recover
 from toolward.kernel.refusal import Refuse
 from toolward.kernel.registry import Registry
 from toolward.kernel.revision import ActiveRevision, revision_to_json
+from toolward.kernel.rollback.engine import Rollbacks
+from toolward.kernel.rollback.journal import Journal
+from toolward.kernel.rollback.rows import undo_pins
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stages.admit import Admit
 from toolward.kernel.stages.authorize import Authorize
@@ -47,9 +53,8 @@ from toolward.model.principal import Principal
 from toolward.model.tool import Manifest
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
-from toolward.ports.secrets import Secrets
 from toolward.ports.store import Put, Store, Table
-from toolward.ports.upstream import UpstreamHooks, Upstreams
+from toolward.ports.upstream import UpstreamHooks
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +65,7 @@ class House:
     store: Store
     parts: Parts
     gateway: Gateway
+    rollbacks: Rollbacks
     identity: KeyIdentity
     desk: Desk
     clock: Clock
@@ -68,18 +74,6 @@ class House:
     background: Background
     revision: ActiveRevision
     problems: list[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What the house stands on: everything that is the world's and not ours."""
-
-    store: Store
-    upstreams: Callable[[UpstreamHooks], Upstreams]
-    secrets: Secrets
-    clock: Clock
-    ids: Ids
-    functions: PythonFunctions = field(default_factory=PythonFunctions)
 
 
 @dataclass(slots=True)
@@ -95,14 +89,16 @@ class Builder:
     async def build(self, on_progress: Callable[[str], None] | None = None) -> House:
         """Wire everything, recover what a crash left, write down that the gateway started."""
         background = Background(self._report)
-        parts = self._parts(background, on_progress)
+        parts, journal = self._parts(background, on_progress)
         gateway = Gateway(parts, revision=self.current, background=background)
+        rollbacks = make_rollbacks(self.machine, parts, journal, gateway, background)
         config = self.ward.config
         self.house = House(
             ward=self.ward,
             store=self.machine.store,
             parts=parts,
             gateway=gateway,
+            rollbacks=rollbacks,
             identity=KeyIdentity(
                 self.machine.store,
                 roles={role: tuple(users) for role, users in config.roles.items()},
@@ -111,6 +107,7 @@ class Builder:
             desk=Desk(
                 parts=parts,
                 gateway=gateway,
+                rollbacks=rollbacks,
                 clock=self.machine.clock,
                 revision=self.current,
                 repin=self.repin,
@@ -125,10 +122,12 @@ class Builder:
             revision=compile_revision(self.ward, parts.registry, servers=parts.upstreams.names()),
             problems=self.problems,
         )
-        await self._start(parts)
+        await self._start(parts, rollbacks)
         return self.house
 
-    def _parts(self, background: Background, on_progress: Callable[[str], None] | None) -> Parts:
+    def _parts(
+        self, background: Background, on_progress: Callable[[str], None] | None
+    ) -> tuple[Parts, Journal]:
         store, clock, ids = self.machine.store, self.machine.clock, self.machine.ids
         auditor = Auditor(store, clock=clock, ids=ids)
         incidents = Incidents(store, auditor, clock=clock, ids=ids)
@@ -147,7 +146,8 @@ class Builder:
         )
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
-        clauses: tuple[Clause, ...] = ()
+        journal = make_journal(self.machine, registry, sessions)
+        clauses: tuple[Clause, ...] = (journal,)
         settle = Settle(
             store=store,
             auditor=auditor,
@@ -167,7 +167,7 @@ class Builder:
         )
         hooks.on_request = requests
         hooks.events = UpstreamNews(drift, notices)
-        return Parts(
+        parts = Parts(
             store=store,
             auditor=auditor,
             ids=ids,
@@ -178,7 +178,7 @@ class Builder:
             upstreams=upstreams,
             notices=notices,
             admit=admit,
-            resolve=Resolve(registry, drift, upstreams),
+            resolve=Resolve(registry, drift, upstreams, undo_pins=partial(undo_pins, store)),
             label=label,
             authorize=Authorize(ids),
             intend=Intend(store, auditor, clauses),
@@ -186,6 +186,7 @@ class Builder:
             settle=settle,
             requests=requests,
         )
+        return parts, journal
 
     def current(self) -> ActiveRevision:
         """The revision in force."""
@@ -249,8 +250,9 @@ class Builder:
         )
         await parts.store.commit([event], [Put(Table.REVISION, revision.digest, whole)])
 
-    async def _start(self, parts: Parts) -> None:
+    async def _start(self, parts: Parts, rollbacks: Rollbacks) -> None:
         open_intents = await recover(parts.store, parts.auditor, parts.settle)
+        await rollbacks.after_recovery()
         event = parts.auditor.event(
             EventKind.GATEWAY_STARTED,
             body={
@@ -262,6 +264,7 @@ class Builder:
         )
         await parts.store.commit([event])
         await self._activate(parts)
+        rollbacks.resume()
 
     def _report(self, error: BaseException) -> None:
         self.problems.append(f"{type(error).__name__}: {error}")

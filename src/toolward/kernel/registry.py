@@ -85,6 +85,21 @@ class Registry:
             return None
         return pin, self._versions[pin.digest]
 
+    def for_undo(self, key: str, digest: str) -> ToolVersion | None:
+        """The version that may still undo: what was pinned then, as long as its server is the same.
+
+        Quarantine and revocation do not stand in the way, a definition or binding that differs does: what
+        would run then is not what was looked at when its undo was promised.
+        """
+        pin, wanted = self._pins.get(key), self._versions.get(digest)
+        if pin is None or wanted is None or wanted.key != key:
+            return None
+        pinned, seen = self._versions[pin.digest], self._versions.get(pin.candidate or pin.digest)
+        same = seen is not None and all(
+            (each.definition, each.binding) == (wanted.definition, wanted.binding) for each in (pinned, seen)
+        )
+        return pinned if same and pinned.digest in self._schemas else None
+
     def versions(self) -> list[ToolVersion]:
         """The versions that are pinned in any state, for the policy compiler."""
         return [self._versions[pin.digest] for pin in self.pins()]

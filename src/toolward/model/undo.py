@@ -84,7 +84,7 @@ class Compensation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Escrow:
-    """An irreversible effect waits `delay_s` or until its session is sealed; it can be cancelled till then."""
+    """An irreversible effect waits `delay_s` or until its session is sealed, and can be cancelled."""
 
     delay_s: int = 0
     until_seal: bool = False

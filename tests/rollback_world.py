@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from tests.harness import World, open_world, text_result, tool
 
+from tests.harness import World, open_world, text_result, tool
 from toolward.adapters.stores.memory import MemoryStore
 from toolward.errors import Denied, ReasonCode, ToolwardError
 from toolward.model.call import Failed, Intent, RawOutcome, Returned
@@ -213,7 +213,9 @@ class FakeImages(Images):
     def _listing(self, paths: Sequence[str]) -> Listing:
         files = self.things.files
         return {
-            path: f"f 644 {hashlib.sha256(files[path].encode()).hexdigest()}" for path in paths if path in files
+            path: f"f 644 {hashlib.sha256(files[path].encode()).hexdigest()}"
+            for path in paths
+            if path in files
         }
 
 

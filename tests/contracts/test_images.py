@@ -62,7 +62,7 @@ def tree(root: Path) -> dict[str, str]:
     found = {}
     for path in sorted(root.rglob("*")):
         mode = oct(path.lstat().st_mode)
-        body = os.readlink(path) if path.is_symlink() else path.read_bytes().hex() if path.is_file() else ""
+        body = path.readlink() if path.is_symlink() else path.read_bytes().hex() if path.is_file() else ""
         found[str(path.relative_to(root))] = f"{mode} {body}"
     return found
 
@@ -79,7 +79,7 @@ async def test_a_tree_that_was_changed_in_every_way_comes_back_as_it_was(
     (root / "empty").rmdir()
     (root / "new" / "below").mkdir(parents=True)
     (root / "new" / "below" / "file").write_text("new")
-    os.rename(root / "deep" / "er", root / "moved")
+    (root / "deep" / "er").rename(root / "moved")
     found = await images.look([str(root)], within=within)
     assert found != image.listing, "the control: it is really another tree now"
     assert await images.restore(image, within=within, found=found) == image.listing
@@ -97,7 +97,7 @@ async def test_a_file_that_was_not_there_goes_away_again_and_its_neighbour_stays
     (root / "not" / "other").write_text("somebody else's")
     found = await images.look([path], within=within)
     await images.restore(image, within=within, found=found)
-    assert os.listdir(root / "not") == ["other"]
+    assert [path.name for path in (root / "not").iterdir()] == ["other"]
 
 
 async def test_what_somebody_else_wrote_meanwhile_is_not_overwritten(images: CagedImages, root: Path) -> None:
@@ -147,7 +147,7 @@ async def test_a_directory_that_became_a_link_leads_a_restore_nowhere(
     image = await images.capture([path], within=within, bytes_max=BYTES)
     (root / "deep" / "script").write_text("changed")
     found = await images.look([path], within=within)
-    os.rename(root / "deep", root / "aside")
+    (root / "deep").rename(root / "aside")
     (root / "deep").symlink_to(outside)
     with pytest.raises((Denied, Changed)):
         await images.restore(image, within=within, found=found)
@@ -189,7 +189,9 @@ async def test_too_much_is_refused_and_as_much_as_allowed_is_not(images: CagedIm
         await images.capture([path], within=within, bytes_max=99_999)
 
 
-async def test_nothing_outside_the_roots_is_looked_at(images: CagedImages, root: Path, tmp_path: Path) -> None:
+async def test_nothing_outside_the_roots_is_looked_at(
+    images: CagedImages, root: Path, tmp_path: Path
+) -> None:
     (tmp_path / "rooted").write_text("a name that begins like the root's")
     for path in (tmp_path / "rooted", tmp_path / "ward" / "toolward.yaml"):
         with pytest.raises(Denied, match="outside"):

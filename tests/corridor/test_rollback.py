@@ -52,7 +52,9 @@ async def test_everything_that_a_session_did_is_taken_back_in_reverse_order(tmp_
         assert undone == ["shop/price", "shop/strike", "shop/cancel"], "and then the file, by its image"
 
 
-async def test_the_plans_hash_is_on_record_before_the_first_undo_and_each_step_after_it(tmp_path: Path) -> None:
+async def test_the_plans_hash_is_on_record_before_the_first_undo_and_each_step_after_it(
+    tmp_path: Path,
+) -> None:
     async with undoable_world(tmp_path, Things()) as world:
         session = await world.session()
         await act(world, session, *FOUR)
@@ -64,9 +66,7 @@ async def test_the_plans_hash_is_on_record_before_the_first_undo_and_each_step_a
         first_undo = next(i for i, record in enumerate(records) if record.get("undo_of"))
         begun = kinds.index(("rollback.step", "begun"))
         assert planned < begun < len(records)
-        assert planned < next(
-            i for i, record in enumerate(records) if record.get("undo_of") and i > planned
-        )
+        assert planned < next(i for i, record in enumerate(records) if record.get("undo_of") and i > planned)
         assert first_undo < planned, "the before-images that tools gave were taken by undo calls too"
         assert kinds[-1] == ("rollback.ended", "COMPENSATED")
 
@@ -86,7 +86,9 @@ async def test_undo_calls_walk_the_corridor_as_their_own_principal(tmp_path: Pat
 
 
 async def test_a_policy_can_forbid_an_undo_and_it_is_left_to_a_person(tmp_path: Path) -> None:
-    forbid = '@id("no-undo")\n@reason("not now")\nforbid (principal, action, resource) when { context.call.undo };'
+    forbid = (
+        '@id("no-undo")\n@reason("not now")\nforbid (principal, action, resource) when { context.call.undo };'
+    )
     async with undoable_world(tmp_path, Things(), files={"policies/own.cedar": forbid}) as world:
         session = await world.session()
         await act(world, session, ("shop/place", {"order": "7"}))

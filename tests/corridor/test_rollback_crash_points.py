@@ -9,6 +9,7 @@ have happened twice, nothing may have been undone twice, and the world is as it 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -38,9 +39,7 @@ class Run:
     """One life of the ward, perhaps cut short."""
 
     things: Things = field(default_factory=Things)
-    store: MemoryStore = field(
-        default_factory=lambda: MemoryStore(clock=VirtualClock(), ids=CountingIds())
-    )
+    store: MemoryStore = field(default_factory=lambda: MemoryStore(clock=VirtualClock(), ids=CountingIds()))
     session: str = ""
     left: list[str] = field(default_factory=list)
     prepared: int = 0  # commits before the session
@@ -114,7 +113,10 @@ async def test_at_every_point_each_effect_happened_once_or_was_undone_once(
         await run.live(folder, **{f"at_{kind}": number})
         found += [(kind, number, what) for what in violations(run, await run.end(folder))]
     with capsys.disabled():
-        print(f"\nrollback: {len(places)} points ({commits} commits, {points} around effects), {len(found)} violations")
+        sys.stdout.write(
+            f"\nrollback: {len(places)} points ({commits} commits, {points} around effects), "
+            f"{len(found)} violations\n"
+        )
     assert found == []
 
 

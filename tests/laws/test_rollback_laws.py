@@ -92,7 +92,9 @@ def test_meeting_is_symmetric_and_a_name_that_only_begins_alike_is_another(one: 
 
 
 @given(histories(), st.lists(st.sampled_from(list(StepState)), max_size=12))
-def test_a_rollback_ends_in_exactly_one_of_three_states(effects: list[Effect], drawn: list[StepState]) -> None:
+def test_a_rollback_ends_in_exactly_one_of_three_states(
+    effects: list[Effect], drawn: list[StepState]
+) -> None:
     plan = plan_rollback("mine", effects, after=-1, now_ns=20)
     states = (drawn + [StepState.DONE] * 12)[: len(plan.steps)]
     state = end_state(plan, states)

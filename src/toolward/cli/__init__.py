@@ -21,6 +21,7 @@ VERBS: Final[Mapping[str, str]] = {
     "check": "Everything that is wrong with a ward's files and policies.",
     "explain": "Why a call would be allowed, asked or denied.",
     "tools": "What the servers offer: list, show, diff, approve, revoke.",
+    "sessions": "What agents did: list, show, rollback, retry, accept.",
     "audit": "The record: tail, show, query, verify, export.",
     "revision": "Known-good states: list, show, diff, restore.",
     "keys": "Credentials of agents and people: create, list, revoke.",

@@ -26,9 +26,11 @@ from toolward.errors import (
     ToolwardError,
     UnknownTool,
 )
+from toolward.governance.desk.sessions import shown
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.quiet import QuietExchange
+from toolward.kernel.rollback.engine import Rollbacks
 from toolward.model.call import Action, Era, Reply
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import SessionOrigin
@@ -55,8 +57,9 @@ class Result:
 class WardSession:
     """One run of an agent. Everything that is called through it shares taint and budget."""
 
-    def __init__(self, gateway: Gateway, principal: Principal, session_id: str) -> None:
+    def __init__(self, gateway: Gateway, rollbacks: Rollbacks, principal: Principal, session_id: str) -> None:
         self._gateway = gateway
+        self._rollbacks = rollbacks
         self._principal = principal
         self.session_id = session_id
 
@@ -90,6 +93,14 @@ class WardSession:
         mark = await self._gateway.savepoint(self.session_id, self._principal, name)
         return mark.log_index
 
+    async def rollback(self, *, to: str = "") -> Mapping[str, Any]:
+        """Take back what this session did, or what came after a savepoint, or from a call on.
+
+        `state` is COMPENSATED, PARTIALLY_COMPENSATED or NEEDS_HUMAN, `residuals` what stays. Raises
+        `Rejected` for a savepoint or call that is not known.
+        """
+        return shown(await self._rollbacks.run(self.session_id, by=self._principal, to=to))
+
     async def _perform(self, action: Action, params: Mapping[str, Any], *, server: str) -> Reply:
         attempt = Attempt(
             principal=self._principal,
@@ -106,8 +117,9 @@ class WardSession:
 class OpenWard:
     """A ward that this process has open."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, rollbacks: Rollbacks) -> None:
         self._gateway = gateway
+        self._rollbacks = rollbacks
 
     @asynccontextmanager
     async def session(
@@ -121,7 +133,7 @@ class OpenWard:
             principal, SessionOrigin.HANDLE, objective=objective, prompt=prompt
         )
         try:
-            yield WardSession(self._gateway, principal, opened.session_id)
+            yield WardSession(self._gateway, self._rollbacks, principal, opened.session_id)
         finally:
             await self._gateway.close_session(opened.session_id)
 
@@ -178,6 +190,11 @@ class SyncSession:
         """See `WardSession.savepoint`."""
         index: int = self._run(self._session.savepoint(name))
         return index
+
+    def rollback(self, *, to: str = "") -> Mapping[str, Any]:
+        """See `WardSession.rollback`."""
+        ended: Mapping[str, Any] = self._run(self._session.rollback(to=to))
+        return ended
 
 
 class SyncWard:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolward.errors import ReasonCode, Rejected
-from toolward.governance.desk import audit, calls, keys, revisions, status, tools
+from toolward.governance.desk import audit, calls, keys, revisions, sessions, status, tools
 from toolward.governance.desk.context import Desk, Verb
 from toolward.model.principal import Principal
 
@@ -21,6 +21,7 @@ VERBS: Mapping[str, Verb] = {
     **audit.VERBS,
     **revisions.VERBS,
     **keys.VERBS,
+    **sessions.VERBS,
 }
 
 

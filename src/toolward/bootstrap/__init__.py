@@ -51,6 +51,7 @@ async def open_house(
 
     background = Background(_report)
     people = people_directory()  # their credentials are no tool's either
+    own, place = (str(ward.state.resolve()), *people), str(ward.path.resolve())
     signals = EgressWatch(store, Auditor(store, clock=clock, ids=ids), background=background)
     cages = make_cages(signals, background=background)
 
@@ -72,12 +73,13 @@ async def open_house(
             cages=cages,
             secrets=secrets,
             packages=Packages(ward.state, ids=ids, on_progress=on_progress),
-            forbidden=(str(ward.state.resolve()), *people),
-            ward=str(ward.path.resolve()),
+            forbidden=own,
+            ward=place,
         )
         return RoutedUpstreams([functions, servers, per_call])
 
     try:
+        images = CagedImages(cages, forbidden=own, ward=place)
         machine = Machine(
             store=store,
             upstreams=upstreams,
@@ -85,9 +87,7 @@ async def open_house(
             clock=clock,
             ids=ids,
             functions=functions,
-            images=CagedImages(
-                cages, forbidden=(str(ward.state.resolve()), *people), ward=str(ward.path.resolve())
-            ),
+            images=images,
         )
         house = await Builder(ward, machine).build(on_progress)
         try:

@@ -157,13 +157,9 @@ class Builder:
             background=background,
             clauses=clauses,
         )
+        refuse = Refuse(store, auditor)
         requests = GovernRequests(
-            admit=admit,
-            label=label,
-            settle=settle,
-            refuse=Refuse(store, auditor),
-            ids=ids,
-            revision=self.current,
+            admit=admit, label=label, settle=settle, refuse=refuse, ids=ids, revision=self.current
         )
         hooks.on_request = requests
         hooks.events = UpstreamNews(drift, notices)

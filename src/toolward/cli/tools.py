@@ -78,6 +78,8 @@ def show(frame: Frame, tool: str) -> None:
     screen.say(f"binding   {value['binding']}")
     if value["approved_by"]:
         screen.say(f"approved  by {value['approved_by']}")
+    if value["undo"]:
+        screen.say(f"undo      {value['undo']}")
     for title in ("manifest", "definition", "candidate_definition"):
         if value[title] is not None:
             screen.say(f"\n{title.replace('_', ' ')}", style="cyan")

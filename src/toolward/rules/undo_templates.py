@@ -11,13 +11,12 @@ from toolward.errors import Denied, ReasonCode
 from toolward.model.capability import Capabilities, PathAccess
 from toolward.model.server import ServerBinding
 from toolward.model.tool import Manifest
-from toolward.model.undo import ToolUse
+from toolward.model.undo import ToolUse, Undo
 
 _PATH: Final = re.compile(r"\{(arg|dir|env|option):([^{}:]+)\}([^{}/]*)")
 _ROOTS: Final = "{roots}"
 _NAMED: Final = re.compile(r"\{arg:([^{}:]+)\}")
 KEY: Final = "/key"
-POINTERS: Final = ("/input", "/output", "/snapshot")
 
 
 class NotRecorded(Exception):
@@ -33,6 +32,14 @@ def named_argument(template: str) -> str:
     """The argument that a path template names, or ''."""
     found = _PATH.fullmatch(template)
     return found[2] if found and found[1] in ("arg", "dir") else ""
+
+
+def setting_of(template: str) -> tuple[str, str]:
+    """What of the server's own settings a path template names: (env | option | roots, name), or ('', '')."""
+    if template == _ROOTS:
+        return "roots", ""
+    found = _PATH.fullmatch(template)
+    return (found[1], found[2]) if found and found[1] in ("env", "option") else ("", "")
 
 
 def named_arguments(template: str) -> list[str]:
@@ -83,6 +90,18 @@ def paths_of(
             path = _plain(text, template, base)
             found.append(posixpath.dirname(path) if kind == "dir" else path + ending)
     return tuple(dict.fromkeys(found))
+
+
+def can_be_kept(undo: Undo, binding: ServerBinding, manifest: Manifest) -> bool:
+    """Whether a before-image of paths could be taken of this server, as far as its settings tell."""
+    templates = undo.snapshot.paths if undo.snapshot is not None else ()
+    roots = writable_roots(binding, manifest)
+    try:
+        fixed = paths_of([each for each in templates if not named_argument(each)], {}, binding, roots)
+    except Denied:
+        return False
+    inside = all(any(path == r or path.startswith(r.rstrip("/") + "/") for r in roots) for path in fixed)
+    return inside and bool(roots or not templates)
 
 
 def _texts(

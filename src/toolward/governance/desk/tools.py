@@ -13,6 +13,7 @@ from toolward.governance.desk.context import Desk, Verb, text
 from toolward.model.principal import Principal
 from toolward.model.tool import ToolVersion
 from toolward.rules.lifecycle import Pin
+from toolward.rules.undo import undo_in_words
 from toolward.rules.version import drifted_aspects
 
 
@@ -38,6 +39,7 @@ async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict
         "definition": orjson.loads(pinned.definition),
         "binding": pinned.binding,
         "manifest": pinned.manifest.as_json(),
+        "undo": undo_in_words(pinned.manifest),
         "candidate_definition": orjson.loads(candidate.definition) if candidate else None,
     }
 

@@ -20,7 +20,7 @@ from toolward.adapters.tools.router import RoutedUpstreams
 from toolward.bootstrap.assembly import Builder, House, close_house, make_secrets
 from toolward.bootstrap.cages import make_cages, people_directory
 from toolward.bootstrap.machine import Machine
-from toolward.config.ward import load_ward
+from toolward.config.ward import Ward, load_ward
 from toolward.kernel.audit import Auditor
 from toolward.kernel.egress_watch import EgressWatch
 from toolward.kernel.tasks import Background
@@ -89,15 +89,23 @@ async def open_house(
             functions=functions,
             images=images,
         )
-        house = await Builder(ward, machine).build(on_progress)
-        try:
+        async with _built(ward, machine, on_progress) as house:
             yield house
-        finally:
-            await close_house(house)
     finally:
         await cages.close()
         await background.drain()
         await store.close()
+
+
+@asynccontextmanager
+async def _built(
+    ward: Ward, machine: Machine, on_progress: Callable[[str], None] | None
+) -> AsyncIterator[House]:
+    house = await Builder(ward, machine).build(on_progress)
+    try:
+        yield house
+    finally:
+        await close_house(house)
 
 
 def _report(error: BaseException) -> None:

@@ -93,7 +93,9 @@ def test_what_could_not_be_kept_is_found_where_it_stands(
 
 def test_arguments_that_the_server_does_not_list_are_found_once_it_is_known(tmp_path: Path) -> None:
     def takes(*names: str) -> dict[str, object]:
-        return {"inputSchema": {"type": "object", "properties": dict.fromkeys(names, {}), "required": ["id"]}}
+        return {
+            "inputSchema": {"type": "object", "properties": {name: {} for name in names}, "required": ["id"]}
+        }
 
     loaded = load_ward(ward(tmp_path, GOOD))
     definitions = {

@@ -23,6 +23,7 @@ from toolward.model.capability import IsolationLevel, IsolationReport
 from toolward.model.permit import Permit
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import SessionOrigin
+from toolward.ports.hooks import RollbackHook
 from toolward.ports.images import Images
 from toolward.ports.store import Store
 from toolward.ports.upstream import Exchange, ServerDescription, UpstreamHooks
@@ -246,6 +247,7 @@ async def open_world(
     closing: Sequence[str] = (),
     images: Images | None = None,
     answers: dict[str, Script | str] | None = None,
+    rollback_hook: RollbackHook | None = None,
 ) -> AsyncIterator[World]:
     """A world on `folder`; give the same `store` again to play a restart."""
     if not (folder / "toolward.yaml").exists():
@@ -268,6 +270,7 @@ async def open_world(
         clock=clock,
         ids=ids,
         images=images,
+        rollback_hook=rollback_hook,
     )
     house = await Builder(load_ward(folder), machine).build()
     world = World(house, upstreams, store, clock)

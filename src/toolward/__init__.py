@@ -49,7 +49,7 @@ async def open(  # noqa: A001 -- read as `toolward.open`
     for function in functions:
         registered.register(function)
     async with open_house(ward, functions=registered) as house:
-        yield OpenWard(house.gateway, house.rollbacks)
+        yield OpenWard(house.gateway, house.automatic)
 
 
 def open_sync(

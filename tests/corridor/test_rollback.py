@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from tests.harness import AGENT, OPERATOR, World, code_of
-from tests.rollback_world import FakeImages, Things, undoable_world
+from tests.rollback_world import WARD, FakeImages, Things, undoable_world
 
 from toolward.errors import Denied, Rejected
 from toolward.model.principal import CredentialKind, Principal
+from toolward.model.rollback import Occasion
 from toolward.ports.store import Table
 
 SECOND = Principal(user="piet", agent="cli", credential="person-2", kind=CredentialKind.PERSON)
@@ -293,3 +295,130 @@ async def test_the_journal_holds_a_row_for_each_write_and_none_for_reads_and_ref
             ("disk/write", "restore", "committed"),
             ("shop/sell", "none", "committed"),
         }
+
+
+async def test_a_tool_that_breaks_its_word_is_quarantined_with_an_incident(tmp_path: Path) -> None:
+    things = Things()
+    async with undoable_world(tmp_path, things) as world:
+        session = await world.session()
+        await act(world, session, ("disk/peek", {"path": "/data/a"}))
+        assert (await world.call(session, "disk/peek", {"path": "/data/a"})).error is None, "the control"
+        things.files["/data/b"] = "trap"
+        await act(world, session, ("disk/peek", {"path": "/data/b"}))
+        assert code_of(await world.call(session, "disk/peek", {"path": "/data/a"})) == "quarantined"
+        [incident] = world.house.parts.incidents.all()
+        assert (incident.subject, incident.contained_ns > 0) == ("disk/peek", True)
+        row = await roll_back(world, session)
+        assert [left["tool"] for left in row["residuals"]] == ["disk/peek"], "what it did is named"
+
+
+async def test_calls_of_a_session_are_refused_while_it_is_rolled_back(tmp_path: Path) -> None:
+    async with undoable_world(tmp_path, Things()) as world:
+        session = await world.session()
+        await act(world, session, FOUR[1])
+        replies = []
+
+        async def cancel(permit: Any, intent: Any, exchange: Any) -> Any:
+            replies.append(await world.call(session, "shop/place", {"order": "9"}))
+            return await world.upstreams.answers["shop/note"](permit, intent, exchange)  # type: ignore[operator]
+
+        world.upstreams.answers["shop/cancel"] = cancel
+        assert (await roll_back(world, session))["state"] == "COMPENSATED"
+        assert [code_of(reply) for reply in replies] == ["resource_fenced"]
+
+
+async def test_undo_has_its_place_when_the_gateway_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with undoable_world(tmp_path, Things()) as world:
+        session = await world.session()
+        await act(world, session, FOUR[1])
+        monkeypatch.setattr("toolward.kernel.room.CALLS_IN_FLIGHT_MAX", 0)
+        assert code_of(await world.call(session, *FOUR[2])) == "overloaded", "the control"
+        assert (await roll_back(world, session))["state"] == "COMPENSATED"
+
+
+async def test_two_writes_on_one_path_at_once_are_undone_as_if_one_came_after_the_other(
+    tmp_path: Path,
+) -> None:
+    things = Things()
+    async with undoable_world(tmp_path, things) as world:
+        session = await world.session()
+
+        async def slowly(permit: Any, intent: Any, exchange: Any) -> Any:
+            await asyncio.sleep(0)
+            return await things.run(permit, intent, exchange)
+
+        world.upstreams.answers["disk/write"] = slowly
+        calls = [
+            world.call(session, "disk/write", {"path": "/data/a", "text": f"text {n}"}) for n in range(5)
+        ]
+        assert all(reply.error is None for reply in await asyncio.gather(*calls))
+        assert (await roll_back(world, session))["state"] == "COMPENSATED"
+        assert things.files["/data/a"] == "old a"
+
+
+async def test_a_caller_that_goes_away_while_the_outcome_is_looked_at_does_not_take_it_along(
+    tmp_path: Path,
+) -> None:
+    things = Things()
+    async with undoable_world(tmp_path, things) as world:
+        session = await world.session()
+        images = world.house.rollbacks._undoing.images
+        assert isinstance(images, FakeImages)
+        looking, go_on = asyncio.Event(), asyncio.Event()
+        look = images.look
+
+        async def slow_look(paths: Any, *, within: Any) -> Any:
+            looking.set()
+            await go_on.wait()
+            return await look(paths, within=within)
+
+        images.look = slow_look  # type: ignore[method-assign]
+        call = asyncio.ensure_future(world.call(session, *FOUR[0]))
+        await looking.wait()
+        call.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        [row] = [orjson.loads(row.body) for row in world.store.scan(Table.EFFECT)]
+        assert (row["status"], bool(row["after"])) == ("committed", True)
+        assert (await roll_back(world, session))["state"] == "COMPENSATED"
+
+
+@pytest.mark.parametrize("on", ["", "rollback: {on: [failure, incident]}\n"])
+async def test_a_ward_can_have_failures_and_incidents_take_a_session_back_by_themselves(
+    tmp_path: Path, on: str
+) -> None:
+    things = Things()
+    async with undoable_world(tmp_path, things, files={"toolward.yaml": WARD + on}) as world:
+        failing, struck, bystander = await world.session(), await world.session(), await world.session()
+        await act(world, failing, ("shop/place", {"order": "1"}))
+        await act(world, struck, ("shop/note", {"text": "hello"}))
+        await act(world, bystander, ("shop/place", {"order": "3"}))
+        await world.house.automatic.failed(failing, "the bill was wrong")
+        note = next(each for each in world.upstreams.tools["shop"] if each["name"] == "note")
+        note["description"] = "something else"
+        await world.house.parts.drift.refresh("shop")
+        await world.house.background.drain()
+        assert things.orders == ({"3"} if on else {"1", "3"})
+        assert (things.notes == {}) is bool(on)
+        whys = [record["why"].partition(":")[0] for record in world.records("rollback.planned")]
+        assert whys == (["failure", "incident"] if on else [])
+
+
+async def test_a_hook_of_ones_own_says_how_far(tmp_path: Path) -> None:
+    things, heard = Things(), []
+
+    async def hook(occasion: Occasion, session_id: str, why: str) -> str | None:
+        heard.append((occasion, session_id, why))
+        return "here"
+
+    async with undoable_world(tmp_path, things, rollback_hook=hook) as world:
+        session = await world.session()
+        await act(world, session, ("shop/place", {"order": "1"}))
+        await world.house.gateway.savepoint(session, AGENT, "here")
+        await act(world, session, ("shop/place", {"order": "2"}))
+        await world.house.automatic.failed(session, "no stock")
+        assert (heard, things.orders) == ([(Occasion.FAILURE, session, "no stock")], {"1"})

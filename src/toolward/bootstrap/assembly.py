@@ -35,6 +35,7 @@ from toolward.kernel.recovery import recover
 from toolward.kernel.refusal import Refuse
 from toolward.kernel.registry import Registry
 from toolward.kernel.revision import ActiveRevision, revision_to_json
+from toolward.kernel.rollback.automatic import Automatic, NamedOccasions
 from toolward.kernel.rollback.engine import Rollbacks
 from toolward.kernel.rollback.journal import Journal
 from toolward.kernel.rollback.rows import undo_pins
@@ -49,6 +50,7 @@ from toolward.kernel.stages.settle import Settle
 from toolward.kernel.tasks import Background
 from toolward.kernel.upstream_requests import GovernRequests
 from toolward.model.event import EventKind
+from toolward.model.incident import Incident
 from toolward.model.principal import Principal
 from toolward.model.tool import Manifest
 from toolward.ports.clock import Clock
@@ -66,6 +68,7 @@ class House:
     parts: Parts
     gateway: Gateway
     rollbacks: Rollbacks
+    automatic: Automatic
     identity: KeyIdentity
     desk: Desk
     clock: Clock
@@ -92,6 +95,13 @@ class Builder:
         parts, journal = self._parts(background, on_progress)
         gateway = Gateway(parts, revision=self.current, background=background)
         rollbacks = make_rollbacks(self.machine, parts, journal, gateway, background)
+        automatic = Automatic(
+            rollbacks=rollbacks,
+            sessions=parts.sessions,
+            store=parts.store,
+            hook=self.machine.rollback_hook or NamedOccasions(lambda: self.ward.config.rollback.on),
+            background=background,
+        )
         config = self.ward.config
         self.house = House(
             ward=self.ward,
@@ -99,6 +109,7 @@ class Builder:
             parts=parts,
             gateway=gateway,
             rollbacks=rollbacks,
+            automatic=automatic,
             identity=KeyIdentity(
                 self.machine.store,
                 roles={role: tuple(users) for role, users in config.roles.items()},
@@ -108,6 +119,7 @@ class Builder:
                 parts=parts,
                 gateway=gateway,
                 rollbacks=rollbacks,
+                automatic=automatic,
                 clock=self.machine.clock,
                 revision=self.current,
                 repin=self.repin,
@@ -130,7 +142,7 @@ class Builder:
     ) -> tuple[Parts, Journal]:
         store, clock, ids = self.machine.store, self.machine.clock, self.machine.ids
         auditor = Auditor(store, clock=clock, ids=ids)
-        incidents = Incidents(store, auditor, clock=clock, ids=ids)
+        incidents = Incidents(store, auditor, clock=clock, ids=ids, on_open=self._incident)
         registry = Registry(store, auditor, incidents, clock=clock, channel=self.ward.config.channel)
         sessions = Sessions(store, auditor, clock=clock, ids=ids)
         hooks = UpstreamHooks(on_progress=on_progress)
@@ -146,7 +158,7 @@ class Builder:
         )
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
-        journal = make_journal(self.machine, registry, sessions)
+        journal = make_journal(self.machine, registry, sessions, self.repin)
         clauses: tuple[Clause, ...] = (journal,)
         settle = Settle(
             store=store,
@@ -189,6 +201,10 @@ class Builder:
         if self.house is None:
             raise InvariantBroken("a call before the house stands")
         return self.house.revision
+
+    def _incident(self, incident: Incident) -> None:
+        if self.house is not None:
+            self.house.automatic.incident(incident)
 
     def manifest_of(self, server: str, definition: Mapping[str, Any]) -> Manifest:
         """The ward's own manifest, else the catalogue's for this very definition, else derived defaults."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.ports.clock import Clock
+from toolward.ports.hooks import RollbackHook
 from toolward.ports.ids import Ids
 from toolward.ports.images import Images
 from toolward.ports.secrets import Secrets
@@ -25,3 +26,4 @@ class Machine:
     ids: Ids
     functions: PythonFunctions = field(default_factory=PythonFunctions)
     images: Images | None = None  # where before-images are taken, if that can be done here
+    rollback_hook: RollbackHook | None = None  # else what `rollback.on` says

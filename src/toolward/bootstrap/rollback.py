@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from toolward.bootstrap.machine import Machine
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.parts import Parts
@@ -14,7 +16,9 @@ from toolward.kernel.sessions import Sessions
 from toolward.kernel.tasks import Background
 
 
-def make_journal(machine: Machine, registry: Registry, sessions: Sessions) -> Journal:
+def make_journal(
+    machine: Machine, registry: Registry, sessions: Sessions, repin: Callable[[], Awaitable[None]]
+) -> Journal:
     """The clause. Its own calls find the gateway once `make_rollbacks` has told them."""
     return Journal(
         machine.store,
@@ -23,6 +27,7 @@ def make_journal(machine: Machine, registry: Registry, sessions: Sessions) -> Jo
         UndoCalls(sessions),
         clock=machine.clock,
         fences=Fences(),
+        repin=repin,
     )
 
 

@@ -30,6 +30,7 @@ from toolward.governance.desk.sessions import shown
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.quiet import QuietExchange
+from toolward.kernel.rollback.automatic import Automatic
 from toolward.kernel.rollback.engine import Rollbacks
 from toolward.model.call import Action, Era, Reply
 from toolward.model.principal import CredentialKind, Principal
@@ -117,15 +118,19 @@ class WardSession:
 class OpenWard:
     """A ward that this process has open."""
 
-    def __init__(self, gateway: Gateway, rollbacks: Rollbacks) -> None:
+    def __init__(self, gateway: Gateway, automatic: Automatic) -> None:
         self._gateway = gateway
-        self._rollbacks = rollbacks
+        self._automatic = automatic
 
     @asynccontextmanager
     async def session(
         self, *, user: str, agent: str, objective: str = "", prompt: str = "", roles: tuple[str, ...] = ()
     ) -> AsyncIterator[WardSession]:
-        """A session for `user`, on whose behalf `agent` acts. `prompt` is what the user really said."""
+        """A session for `user`, on whose behalf `agent` acts. `prompt` is what the user really said.
+
+        An error that leaves the block says that the objective failed: where the ward has
+        `rollback: {on: [failure]}`, what the session did is then taken back.
+        """
         principal = Principal(
             user=user, agent=agent, roles=roles, credential="in-process", kind=CredentialKind.IN_PROCESS
         )
@@ -133,7 +138,10 @@ class OpenWard:
             principal, SessionOrigin.HANDLE, objective=objective, prompt=prompt
         )
         try:
-            yield WardSession(self._gateway, self._rollbacks, principal, opened.session_id)
+            yield WardSession(self._gateway, self._automatic.rollbacks, principal, opened.session_id)
+        except Exception as failure:
+            _ = await self._automatic.failed(opened.session_id, type(failure).__name__)
+            raise
         finally:
             await self._gateway.close_session(opened.session_id)
 

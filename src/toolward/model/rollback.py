@@ -20,6 +20,13 @@ class EffectStatus(StrEnum):
     UNKNOWN = "unknown"  # it may have had one
 
 
+class Occasion(StrEnum):
+    """What can take a session's work back by itself."""
+
+    FAILURE = "failure"  # its host says that the objective failed
+    INCIDENT = "incident"  # a tool that it wrote with was quarantined
+
+
 class Way(StrEnum):
     """How an effect is undone."""
 

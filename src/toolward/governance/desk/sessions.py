@@ -100,6 +100,13 @@ async def rollback(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> 
     return shown(row)
 
 
+async def fail(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
+    """Say that a `session` failed, and `why`; it is rolled back if the ward, or a hook, says so."""
+    session_id = _known(desk, text(parameters, "session"))
+    row = await desk.automatic.failed(session_id, f"{text(parameters, 'why', '')} (said by {by.user})")
+    return {"session": session_id, "rollback": shown(row) if row is not None else None}
+
+
 async def retry(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
     """Try the stuck steps of a `rollback` again, with the same plan."""
     return shown(await desk.rollbacks.retry(text(parameters, "rollback"), by=by))
@@ -157,6 +164,7 @@ VERBS = {
     "sessions.list": Verb(list_sessions),
     "sessions.show": Verb(show),
     "sessions.rollback": Verb(rollback),
+    "sessions.fail": Verb(fail),
     "sessions.retry": Verb(retry),
     "sessions.accept": Verb(accept),
 }

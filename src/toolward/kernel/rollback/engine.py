@@ -22,7 +22,7 @@ from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
 from toolward.ports.store import Change, Put, Store, Table
 from toolward.rules.canonical import canonical
-from toolward.rules.rollback import end_state, plan_hash, plan_rollback, step_key
+from toolward.rules.rollback import end_state, overlap, plan_hash, plan_rollback, step_key
 
 QUIET_WAIT_S: Final = 60.0
 """How long calls in flight are waited for before a session is rolled back."""
@@ -64,7 +64,14 @@ class Rollbacks:
         Raises `Rejected` for a session, a savepoint or a call that is not known.
         """
         after = self._after(session_id, to)
-        effects = [effect_of(self._store, row) for row, _ in rows_of(self._store)]
+        mine = [row for row, _ in rows_of(self._store, session_id)]
+        touched = [resource for row in mine for resource in row["resources"]]
+        others = (
+            row
+            for row, _ in rows_of(self._store)
+            if row["session_id"] != session_id and overlap(row["resources"], touched)
+        )
+        effects = [effect_of(self._store, row) for row in (*mine, *others)]
         return plan_rollback(session_id, effects, after=after, to=to, now_ns=self._clock.now_ns())
 
     async def run(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -66,7 +66,7 @@ class Fences:
 class Journal(Clause):
     """One row for each call that writes, whether or not it can be undone: what stays is to be named too."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what it is made of
         self,
         store: Store,
         registry: Registry,
@@ -75,12 +75,15 @@ class Journal(Clause):
         *,
         clock: Clock,
         fences: Fences,
+        repin: Callable[[], Awaitable[None]],
     ) -> None:
+        """`repin` puts the pins in force once a tool was quarantined for what it did."""
         self._store = store
         self._registry = registry
         self._images = images
         self.ask = ask
         self._clock = clock
+        self._repin = repin
         self.fences = fences
         self.turns = Turns()
         self.open: dict[str, EffectRow] = {}  # calls on their way
@@ -186,6 +189,8 @@ class Journal(Clause):
         if row is None or version is None or _never_ran(outcome):
             return
         await self.look_at(row)
+        if row["effect"] == Effect.READ_ONLY.value:
+            await self._hold_to_its_word(row)
         undo = version.manifest.undo or _NOTHING
         compensate = undo.compensate
         if compensate is None or compensate.precondition is None or not isinstance(outcome, Returned):
@@ -197,6 +202,17 @@ class Journal(Clause):
             return  # nothing to compare with later: the step will be for a person
         if answer is not None and answer.fate is Fate.DONE:
             row["answer"] = self._store.digest(canonical(said_by(answer)))
+
+    async def _hold_to_its_word(self, row: EffectRow) -> None:
+        """What is called reading and changed what it was to read is not served any more."""
+        if not row["after"] or row["after"] == row["before"]:
+            return
+        why = f"{row['tool']} is declared `read_only`, and call {row['call_id']} changed what it reads"
+        try:
+            if await self._registry.quarantine(row["tool"], row["version"], why):
+                await self._repin()
+        except ToolwardError:
+            return  # nothing can be recorded: then this outcome can not be either, and no result leaves
 
     async def look_at(self, row: EffectRow) -> None:
         """Take down how the call left its paths. Where that fails, undoing will be for a person."""

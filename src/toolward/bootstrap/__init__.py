@@ -43,11 +43,28 @@ async def open_house(
     Raises `WardError` for files that are wrong, a log that was tampered with, or a ward that another
     process has open.
     """
+    ward = load_ward(path)
+    async with open_house_on(
+        ward, state=ward.state, clock=clock, ids=ids, functions=functions, on_progress=on_progress
+    ) as house:
+        yield house
+
+
+@asynccontextmanager
+async def open_house_on(
+    ward: Ward,
+    *,
+    state: Path,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    functions: PythonFunctions | None = None,
+    on_progress: Callable[[str], None] | None = None,
+) -> AsyncIterator[House]:
+    """`open_house` on a ward that was read, its log and rows in `state`; what is installed stays its own."""
     clock, ids = clock or SystemClock(), ids or SystemIds()
     functions = functions or PythonFunctions()
-    ward = load_ward(path)
     secrets = make_secrets(ward.config, ward.path)
-    store = SqliteStore.open(ward.state, origin=f"toolward/{ward.config.name}", clock=clock, ids=ids)
+    store = SqliteStore.open(state, origin=f"toolward/{ward.config.name}", clock=clock, ids=ids)
 
     background = Background(_report)
     people = people_directory()  # their credentials are no tool's either

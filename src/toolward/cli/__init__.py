@@ -20,7 +20,7 @@ VERBS: Final[Mapping[str, str]] = {
     "call": "Make one call through the whole corridor.",
     "check": "Everything that is wrong with a ward's files and policies.",
     "explain": "Why a call would be allowed, asked or denied.",
-    "tools": "What the servers offer: list, show, diff, approve, revoke.",
+    "tools": "What the servers offer: list, show, diff, prove, approve, revoke.",
     "sessions": "What agents did: list, show, rollback, retry, accept.",
     "audit": "The record: tail, show, query, verify, export.",
     "revision": "Known-good states: list, show, diff, restore.",

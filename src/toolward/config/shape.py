@@ -186,8 +186,8 @@ class RollbackConfig(Section, frozen=True):
     on: Annotated[
         tuple[Occasion, ...],
         Meta(
-            description="`failure`: its host says that the objective failed; `incident`: a tool that it wrote "
-            "with was quarantined."
+            description="`failure`: its host says that the objective failed; `incident`: a tool that it "
+            "wrote with was quarantined."
         ),
     ] = ()
 

@@ -9,6 +9,7 @@ import orjson
 
 from toolward.errors import Denied, ReasonCode, Rejected
 from toolward.kernel.audit import Auditor
+from toolward.kernel.rollback.asking import UndoCalls
 from toolward.kernel.rollback.journal import Journal
 from toolward.kernel.rollback.rows import effect_of, intent_index, put_effect, read_effect, rows_of
 from toolward.kernel.rollback.undoing import Stuck, Undoing
@@ -20,6 +21,7 @@ from toolward.model.rollback import EffectStatus as Status
 from toolward.model.rollback import Plan, RollbackState, Step, StepState, Way, plan_from_json
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
+from toolward.ports.images import Images
 from toolward.ports.store import Change, Put, Store, Table
 from toolward.rules.canonical import canonical
 from toolward.rules.rollback import end_state, overlap, plan_hash, plan_rollback, step_key
@@ -55,6 +57,16 @@ class Rollbacks:
         self._clock = clock
         self._ids = ids
         self._background = background
+
+    @property
+    def ask(self) -> UndoCalls:
+        """How tools are called that undo."""
+        return self._undoing.ask
+
+    @property
+    def images(self) -> Images | None:
+        """Where paths are looked at and put back."""
+        return self._undoing.images
 
     # --- what people and programs ask for
 

@@ -219,7 +219,13 @@ class SyncWard:
         session: WardSession = self._run(_enter(context))
         try:
             yield SyncSession(session, self._run)
-        finally:
+        except Exception as failure:
+            self._run(_leave(context, failure))
+            raise
+        except BaseException:
+            self._run(_leave(context))
+            raise
+        else:
             self._run(_leave(context))
 
 
@@ -249,5 +255,10 @@ async def _enter(context: AbstractAsyncContextManager[T]) -> T:
     return await context.__aenter__()
 
 
-async def _leave(context: AbstractAsyncContextManager[Any]) -> None:
-    await context.__aexit__(None, None, None)
+async def _leave(context: AbstractAsyncContextManager[Any], failure: Exception | None = None) -> None:
+    """As the block was left; its own error is raised again by whoever called."""
+    try:
+        await context.__aexit__(type(failure) if failure else None, failure, None)
+    except Exception as error:
+        if error is not failure:
+            raise

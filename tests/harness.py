@@ -24,6 +24,8 @@ from toolward.model.capability import IsolationLevel, IsolationReport
 from toolward.model.permit import Permit
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import SessionOrigin
+from toolward.ports.hooks import RollbackHook
+from toolward.ports.images import Images
 from toolward.ports.store import Store
 from toolward.ports.upstream import Exchange, ServerDescription, UpstreamHooks
 
@@ -247,6 +249,9 @@ async def open_world(
     approved: bool = True,
     secrets: FixedSecrets | None = None,
     closing: Sequence[str] = (),
+    images: Images | None = None,
+    answers: dict[str, Script | str] | None = None,
+    rollback_hook: RollbackHook | None = None,
 ) -> AsyncIterator[World]:
     """A world on `folder`; give the same `store` again to play a restart."""
     if not (folder / "toolward.yaml").exists():
@@ -256,13 +261,21 @@ async def open_world(
         store = MemoryStore(clock=clock, ids=ids)
     else:
         ids.count = 10_000 * (1 + store.size())
-    upstreams = FakeUpstreams(tools if tools is not None else default_tools(), store=store)
+    upstreams = FakeUpstreams(tools if tools is not None else default_tools(), answers or {}, store=store)
 
     def connect(hooks: UpstreamHooks) -> FakeUpstreams:
         upstreams.hooks = hooks
         return upstreams
 
-    machine = Machine(store=store, upstreams=connect, secrets=secrets or FixedSecrets(), clock=clock, ids=ids)
+    machine = Machine(
+        store=store,
+        upstreams=connect,
+        secrets=secrets or FixedSecrets(),
+        clock=clock,
+        ids=ids,
+        images=images,
+        rollback_hook=rollback_hook,
+    )
     house = await Builder(load_ward(folder), machine).build()
     world = World(house, upstreams, store, clock)
     if approved:

@@ -256,9 +256,9 @@ async def test_an_unknown_outcome_is_looked_into_where_the_manifest_says_how(
         assert len(ledger.effects) == effects
         probes = [ran for ran in world.upstreams.ran if ran[0] == "files/is_there"]
         assert probes[0][1] == {"path": "/data/a", "text": "x"}
-        (verdict,) = {record["verdict"] for record in world.records("call.probed")}
+        (verdict,) = {record["answer"] for record in world.records("call.probed")}
         if said == "false":
-            assert verdict == "not_happened"
+            assert verdict == "no"
             assert {reply.result["content"][0]["text"] for reply in replies if reply.result} == {"written 2"}
         else:
             assert {code_of(reply) for reply in replies} == {"unknown_outcome"}

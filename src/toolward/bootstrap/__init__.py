@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from toolward.adapters.egress.connecting import VettedConnector
+from toolward.adapters.images.caged import CagedImages
 from toolward.adapters.stores.sqlite import SqliteStore
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
@@ -16,9 +17,10 @@ from toolward.adapters.tools.mcp.packages.installing import Packages
 from toolward.adapters.tools.mcp.upstreams import McpUpstreams
 from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.adapters.tools.router import RoutedUpstreams
-from toolward.bootstrap.assembly import Builder, House, Machine, close_house, make_secrets
+from toolward.bootstrap.assembly import Builder, House, close_house, make_secrets
 from toolward.bootstrap.cages import make_cages, people_directory
-from toolward.config.ward import load_ward
+from toolward.bootstrap.machine import Machine
+from toolward.config.ward import Ward, load_ward
 from toolward.kernel.audit import Auditor
 from toolward.kernel.egress_watch import EgressWatch
 from toolward.kernel.tasks import Background
@@ -41,14 +43,32 @@ async def open_house(
     Raises `WardError` for files that are wrong, a log that was tampered with, or a ward that another
     process has open.
     """
+    ward = load_ward(path)
+    async with open_house_on(
+        ward, state=ward.state, clock=clock, ids=ids, functions=functions, on_progress=on_progress
+    ) as house:
+        yield house
+
+
+@asynccontextmanager
+async def open_house_on(
+    ward: Ward,
+    *,
+    state: Path,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    functions: PythonFunctions | None = None,
+    on_progress: Callable[[str], None] | None = None,
+) -> AsyncIterator[House]:
+    """`open_house` on a ward that was read, its log and rows in `state`; what is installed stays its own."""
     clock, ids = clock or SystemClock(), ids or SystemIds()
     functions = functions or PythonFunctions()
-    ward = load_ward(path)
     secrets = make_secrets(ward.config, ward.path)
-    store = SqliteStore.open(ward.state, origin=f"toolward/{ward.config.name}", clock=clock, ids=ids)
+    store = SqliteStore.open(state, origin=f"toolward/{ward.config.name}", clock=clock, ids=ids)
 
     background = Background(_report)
     people = people_directory()  # their credentials are no tool's either
+    own, place = (str(ward.state.resolve()), *people), str(ward.path.resolve())
     signals = EgressWatch(store, Auditor(store, clock=clock, ids=ids), background=background)
     cages = make_cages(signals, background=background)
 
@@ -70,24 +90,39 @@ async def open_house(
             cages=cages,
             secrets=secrets,
             packages=Packages(ward.state, ids=ids, on_progress=on_progress),
-            forbidden=(str(ward.state.resolve()), *people),
-            ward=str(ward.path.resolve()),
+            forbidden=own,
+            ward=place,
         )
         return RoutedUpstreams([functions, servers, per_call])
 
     try:
+        images = CagedImages(cages, forbidden=own, ward=place)
         machine = Machine(
-            store=store, upstreams=upstreams, secrets=secrets, clock=clock, ids=ids, functions=functions
+            store=store,
+            upstreams=upstreams,
+            secrets=secrets,
+            clock=clock,
+            ids=ids,
+            functions=functions,
+            images=images,
         )
-        house = await Builder(ward, machine).build(on_progress)
-        try:
+        async with _built(ward, machine, on_progress) as house:
             yield house
-        finally:
-            await close_house(house)
     finally:
         await cages.close()
         await background.drain()
         await store.close()
+
+
+@asynccontextmanager
+async def _built(
+    ward: Ward, machine: Machine, on_progress: Callable[[str], None] | None
+) -> AsyncIterator[House]:
+    house = await Builder(ward, machine).build(on_progress)
+    try:
+        yield house
+    finally:
+        await close_house(house)
 
 
 def _report(error: BaseException) -> None:

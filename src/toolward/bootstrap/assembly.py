@@ -6,13 +6,16 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from toolward.adapters.identity import KeyIdentity
 from toolward.adapters.secrets import EnvironmentSecrets, FileSecrets, KeyringSecrets
 from toolward.adapters.tools.python_functions import PythonFunctions
+from toolward.bootstrap.machine import Machine
 from toolward.bootstrap.revision import compile_revision, revision_of
+from toolward.bootstrap.rollback import make_journal, make_rollbacks
 from toolward.catalogue import Catalogue, load_catalogue, resolve_manifest
 from toolward.config.shape import SecretProvider, WardConfig
 from toolward.config.ward import Ward, load_ward
@@ -20,6 +23,7 @@ from toolward.config.ward_files import write_files
 from toolward.errors import InvariantBroken, WardError
 from toolward.governance.desk import Desk
 from toolward.kernel.audit import Auditor
+from toolward.kernel.clauses import Clause
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.events import LIST_CHANGED, UpstreamNews
 from toolward.kernel.gateway import Gateway
@@ -31,6 +35,10 @@ from toolward.kernel.recovery import recover
 from toolward.kernel.refusal import Refuse
 from toolward.kernel.registry import Registry
 from toolward.kernel.revision import ActiveRevision, revision_to_json
+from toolward.kernel.rollback.automatic import Automatic, NamedOccasions
+from toolward.kernel.rollback.engine import Rollbacks
+from toolward.kernel.rollback.journal import Journal
+from toolward.kernel.rollback.rows import undo_pins
 from toolward.kernel.safeguards import make_safeguards
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stages.admit import Admit
@@ -43,11 +51,11 @@ from toolward.kernel.stages.settle import Settle
 from toolward.kernel.tasks import Background
 from toolward.kernel.upstream_requests import GovernRequests
 from toolward.model.event import EventKind
+from toolward.model.incident import Incident
 from toolward.model.principal import Principal
 from toolward.model.tool import Manifest
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
-from toolward.ports.secrets import Secrets
 from toolward.ports.store import Put, Store, Table
 from toolward.ports.upstream import UpstreamHooks, Upstreams
 
@@ -60,6 +68,8 @@ class House:
     store: Store
     parts: Parts
     gateway: Gateway
+    rollbacks: Rollbacks
+    automatic: Automatic
     identity: KeyIdentity
     desk: Desk
     clock: Clock
@@ -68,18 +78,6 @@ class House:
     background: Background
     revision: ActiveRevision
     problems: list[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What the house stands on: everything that is the world's and not ours."""
-
-    store: Store
-    upstreams: Callable[[UpstreamHooks], Upstreams]
-    secrets: Secrets
-    clock: Clock
-    ids: Ids
-    functions: PythonFunctions = field(default_factory=PythonFunctions)
 
 
 @dataclass(slots=True)
@@ -95,15 +93,25 @@ class Builder:
     async def build(self, on_progress: Callable[[str], None] | None = None) -> House:
         """Wire everything, recover what a crash left, write down that the gateway started."""
         background = Background(self._report)
-        parts = self._parts(background, on_progress)
+        parts, journal = self._parts(background, on_progress)
         gateway = Gateway(parts, revision=self.current, background=background)
         parts.safeguards.attach(gateway)
+        rollbacks = make_rollbacks(self.machine, parts, journal, gateway, background)
+        automatic = Automatic(
+            rollbacks=rollbacks,
+            sessions=parts.sessions,
+            store=parts.store,
+            hook=self.machine.rollback_hook or NamedOccasions(lambda: self.ward.config.rollback.on),
+            background=background,
+        )
         config = self.ward.config
         self.house = House(
             ward=self.ward,
             store=self.machine.store,
             parts=parts,
             gateway=gateway,
+            rollbacks=rollbacks,
+            automatic=automatic,
             identity=KeyIdentity(
                 self.machine.store,
                 roles={role: tuple(users) for role, users in config.roles.items()},
@@ -112,6 +120,8 @@ class Builder:
             desk=Desk(
                 parts=parts,
                 gateway=gateway,
+                rollbacks=rollbacks,
+                automatic=automatic,
                 clock=self.machine.clock,
                 revision=self.current,
                 repin=self.repin,
@@ -126,13 +136,15 @@ class Builder:
             revision=compile_revision(self.ward, parts.registry, servers=parts.upstreams.names()),
             problems=self.problems,
         )
-        await self._start(parts)
+        await self._start(parts, rollbacks)
         return self.house
 
-    def _parts(self, background: Background, on_progress: Callable[[str], None] | None) -> Parts:
+    def _parts(
+        self, background: Background, on_progress: Callable[[str], None] | None
+    ) -> tuple[Parts, Journal]:
         store, clock, ids = self.machine.store, self.machine.clock, self.machine.ids
         auditor = Auditor(store, clock=clock, ids=ids)
-        incidents = Incidents(store, auditor, clock=clock, ids=ids)
+        incidents = Incidents(store, auditor, clock=clock, ids=ids, on_open=self._incident)
         registry = Registry(store, auditor, incidents, clock=clock, channel=self.ward.config.channel)
         sessions = Sessions(store, auditor, clock=clock, ids=ids)
         hooks = UpstreamHooks(on_progress=on_progress)
@@ -144,6 +156,8 @@ class Builder:
         safeguards = make_safeguards(
             store, auditor, sessions=sessions, registry=registry, incidents=incidents, clock=clock
         )
+        journal = make_journal(self.machine, registry, sessions, self.repin)
+        clauses: tuple[Clause, ...] = (*safeguards.clauses, journal)
         settle = Settle(
             store=store,
             auditor=auditor,
@@ -151,19 +165,15 @@ class Builder:
             secrets=self.machine.secrets,
             clock=clock,
             background=background,
-            clauses=safeguards.clauses,
+            clauses=clauses,
         )
+        refuse = Refuse(store, auditor)
         requests = GovernRequests(
-            admit=admit,
-            label=label,
-            settle=settle,
-            refuse=Refuse(store, auditor),
-            ids=ids,
-            revision=self.current,
+            admit=admit, label=label, settle=settle, refuse=refuse, ids=ids, revision=self.current
         )
         hooks.on_request = requests
         hooks.events = UpstreamNews(drift, notices)
-        return Parts(
+        parts = Parts(
             store=store,
             auditor=auditor,
             ids=ids,
@@ -174,15 +184,16 @@ class Builder:
             upstreams=upstreams,
             notices=notices,
             admit=admit,
-            resolve=Resolve(registry, drift, upstreams),
+            resolve=Resolve(registry, drift, upstreams, undo_pins=partial(undo_pins, store)),
             label=label,
             authorize=Authorize(ids),
-            intend=Intend(store, auditor, safeguards.clauses),
+            intend=Intend(store, auditor, clauses),
             execute=Execute(upstreams, Listing(registry), registry, safeguards.stops),
             settle=settle,
             requests=requests,
             safeguards=safeguards,
         )
+        return parts, journal
 
     def _drift(self, registry: Registry, upstreams: Upstreams) -> DriftWatch:
         return DriftWatch(
@@ -199,6 +210,10 @@ class Builder:
         if self.house is None:
             raise InvariantBroken("a call before the house stands")
         return self.house.revision
+
+    def _incident(self, incident: Incident) -> None:
+        if self.house is not None:
+            self.house.automatic.incident(incident)
 
     def manifest_of(self, server: str, definition: Mapping[str, Any]) -> Manifest:
         """The ward's own manifest, else the catalogue's for this very definition, else derived defaults."""
@@ -256,8 +271,9 @@ class Builder:
         )
         await parts.store.commit([event], [Put(Table.REVISION, revision.digest, whole)])
 
-    async def _start(self, parts: Parts) -> None:
+    async def _start(self, parts: Parts, rollbacks: Rollbacks) -> None:
         open_intents = await recover(parts.store, parts.auditor, parts.settle)
+        await rollbacks.after_recovery()
         event = parts.auditor.event(
             EventKind.GATEWAY_STARTED,
             body={
@@ -269,6 +285,7 @@ class Builder:
         )
         await parts.store.commit([event])
         await self._activate(parts)
+        rollbacks.resume()
 
     def _report(self, error: BaseException) -> None:
         self.problems.append(f"{type(error).__name__}: {error}")

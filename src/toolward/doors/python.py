@@ -27,9 +27,12 @@ from toolward.errors import (
     ToolwardError,
     UnknownTool,
 )
+from toolward.governance.desk.sessions import shown
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.quiet import QuietExchange
+from toolward.kernel.rollback.automatic import Automatic
+from toolward.kernel.rollback.engine import Rollbacks
 from toolward.kernel.stages.admit import IDEMPOTENCY_META
 from toolward.kernel.stops import StopKind
 from toolward.model.call import Action, Era, Reply
@@ -58,8 +61,9 @@ class Result:
 class WardSession:
     """One run of an agent. Everything that is called through it shares taint and budget."""
 
-    def __init__(self, gateway: Gateway, principal: Principal, session_id: str) -> None:
+    def __init__(self, gateway: Gateway, rollbacks: Rollbacks, principal: Principal, session_id: str) -> None:
         self._gateway = gateway
+        self._rollbacks = rollbacks
         self._principal = principal
         self.session_id = session_id
 
@@ -118,6 +122,14 @@ class WardSession:
             raise Rejected(f"this session has nothing held as `{escrow_id}`", code=ReasonCode.NOT_PENDING)
         _ = await self._gateway.safeguards.releases.cancel(escrow_id, why=why, by=self._principal)
 
+    async def rollback(self, *, to: str = "") -> Mapping[str, Any]:
+        """Take back what this session did, or what came after a savepoint, or from a call on.
+
+        `state` is COMPENSATED, PARTIALLY_COMPENSATED or NEEDS_HUMAN, `residuals` what stays. Raises
+        `Rejected` for a savepoint or call that is not known.
+        """
+        return shown(await self._rollbacks.run(self.session_id, by=self._principal, to=to))
+
     async def _perform(self, action: Action, params: Mapping[str, Any], *, server: str) -> Reply:
         attempt = Attempt(
             principal=self._principal,
@@ -134,14 +146,19 @@ class WardSession:
 class OpenWard:
     """A ward that this process has open."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, automatic: Automatic) -> None:
         self._gateway = gateway
+        self._automatic = automatic
 
     @asynccontextmanager
     async def session(
         self, *, user: str, agent: str, objective: str = "", prompt: str = "", roles: tuple[str, ...] = ()
     ) -> AsyncIterator[WardSession]:
-        """A session for `user`, on whose behalf `agent` acts. `prompt` is what the user really said."""
+        """A session for `user`, on whose behalf `agent` acts. `prompt` is what the user really said.
+
+        An error that leaves the block says that the objective failed: where the ward has
+        `rollback: {on: [failure]}`, what the session did is then taken back.
+        """
         principal = Principal(
             user=user, agent=agent, roles=roles, credential="in-process", kind=CredentialKind.IN_PROCESS
         )
@@ -149,7 +166,10 @@ class OpenWard:
             principal, SessionOrigin.HANDLE, objective=objective, prompt=prompt
         )
         try:
-            yield WardSession(self._gateway, principal, opened.session_id)
+            yield WardSession(self._gateway, self._automatic.rollbacks, principal, opened.session_id)
+        except Exception as failure:
+            _ = await self._automatic.failed(opened.session_id, type(failure).__name__)
+            raise
         finally:
             await self._gateway.close_session(opened.session_id)
 
@@ -238,6 +258,11 @@ class SyncSession:
         index: int = self._run(self._session.savepoint(name))
         return index
 
+    def rollback(self, *, to: str = "") -> Mapping[str, Any]:
+        """See `WardSession.rollback`."""
+        ended: Mapping[str, Any] = self._run(self._session.rollback(to=to))
+        return ended
+
 
 class SyncWard:
     """`OpenWard` for code without an event loop: one loop runs in a thread of its own."""
@@ -253,7 +278,13 @@ class SyncWard:
         session: WardSession = self._run(_enter(context))
         try:
             yield SyncSession(session, self._run)
-        finally:
+        except Exception as failure:
+            self._run(_leave(context, failure))
+            raise
+        except BaseException:
+            self._run(_leave(context))
+            raise
+        else:
             self._run(_leave(context))
 
 
@@ -283,5 +314,10 @@ async def _enter(context: AbstractAsyncContextManager[T]) -> T:
     return await context.__aenter__()
 
 
-async def _leave(context: AbstractAsyncContextManager[Any]) -> None:
-    await context.__aexit__(None, None, None)
+async def _leave(context: AbstractAsyncContextManager[Any], failure: Exception | None = None) -> None:
+    """As the block was left; its own error is raised again by whoever called."""
+    try:
+        await context.__aexit__(type(failure) if failure else None, failure, None)
+    except Exception as error:
+        if error is not failure:
+            raise

@@ -49,6 +49,10 @@ class Clause:
         del permit, revision
         return NO_PROMISE
 
+    async def look(self, permit: Permit, outcome: RawOutcome) -> None:
+        """What can only be seen before the reply leaves; must not raise. The outcome waits for it."""
+        del permit, outcome
+
     def conclude(self, permit: Permit, outcome: RawOutcome) -> Sequence[Change]:
         """Its share of the outcome's commit; must not raise, and must not depend on versions.
 

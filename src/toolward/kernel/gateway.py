@@ -76,7 +76,7 @@ class Gateway:
                 return await self._refuse(attempt, None, refusal, self._revision())
         call: Call | None = None
         try:
-            with self._room.taken_by(attempt.principal.credential):
+            with self._room.taken_by(attempt.principal.credential, reserved=bool(attempt.undo_of)):
                 session = self._parts.sessions.find(attempt.session_id, attempt.principal)
                 call = self._parts.admit(attempt, session)  # 1
                 return await again(self._decided, call, exchange)

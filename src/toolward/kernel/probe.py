@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Protocol
 
 import orjson
 
@@ -14,14 +14,12 @@ from toolward.kernel.registry import Registry
 from toolward.model.call import Action, Era, Reply
 from toolward.model.event import EventKind
 from toolward.model.principal import CredentialKind, Principal
+from toolward.model.rollback import UNDO_AGENT
 from toolward.model.session import Session, SessionOrigin
 from toolward.model.tool import Effect, ToolVersion
 from toolward.ports.store import Store
 from toolward.ports.upstream import Exchange
 from toolward.rules.recorded import arguments_from, happened
-
-UNDO_AGENT: Final = "toolward-undo"
-"""The gateway's own name where it looks into effects and undoes them."""
 
 
 class Corridor(Protocol):
@@ -39,7 +37,7 @@ class Corridor(Protocol):
 def own_principal(user: str, roles: tuple[str, ...] = ()) -> Principal:
     """The gateway acting for `user`: policy tells it apart by its agent, and its credential is no agent's."""
     return Principal(
-        user=user, agent=UNDO_AGENT, roles=roles, credential=UNDO_AGENT, kind=CredentialKind.IN_PROCESS
+        user=user, agent=UNDO_AGENT, roles=roles, credential="undo", kind=CredentialKind.IN_PROCESS
     )
 
 
@@ -87,7 +85,7 @@ class Probe:
                 answer = happened(reply.result)
             elif reply.error is not None and isinstance(reply.error.data, dict):
                 said = str(reply.error.data.get("code", ""))
-        body = {"verdict": _word(answer), "probe": f"{version.server}/{use.tool}", "probe_call": probe_id}
+        body = {"answer": _word(answer), "by": probe_id}
         event = self._auditor.event(
             EventKind.CALL_PROBED,
             call_id=call_id,
@@ -125,4 +123,4 @@ class Probe:
 
 
 def _word(answer: bool | None) -> str:  # noqa: FBT001 -- the three answers of a probe
-    return {True: "happened", False: "not_happened", None: "unknown"}[answer]
+    return {True: "yes", False: "no", None: "unknown"}[answer]

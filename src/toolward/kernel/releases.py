@@ -24,6 +24,7 @@ from toolward.kernel.suspended import attempt_of, suspended_principal
 from toolward.model.call import Reply
 from toolward.model.event import Event, EventKind
 from toolward.model.principal import CredentialKind, Principal
+from toolward.model.rollback import UNDO_AGENT
 from toolward.ports.clock import Clock
 from toolward.ports.store import Conflict, Delete, Put, Row, Store, Table
 from toolward.ports.upstream import Exchange
@@ -105,7 +106,7 @@ class Releases:
         Raises `Rejected` for what is not held (any more), `Denied` for somebody else's.
         """
         row, held = self._found(escrow_id)
-        if not by.is_person and by != suspended_principal(held):
+        if not by.is_person and by.agent != UNDO_AGENT and by != suspended_principal(held):
             raise Denied("it was asked for by somebody else", code=ReasonCode.NOT_AN_APPROVER)
         if held["state"] not in (HELD, DUE):
             raise _not_pending(held)
@@ -303,15 +304,19 @@ class Releases:
             EventKind.ESCROW_ENDED, session_id=held["session_id"], tool=held["tool"], body=body
         )
 
-    def _arguments(self, held: dict[str, Any]) -> bytes | None:
+    def _record(self, held: dict[str, Any]) -> int:
         kept = self._store.find(kind=EventKind.ESCROW_HELD.value, call_id=held["held_call"], limit=1)
-        return self._store.payload(kept[0].index, "arguments") if kept else None
+        return kept[0].index if kept else -1
+
+    def _arguments(self, held: dict[str, Any]) -> bytes | None:
+        return self._store.payload(self._record(held), "arguments")
 
     def _shown(self, held: dict[str, Any]) -> dict[str, Any]:
         arguments = self._arguments(held)
         return {
             "escrow_id": held["escrow_id"],
             "state": held["state"],
+            "record": self._record(held),
             "tool": held["tool"],
             "session": held["session_id"],
             "who": {"user": held["principal"]["user"], "agent": held["principal"]["agent"]},

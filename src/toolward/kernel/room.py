@@ -20,11 +20,13 @@ class Room:
         self._emptied: asyncio.Event | None = None
 
     @contextmanager
-    def taken_by(self, credential: str) -> Iterator[None]:
-        """One call's place. Raises `Overloaded`."""
-        if self._all >= CALLS_IN_FLIGHT_MAX:
+    def taken_by(self, credential: str, *, reserved: bool = False) -> Iterator[None]:
+        """One call's place. Raises `Overloaded`, but not for what has its place `reserved`: undo."""
+        if reserved:
+            pass
+        elif self._all >= CALLS_IN_FLIGHT_MAX:
             raise _full(f"{CALLS_IN_FLIGHT_MAX} calls")
-        if self._of[credential] >= CALLS_IN_FLIGHT_EACH_MAX:
+        elif self._of[credential] >= CALLS_IN_FLIGHT_EACH_MAX:
             raise _full(f"{CALLS_IN_FLIGHT_EACH_MAX} calls of this caller")
         self._all += 1
         self._of[credential] += 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
+from toolward.errors import Denied, Rejected
 from toolward.kernel.audit import Auditor
 from toolward.kernel.clauses import Clause
 from toolward.kernel.escrow import EscrowClause
@@ -17,6 +19,7 @@ from toolward.kernel.replay import Replay
 from toolward.kernel.seals import Seals
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stops import Stops
+from toolward.model.principal import Principal
 from toolward.ports.clock import Clock
 from toolward.ports.store import Store
 
@@ -43,6 +46,29 @@ class Safeguards:
         """The way back into the corridor, once it stands."""
         self.once.corridor = corridor
         self.releases.perform = corridor.perform
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """What a rollback has to do with seals, escrow and frontiers."""
+
+    safeguards: Safeguards
+
+    def accepted(self, session_id: str) -> int:
+        """The record up to which the session's work was sealed, so that it is not undone. -1 for none."""
+        return self.safeguards.seals.sealed_index(session_id)
+
+    async def begins(self, session_id: str, after: int, by: Principal) -> None:
+        """What the session asked for after that record, and is still held, is called off."""
+        releases = self.safeguards.releases
+        for held in releases.pending(session_id):
+            if held["record"] > after:
+                with suppress(Rejected, Denied):  # it went out, or was called off, at this very moment
+                    _ = await releases.cancel(held["escrow_id"], why="the session is rolled back", by=by)
+
+    async def ended(self, session_id: str) -> None:
+        """All of it was undone or may stay: its resources are others' again."""
+        await self.safeguards.frontiers.release(session_id)
 
 
 def make_safeguards(

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from toolward.adapters.system.clock import SystemClock, VirtualClock
-from toolward.bootstrap.assembly import Builder, House, Machine
+from toolward.bootstrap.assembly import Builder, House
+from toolward.bootstrap.machine import Machine
 from toolward.config.ward import load_ward
 from toolward.model.call import Era, Intent, RawOutcome, Returned
 from toolward.model.capability import IsolationLevel, IsolationReport

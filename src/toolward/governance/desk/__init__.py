@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolward.errors import ReasonCode, Rejected
-from toolward.governance.desk import audit, calls, keys, revisions, safeguards, status, tools
+from toolward.governance.desk import audit, calls, keys, revisions, safeguards, sessions, status, tools
 from toolward.governance.desk.context import Desk, Verb
 from toolward.model.principal import Principal
 
@@ -22,6 +22,7 @@ VERBS: Mapping[str, Verb] = {
     **revisions.VERBS,
     **keys.VERBS,
     **safeguards.VERBS,
+    **sessions.VERBS,
 }
 
 

@@ -18,6 +18,7 @@ from toolward.model.label import Confidentiality, Integrity, Label
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import Session, SessionOrigin
 from toolward.rules.policy.engine import Explanation
+from toolward.rules.undo import undo_in_words
 
 
 async def call(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
@@ -93,6 +94,7 @@ async def explain(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> d
     labelled = desk.parts.label(resolved, revision)
     return {
         **_explained(revision.book.explain(labelled)),
+        "undo": undo_in_words(resolved.version.manifest) if resolved.version else "",
         "arguments": [
             {
                 "pointer": leaf.pointer,

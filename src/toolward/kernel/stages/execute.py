@@ -61,6 +61,8 @@ class Execute:
         if version is None:
             return None
         pin = self._registry.pin(version.key)
+        if permit.labelled.call.undo_of and self._registry.for_undo(version.key, version.digest) is not None:
+            return None
         if pin is not None and pin.state is ToolState.APPROVED and pin.digest == version.digest:
             return None
         code = ReasonCode.STALE_DEFINITION

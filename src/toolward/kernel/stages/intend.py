@@ -108,6 +108,8 @@ def is_merged(permit: Permit) -> bool:
         # the rest (resources, prompts, completion) takes an agent's words to a server that nobody vouched for
         return resolved.call.action in _MERGED
     manifest = resolved.version.manifest
+    if manifest.undo is not None and manifest.undo.snapshot is not None:
+        return False  # its word is checked: what it reads is looked at before and after
     return (
         resolved.state is ToolState.APPROVED and manifest.effect is Effect.READ_ONLY and not manifest.egress
     )
@@ -142,6 +144,8 @@ def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
         "era": call.era,
         "door": call.door,
     }
+    if call.undo_of:
+        body["undo_of"] = call.undo_of
     if permit.would:
         body["would"] = permit.would
     binding = revision.binding(permit.labelled.resolved.server)

@@ -279,10 +279,10 @@ async def test_a_probe_is_a_call_of_the_gateways_own_and_taints_no_agent(tmp_pat
         assert probe["session_id"] != session
 
 
-async def test_a_probe_that_would_write_is_not_asked(tmp_path: Path) -> None:
+async def test_a_probe_of_which_nobody_said_that_it_reads_is_not_asked(tmp_path: Path) -> None:
     files = probed()
     files["tools/files.yaml"] = files["tools/files.yaml"].replace(
-        "is_there: {effect: read_only, egress: false}", "is_there: {effect: reversible, egress: false}"
+        "  is_there: {effect: read_only, egress: false}\n", ""
     )
     write_ward(tmp_path, files)
     async with open_world(tmp_path, tools=probed_tools()) as world:

@@ -2,10 +2,10 @@
 
 Run `python -m toolward.lab.interleavings [EFFECTS]` (of each session: default 2, at most 3). One resource is
 a repository, whose conflicts are refused; the other is a database, whose conflicts wait. Each session makes
-its effects and then ends: sealed, or rolled back by undoing in reverse what was recorded, in its name. One
-tool can not be undone and is held until the seal. After each schedule it is checked that
+its effects and then ends: sealed, or rolled back by the gateway's own engine. One tool can not be undone and
+is held until the seal. After each schedule it is checked that
 
-- no undo found its resource other than the effect had left it,
+- every rollback was whole: no undo found its resource other than the effect had left it,
 - what remains is exactly the work of sealed sessions, in the order in which it was done,
 - nothing that can not be undone went out on work that was not settled,
 - nobody waits for ever.
@@ -30,8 +30,8 @@ from toolward.adapters.stores.memory import MemoryStore
 from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
 from toolward.bootstrap.assembly import House, close_house
+from toolward.governance.desk import invoke
 from toolward.kernel.attempt import Attempt
-from toolward.kernel.probe import own_principal
 from toolward.kernel.quiet import QuietExchange
 from toolward.lab.report import Row, write_report
 from toolward.lab.scripted import PERSON, ScriptedServer, open_scripted
@@ -41,7 +41,7 @@ from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import SessionOrigin
 from toolward.ports.upstream import Exchange
 
-REPOSITORY, DATABASE, PUBLISH = "repo", "db", "publish"
+REPOSITORY, DATABASE, PUBLISH, LOOK = "repo", "db", "publish", "look"
 SEAL, ROLL_BACK = "seal", "roll back"
 SCHEDULES_EACH_HOUSE: Final = 150
 """The memory store copies its state with each commit, so a new one now and then is quicker."""
@@ -58,12 +58,31 @@ _AGENTS: Final = tuple(
 _MANIFEST: Final = """\
 server: world
 tools:
+  look: {effect: read_only, egress: false}
   repo:
-    {effect: reversible, egress: false, undo: {resources: ["file:{arg:at}"], conflicts: refuse}}
+    effect: reversible
+    egress: false
+    undo:
+      resources: ["repo:{arg:at}"]
+      conflicts: refuse
+      compensate:
+        tool: repo
+        arguments: {at: /input/at, value: /output/structuredContent/before}
+        precondition: {tool: look, arguments: {at: /input/at}}
   db:
-    {effect: compensable, egress: false, undo: {resources: ["db:{arg:at}"], conflicts: serialize}}
+    effect: compensable
+    egress: false
+    undo:
+      resources: ["db:{arg:at}"]
+      conflicts: serialize
+      compensate:
+        tool: db
+        arguments: {at: /input/at, value: /output/structuredContent/before}
+        precondition: {tool: look, arguments: {at: /input/at}}
   publish:
-    {effect: irreversible, egress: true, undo: {escrow: {until_seal: true}, resources: ["db:{arg:at}"]}}
+    effect: irreversible
+    egress: true
+    undo: {escrow: {until_seal: true}, resources: ["db:{arg:at}"]}
 """
 
 
@@ -98,7 +117,7 @@ class TwoResources(ScriptedServer):
     """Writes to a dictionary, and remembers what really happened."""
 
     def __init__(self) -> None:
-        super().__init__((REPOSITORY, DATABASE, PUBLISH), ("at", "value"))
+        super().__init__((REPOSITORY, DATABASE, PUBLISH, LOOK), ("at", "value"))
         self.state: dict[str, str] = {}
         self.writers: dict[str, str] = {}  # resource -> the session that wrote last
         self.published: list[tuple[str, str]] = []  # (session, whose work it went out on)
@@ -110,6 +129,10 @@ class TwoResources(ScriptedServer):
         call, name = permit.labelled.call, permit.labelled.resolved.name
         place, session = str(call.arguments["at"]), call.session.session_id
         await asyncio.sleep(0)  # others may come in between
+        if name == LOOK:
+            return Returned(
+                result={"content": [], "structuredContent": {"is": self.state.get(place, "")}}, size_bytes=0
+            )
         if name == PUBLISH:
             self.published.append((session, self.writers.get(place, session)))
             return Returned(result={"content": []}, size_bytes=0)
@@ -128,7 +151,6 @@ class Run:
 
     session_id: str
     principal: Principal
-    done: list[tuple[str, str, str, str, str]] = field(default_factory=list)  # tool, at, value, before, call
     verdicts: list[str] = field(default_factory=list)
     sealed: bool = False
     stuck: list[str] = field(default_factory=list)
@@ -196,8 +218,6 @@ class Stage:
                 reply = await self._call(run, step, {"at": at, "value": value})
                 run.verdicts.append(_verdict(reply))
                 if reply.result is not None and step != PUBLISH:
-                    before = str(reply.result["structuredContent"]["before"])
-                    run.done.append((step, at, value, before, reply.call_id))
                     order.append((run, at, value))
 
     async def _call(self, run: Run, tool: str, arguments: Mapping[str, Any]) -> Reply:
@@ -211,29 +231,10 @@ class Stage:
         return await self._house.gateway.perform(attempt, QuietExchange())
 
     async def _roll_back(self, run: Run) -> None:
-        """In reverse order of commit, from what was recorded, as the gateway's own principal."""
-        principal = own_principal(run.principal.user)
-        session = await self._house.gateway.open_session(principal, SessionOrigin.HANDLE)
-        for held in self._house.gateway.safeguards.releases.pending(run.session_id):
-            await self._house.gateway.safeguards.releases.cancel(
-                held["escrow_id"], why="rolled back", by=PERSON
-            )
-        for tool, at, value, before, call_id in reversed(run.done):
-            if self._world.state.get(at) != value:
-                run.stuck.append(f"{at} is {self._world.state.get(at)!r} and was left as {value!r}")
-                continue
-            undo = Attempt(
-                principal=principal,
-                session_id=session.session_id,
-                action=Action.CALL_TOOL,
-                params={"name": tool, "arguments": {"at": at, "value": before}},
-                server="world",
-                undo_of=call_id,
-            )
-            reply = await self._house.gateway.perform(undo, QuietExchange())
-            if reply.error is not None:
-                run.stuck.append(f"the undo of {at} was refused: {reply.error.message}")
-        await self._house.gateway.safeguards.frontiers.release(run.session_id)
+        """By the gateway's own engine; anything but a whole rollback is a violation."""
+        row = await invoke(self._house.desk, "sessions.rollback", {"session": run.session_id}, PERSON)
+        if row["state"] != "COMPENSATED":
+            run.stuck += [f"{left['tool']}: {left['reason']}" for left in row["residuals"]]
 
     def _judge(self, runs: Sequence[Run], order: Sequence[tuple[Run, str, str]]) -> list[str]:
         wrong = [f"an undo was stuck: {text}" for run in runs for text in run.stuck]

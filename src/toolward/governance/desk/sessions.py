@@ -7,7 +7,7 @@ from typing import Any
 
 from toolward.errors import ReasonCode, Rejected
 from toolward.governance.desk.context import Desk, Verb, text
-from toolward.kernel.rollback.engine import RollbackRow, residuals_of
+from toolward.kernel.rollback.entries import RollbackRow, residuals_of
 from toolward.kernel.rollback.rows import effect_of, rows_of
 from toolward.kernel.sessions import session_from_json
 from toolward.model.principal import Principal

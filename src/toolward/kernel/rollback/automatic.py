@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 from toolward.kernel.rollback.asking import undo_principal
-from toolward.kernel.rollback.engine import RollbackRow, Rollbacks
+from toolward.kernel.rollback.engine import Rollbacks
+from toolward.kernel.rollback.entries import RollbackRow
 from toolward.kernel.rollback.rows import rows_of
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.tasks import Background

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import orjson
 
-from toolward.errors import Denied, ReasonCode, Rejected
+from toolward.errors import ReasonCode, Rejected
 from toolward.kernel.audit import Auditor
 from toolward.kernel.rollback.asking import UndoCalls
+from toolward.kernel.rollback.entries import RollbackRow, check_whole, new_entry, residuals_of
 from toolward.kernel.rollback.journal import Journal
 from toolward.kernel.rollback.rows import effect_of, intent_index, put_effect, read_effect, rows_of
 from toolward.kernel.rollback.undoing import Stuck, Undoing
@@ -33,7 +34,6 @@ QUIET_WAIT_S: Final = 60.0
 QUIET_LOOK_S: Final = 0.05
 PEOPLE_TO_ACCEPT: Final = 2
 _OVER: Final = (StepState.DONE.value, StepState.ACCEPTED.value)
-RollbackRow = dict[str, Any]
 
 
 class Rollbacks:
@@ -117,7 +117,7 @@ class Rollbacks:
             await self._quiet(session_id)
             plan = self.plan(session_id, to)
             if all_or_nothing:
-                _check_whole(plan)
+                check_whole(plan)
             await self._settling.begins(session_id, self._after(session_id, to), by)
             row = await self._begin(plan, by=by, why=why)
         except BaseException:
@@ -209,27 +209,8 @@ class Rollbacks:
 
     async def _begin(self, plan: Plan, *, by: Principal, why: str) -> RollbackRow:
         digest = plan_hash(plan)
-        row: RollbackRow = {
-            "rollback_id": self._ids.new(),
-            "session_id": plan.session_id,
-            "to": plan.to,
-            "by": by.as_json(),
-            "why": why,
-            "plan": plan.as_json(),
-            "plan_hash": digest,
-            "state": RollbackState.RUNNING.value,
-            "steps": {
-                step.call_id: {
-                    "state": StepState.WAITING.value,
-                    "begun": False,
-                    "tries": 0,
-                    "note": "",
-                    "accepted": [],
-                }
-                for step in plan.steps
-            },
-            "began_ns": str(self._clock.now_ns()),
-        }
+        row = new_entry(plan, digest, by=by, why=why)
+        row |= {"rollback_id": self._ids.new(), "began_ns": str(self._clock.now_ns())}
         event = self._auditor.event(
             EventKind.ROLLBACK_PLANNED,
             session_id=plan.session_id,
@@ -409,26 +390,3 @@ class Rollbacks:
                     remedy="stop the agent, and try again",
                 )
             await self._clock.sleep(QUIET_LOOK_S)
-
-
-def _check_whole(plan: Plan) -> None:
-    if not plan.residuals:
-        return
-    first = plan.residuals[0]
-    raise Denied(
-        f"not all of it can be undone: {first.tool}, call {first.call_id}: {first.reason}",
-        code=ReasonCode.NOT_UNDOABLE,
-        remedy="leave the option out to undo what can be undone",
-        details=tuple((each.call_id, f"{each.tool}: {each.reason}") for each in plan.residuals),
-    )
-
-
-def residuals_of(row: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Every effect that stands at the end: what could not be undone from the start, and what was not."""
-    left = [dict(each) for each in row["plan"]["residuals"]]
-    for step in row["plan"]["steps"]:
-        mine = row["steps"][step["call_id"]]
-        if mine["state"] != StepState.DONE.value:
-            why = f"{mine['state']}: {mine['note']}"
-            left.append({"call_id": step["call_id"], "tool": step["tool"], "reason": why})
-    return left

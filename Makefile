@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 WARD ?= build/ward
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox lock clean
+.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox bench-safeguards interleavings lock clean
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -59,6 +59,12 @@ escape: setup ## what hostile tools try, in every kind of cage, each with a cont
 
 bench-sandbox: setup ## start-up, throughput, CPU and memory of cages beside plain fork and exec
 	$(BIN)/python -m toolward.lab.bench_sandbox
+
+bench-safeguards: setup ## what idempotency keys, frontiers and escrow cost on the hot path, and held calls while idle
+	$(BIN)/python -m toolward.lab.bench_safeguards
+
+interleavings: setup ## every interleaving of two sessions on two resources, through the real kernel
+	$(BIN)/python -m toolward.lab.interleavings
 
 lock: setup ## the lock files again, from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements/core.txt

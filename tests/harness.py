@@ -17,12 +17,14 @@ from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
 from toolward.bootstrap.assembly import Builder, House, Machine, close_house
 from toolward.config.ward import load_ward
-from toolward.kernel.attempt import Attempt
+from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
 from toolward.model.call import Action, Era, Intent, RawOutcome, Reply, Returned
 from toolward.model.capability import IsolationLevel, IsolationReport
 from toolward.model.permit import Permit
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import SessionOrigin
+from toolward.ports.hooks import RollbackHook
+from toolward.ports.images import Images
 from toolward.ports.store import Store
 from toolward.ports.upstream import Exchange, ServerDescription, UpstreamHooks
 
@@ -180,12 +182,15 @@ class World:
         *,
         principal: Principal = AGENT,
         exchange: Exchange | None = None,
+        once: str = "",
     ) -> Reply:
+        """`once` is an idempotency key."""
         server, _, name = key.partition("/")
+        meta = {"_meta": {IDEMPOTENCY_META: once}} if once else {}
         return await self.perform(
             session_id,
             Action.CALL_TOOL,
-            {"name": name, "arguments": arguments or {}},
+            {"name": name, "arguments": arguments or {}, **meta},
             server=server,
             principal=principal,
             exchange=exchange,
@@ -243,6 +248,9 @@ async def open_world(
     approved: bool = True,
     secrets: FixedSecrets | None = None,
     closing: Sequence[str] = (),
+    images: Images | None = None,
+    answers: dict[str, Script | str] | None = None,
+    rollback_hook: RollbackHook | None = None,
 ) -> AsyncIterator[World]:
     """A world on `folder`; give the same `store` again to play a restart."""
     if not (folder / "toolward.yaml").exists():
@@ -252,13 +260,21 @@ async def open_world(
         store = MemoryStore(clock=clock, ids=ids)
     else:
         ids.count = 10_000 * (1 + store.size())
-    upstreams = FakeUpstreams(tools if tools is not None else default_tools(), store=store)
+    upstreams = FakeUpstreams(tools if tools is not None else default_tools(), answers or {}, store=store)
 
     def connect(hooks: UpstreamHooks) -> FakeUpstreams:
         upstreams.hooks = hooks
         return upstreams
 
-    machine = Machine(store=store, upstreams=connect, secrets=secrets or FixedSecrets(), clock=clock, ids=ids)
+    machine = Machine(
+        store=store,
+        upstreams=connect,
+        secrets=secrets or FixedSecrets(),
+        clock=clock,
+        ids=ids,
+        images=images,
+        rollback_hook=rollback_hook,
+    )
     house = await Builder(load_ward(folder), machine).build()
     world = World(house, upstreams, store, clock)
     if approved:

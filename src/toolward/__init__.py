@@ -49,7 +49,8 @@ async def open(  # noqa: A001 -- read as `toolward.open`
     for function in functions:
         registered.register(function)
     async with open_house(ward, functions=registered) as house:
-        yield OpenWard(house.gateway, house.desk, house.identity)
+        _ = house.background.start(house.parts.safeguards.releases.keep())
+        yield OpenWard(house.gateway, house.automatic, house.desk, house.identity)
 
 
 def open_sync(

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from toolward.adapters.egress.connecting import VettedConnector
+from toolward.adapters.images.caged import CagedImages
 from toolward.adapters.stores.sqlite import SqliteStore
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
@@ -16,8 +17,9 @@ from toolward.adapters.tools.mcp.packages.installing import Packages
 from toolward.adapters.tools.mcp.upstreams import McpUpstreams
 from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.adapters.tools.router import RoutedUpstreams
-from toolward.bootstrap.assembly import Builder, House, Machine, close_house, make_secrets
+from toolward.bootstrap.assembly import Builder, House, close_house, make_secrets
 from toolward.bootstrap.cages import make_cages
+from toolward.bootstrap.machine import Machine
 from toolward.bootstrap.neighbours import KeptOfMachine
 from toolward.config.ward import Ward, load_ward
 from toolward.kernel.audit import Auditor
@@ -42,11 +44,28 @@ async def open_house(
     Raises `WardError` for files that are wrong, a log that was tampered with, or a ward that another
     process has open.
     """
+    ward = load_ward(path)
+    async with open_house_on(
+        ward, state=ward.state, clock=clock, ids=ids, functions=functions, on_progress=on_progress
+    ) as house:
+        yield house
+
+
+@asynccontextmanager
+async def open_house_on(
+    ward: Ward,
+    *,
+    state: Path,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    functions: PythonFunctions | None = None,
+    on_progress: Callable[[str], None] | None = None,
+) -> AsyncIterator[House]:
+    """`open_house` on a ward that was read, its log and rows in `state`; what is installed stays its own."""
     clock, ids = clock or SystemClock(), ids or SystemIds()
     functions = functions or PythonFunctions()
-    ward = load_ward(path)
     secrets = make_secrets(ward.config, ward.path)
-    store = SqliteStore.open(ward.state, origin=f"toolward/{ward.config.name}", clock=clock, ids=ids)
+    store = SqliteStore.open(state, origin=f"toolward/{ward.config.name}", clock=clock, ids=ids)
 
     background = Background(_report)
     kept = KeptOfMachine(ward.path, ward.state)
@@ -75,6 +94,7 @@ async def open_house(
         return RoutedUpstreams([functions, servers, per_call])
 
     try:
+        images = CagedImages(cages, kept=kept)
         machine = Machine(
             store=store,
             upstreams=upstreams,
@@ -84,6 +104,7 @@ async def open_house(
             functions=functions,
             refusals=signals.refusals,
             prepare=per_call.prepare,
+            images=images,
         )
         async with _standing(ward, machine, on_progress) as house:
             yield house

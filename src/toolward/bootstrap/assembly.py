@@ -6,14 +6,17 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from toolward.adapters.identity import KeyIdentity
 from toolward.adapters.secrets import EnvironmentSecrets, FileSecrets, KeyringSecrets
 from toolward.adapters.tools.python_functions import PythonFunctions
-from toolward.bootstrap.reloading import Prepare, changed_servers, nothing_changes
+from toolward.bootstrap.machine import Machine
+from toolward.bootstrap.reloading import changed_servers
 from toolward.bootstrap.revision import compile_revision, revision_of
+from toolward.bootstrap.rollback import make_journal, make_rollbacks
 from toolward.catalogue import Catalogue, load_catalogue, resolve_manifest
 from toolward.config.shape import SecretProvider, WardConfig
 from toolward.config.ward import Ward, load_ward
@@ -24,7 +27,7 @@ from toolward.kernel.approvals.approvals import Approvals, ask_again, make_appro
 from toolward.kernel.approvals.ground import Ground
 from toolward.kernel.approvals.people import People
 from toolward.kernel.audit import Auditor
-from toolward.kernel.cage_hints import CageHints, Refusals, nobody_knows
+from toolward.kernel.cage_hints import CageHints
 from toolward.kernel.clauses import Clause
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.events import LIST_CHANGED, UpstreamNews
@@ -36,7 +39,13 @@ from toolward.kernel.parts import Parts
 from toolward.kernel.recovery import recover
 from toolward.kernel.refusal import Refuse
 from toolward.kernel.registry import Registry
+from toolward.kernel.replay import Replay
 from toolward.kernel.revision import ActiveRevision, revision_to_json
+from toolward.kernel.rollback.automatic import Automatic, NamedOccasions
+from toolward.kernel.rollback.engine import Rollbacks
+from toolward.kernel.rollback.journal import Journal
+from toolward.kernel.rollback.rows import undo_pins
+from toolward.kernel.safeguards import make_safeguards
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stages.admit import Admit
 from toolward.kernel.stages.authorize import Authorize
@@ -49,11 +58,11 @@ from toolward.kernel.tasks import Background
 from toolward.kernel.upstream_requests import GovernRequests
 from toolward.model.approval import Approval
 from toolward.model.event import EventKind
+from toolward.model.incident import Incident
 from toolward.model.principal import Principal
 from toolward.model.tool import Manifest
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
-from toolward.ports.secrets import Secrets
 from toolward.ports.store import Put, Store, Table
 from toolward.ports.upstream import UpstreamHooks, Upstreams
 
@@ -66,6 +75,8 @@ class House:
     store: Store
     parts: Parts
     gateway: Gateway
+    rollbacks: Rollbacks
+    automatic: Automatic
     identity: KeyIdentity
     desk: Desk
     clock: Clock
@@ -75,20 +86,6 @@ class House:
     revision: ActiveRevision
     problems: list[str]
     served_at: str = ""  # the TCP listener's address, once there is one
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What the house stands on: everything that is the world's and not ours."""
-
-    store: Store
-    upstreams: Callable[[UpstreamHooks], Upstreams]
-    secrets: Secrets
-    clock: Clock
-    ids: Ids
-    functions: PythonFunctions = field(default_factory=PythonFunctions)
-    refusals: Refusals = nobody_knows
-    prepare: Prepare = nothing_changes
 
 
 @dataclass(slots=True)
@@ -105,14 +102,25 @@ class Builder:
     async def build(self, on_progress: Callable[[str], None] | None = None) -> House:
         """Wire everything, recover what a crash left, write down that the gateway started."""
         background = Background(self._report)
-        parts = self._parts(background, on_progress)
+        parts, journal = self._parts(background, on_progress)
         gateway = Gateway(parts, revision=self.current, background=background)
+        parts.safeguards.attach(gateway)
+        rollbacks = make_rollbacks(self.machine, parts, journal, gateway, background)
+        automatic = Automatic(
+            rollbacks=rollbacks,
+            sessions=parts.sessions,
+            store=parts.store,
+            hook=self.machine.rollback_hook or NamedOccasions(lambda: self.ward.config.rollback.on),
+            background=background,
+        )
         config = self.ward.config
         self.house = House(
             ward=self.ward,
             store=self.machine.store,
             parts=parts,
             gateway=gateway,
+            rollbacks=rollbacks,
+            automatic=automatic,
             identity=KeyIdentity(
                 self.machine.store,
                 roles={role: tuple(users) for role, users in config.roles.items()},
@@ -121,6 +129,8 @@ class Builder:
             desk=Desk(
                 parts=parts,
                 gateway=gateway,
+                rollbacks=rollbacks,
+                automatic=automatic,
                 clock=self.machine.clock,
                 revision=self.current,
                 repin=self.repin,
@@ -136,30 +146,29 @@ class Builder:
             revision=compile_revision(self.ward, parts.registry, servers=parts.upstreams.names()),
             problems=self.problems,
         )
-        await self._start(parts)
+        await self._start(parts, rollbacks)
         return self.house
 
-    def _parts(self, background: Background, on_progress: Callable[[str], None] | None) -> Parts:
+    def _parts(
+        self, background: Background, on_progress: Callable[[str], None] | None
+    ) -> tuple[Parts, Journal]:
         store, clock, ids = self.machine.store, self.machine.clock, self.machine.ids
         auditor = Auditor(store, clock=clock, ids=ids)
-        incidents = Incidents(store, auditor, clock=clock, ids=ids)
+        incidents = Incidents(store, auditor, clock=clock, ids=ids, on_open=self._incident)
         registry = Registry(store, auditor, incidents, clock=clock, channel=self.ward.config.channel)
         sessions = Sessions(store, auditor, clock=clock, ids=ids)
         hooks = UpstreamHooks(on_progress=on_progress)
         upstreams = self.machine.upstreams(hooks)
         notices = Notices()
-        drift = DriftWatch(
-            registry,
-            upstreams,
-            clock=clock,
-            manifest_of=self.manifest_of,
-            revision=self.current,
-            on_change=self.repin,
-        )
+        drift = self._made_drift(registry, upstreams)
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
-        approvals = self._approvals(auditor, incidents, sessions)
-        clauses: tuple[Clause, ...] = (approvals.clause,)
+        safeguards = make_safeguards(
+            store, auditor, sessions=sessions, registry=registry, incidents=incidents, clock=clock
+        )
+        approvals = self._approvals(auditor, incidents, sessions, safeguards.replay)
+        journal = make_journal(self.machine, registry, sessions, self.repin)
+        clauses: tuple[Clause, ...] = (*safeguards.clauses, approvals.clause, journal)
         settle = Settle(
             store=store,
             auditor=auditor,
@@ -169,17 +178,13 @@ class Builder:
             background=background,
             clauses=clauses,
         )
+        refuse = Refuse(store, auditor)
         requests = GovernRequests(
-            admit=admit,
-            label=label,
-            settle=settle,
-            refuse=Refuse(store, auditor),
-            ids=ids,
-            revision=self.current,
+            admit=admit, label=label, settle=settle, refuse=refuse, ids=ids, revision=self.current
         )
         hooks.on_request = requests
         hooks.events = UpstreamNews(drift, notices)
-        return Parts(
+        parts = Parts(
             store=store,
             auditor=auditor,
             ids=ids,
@@ -191,17 +196,31 @@ class Builder:
             upstreams=upstreams,
             notices=notices,
             admit=admit,
-            resolve=Resolve(registry, drift, upstreams),
+            resolve=Resolve(registry, drift, upstreams, undo_pins=partial(undo_pins, store)),
             label=label,
             authorize=Authorize(ids, approvals),
             intend=Intend(store, auditor, clauses),
-            execute=Execute(upstreams, Listing(registry), registry),
+            execute=Execute(upstreams, Listing(registry), registry, safeguards.stops),
             settle=settle,
             requests=requests,
             hints=CageHints(self.machine.refusals),
+            safeguards=safeguards,
+        )
+        return parts, journal
+
+    def _made_drift(self, registry: Registry, upstreams: Upstreams) -> DriftWatch:
+        return DriftWatch(
+            registry,
+            upstreams,
+            clock=self.machine.clock,
+            manifest_of=self.manifest_of,
+            revision=self.current,
+            on_change=self.repin,
         )
 
-    def _approvals(self, auditor: Auditor, incidents: Incidents, sessions: Sessions) -> Approvals:
+    def _approvals(
+        self, auditor: Auditor, incidents: Incidents, sessions: Sessions, replay: Replay
+    ) -> Approvals:
         store = self.machine.store
         ground = Ground(
             store=store,
@@ -216,7 +235,7 @@ class Builder:
             if self.house is not None:
                 _ = self.house.background.start(ask_again(ground, approval, self.house.gateway.perform))
 
-        return make_approvals(ground, incidents, sessions, resume)
+        return make_approvals(ground, incidents, sessions, replay, resume)
 
     def url(self) -> str:
         """How people reach this gateway, without a slash at the end."""
@@ -230,6 +249,10 @@ class Builder:
         if self.house is None:
             raise InvariantBroken("a call before the house stands")
         return self.house.revision
+
+    def _incident(self, incident: Incident) -> None:
+        if self.house is not None:
+            self.house.automatic.incident(incident)
 
     def manifest_of(self, server: str, definition: Mapping[str, Any]) -> Manifest:
         """The ward's own manifest, else the catalogue's for this very definition, else derived defaults."""
@@ -297,8 +320,9 @@ class Builder:
         )
         await parts.store.commit([event], [Put(Table.REVISION, revision.digest, whole)])
 
-    async def _start(self, parts: Parts) -> None:
+    async def _start(self, parts: Parts, rollbacks: Rollbacks) -> None:
         open_intents = await recover(parts.store, parts.auditor, parts.settle)
+        await rollbacks.after_recovery()
         event = parts.auditor.event(
             EventKind.GATEWAY_STARTED,
             body={
@@ -311,6 +335,7 @@ class Builder:
         await parts.store.commit([event])
         await self._activate(parts)
         await parts.approvals.begin()
+        rollbacks.resume()
 
     def _report(self, error: BaseException) -> None:
         self.problems.append(f"{type(error).__name__}: {error}")

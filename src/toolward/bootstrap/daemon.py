@@ -109,6 +109,7 @@ async def _serve(house: House, listening: _Listening, stop: asyncio.Event, watch
             house.parts.approvals.watch.run(lambda error: watch.trouble("approvals", error.diagnostics()))
         )
         _ = watching.start(outgoing_of(house, watching).run())
+        _ = watching.start(house.parts.safeguards.releases.keep())
         write_note(house.ward.state, listening.note)
         watch.ready(Ready(house=house, url=listening.note.url, socket=listening.note.socket))
         stopping = watching.start(stop.wait())

@@ -28,6 +28,7 @@ from toolward.errors import InvariantBroken, Rejected
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind, Manifest, Metadata
 from toolward.rules.manifest_defaults import complete_manifest, derive_manifest
+from toolward.rules.undo_templates import can_be_kept
 from toolward.rules.version import definition_digest
 
 ManifestOf = Callable[[str, Mapping[str, Any]], Manifest]
@@ -186,6 +187,8 @@ def resolve_manifest(
     found = catalogue.match_definition(definition, binding=binding)
     if found is not None:
         manifest = replace(found.manifest, timeout_ms=binding.timeout_ms)
+        if manifest.undo is not None and not can_be_kept(manifest.undo, binding, manifest):
+            manifest = replace(manifest, undo=None)  # nothing is promised that could not be kept here
         return complete_manifest(manifest, definition), found.provenance
     derived = replace(derive_manifest(definition), timeout_ms=binding.timeout_ms)
     says = "the server's own hint" if derived.effect_source == "hint" else "nobody said; the worst is assumed"

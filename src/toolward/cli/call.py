@@ -22,10 +22,9 @@ from toolward.errors import ReasonCode as Code
 @click.option("--json-args", default="", metavar="JSON", help="All arguments as one JSON object.")
 @click.option("--prompt", default="", help="The user's own words, for provenance.")
 @click.option("--session", default="", help="An earlier call's session, with its taint.")
+@click.option("--once", default="", metavar="KEY", help="An idempotency key: a retry does nothing twice.")
 @verb
-def command(
-    frame: Frame, tool: str, pairs: tuple[str, ...], json_args: str, prompt: str, session: str
-) -> None:
+def command(frame: Frame, tool: str, pairs: tuple[str, ...], json_args: str, **said: str) -> None:
     """Call SERVER/TOOL as yourself.
 
     Exits 1 when it is denied, 7 when the tool failed, 8 when a person must agree.
@@ -34,7 +33,14 @@ def command(
         raise click.UsageError(f"`{tool}` is not SERVER/TOOL; see `toolward tools list`")
     arguments = read_arguments(pairs, json_args)
     with frame.link(on_progress=frame.screen.note) as link:
-        reply = link.invoke("call", tool=tool, arguments=arguments, prompt=prompt, session=session)
+        reply = link.invoke(
+            "call",
+            tool=tool,
+            arguments=arguments,
+            prompt=said["prompt"],
+            session=said["session"],
+            idempotency_key=said["once"],
+        )
     error, result = reply.get("error"), reply.get("result")
     if frame.screen.as_json:
         frame.screen.result(reply)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import orjson
 
 from toolward.cli.exits import Exit
 from toolward.cli.frame import Frame, leave, verb
@@ -54,6 +55,7 @@ def command(frame: Frame, ward: str, schema: bool) -> None:
     if not flaws:
         flaws, cedar = _policy_flaws(frame, path)
         flaws += _misplaced(path)
+        flaws += _unkept(path)
         flaws += _overdue(path, today=dt.datetime.now(dt.UTC).date().isoformat())  # noqa: TID251 -- the calendar's
         if schema:
             frame.screen.say(cedar)
@@ -101,10 +103,20 @@ def _overdue(path: Path, *, today: str) -> list[Flaw]:
     ]
 
 
+def _unkept(path: Path) -> list[Flaw]:
+    """Promises of undoing that nobody could keep."""
+    from toolward.config.ward import load_ward, unkept_findings  # noqa: PLC0415
+
+    return [
+        Flaw(error.file, error.line, error.reason.text, error.reason.remedy, "warning")
+        for error in unkept_findings(load_ward(path))
+    ]
+
+
 def _policy_flaws(frame: Frame, path: Path) -> tuple[list[Flaw], str]:
     """Policies against the pinned tools. Nothing is put in force, so a broken policy is no obstacle."""
     from toolward.bootstrap.checking import check_ward_policies, pinned_versions  # noqa: PLC0415
-    from toolward.config.ward import load_ward  # noqa: PLC0415
+    from toolward.config.ward import load_ward, undo_findings  # noqa: PLC0415
     from toolward.rules.version import make_version, manifest_from_json  # noqa: PLC0415
 
     ward = load_ward(path)
@@ -125,7 +137,15 @@ def _policy_flaws(frame: Frame, path: Path) -> tuple[list[Flaw], str]:
     if not versions:
         frame.screen.note("no tool is known yet, so rules about tools can not be checked fully")
     findings, cedar = check_ward_policies(ward, versions)
-    return [Flaw(f.file, f.line, f.text, f.remedy, f.severity.value) for f in findings], cedar
+    flaws = [Flaw(f.file, f.line, f.text, f.remedy, f.severity.value) for f in findings]
+    definitions: dict[str, dict[str, Any]] = {}
+    for version in versions:
+        definitions.setdefault(version.server, {})[version.name] = orjson.loads(version.definition)
+    flaws += [
+        Flaw(error.file, error.line, error.reason.text, error.reason.remedy, "error")
+        for error in undo_findings(ward, definitions)
+    ]
+    return flaws, cedar
 
 
 def _show(frame: Frame, flaws: Sequence[Flaw]) -> None:

@@ -79,6 +79,8 @@ def _show(screen: Screen, tool: str, found: Mapping[str, Any]) -> None:
             screen.say(f"  {reason['remedy']}")
     for error in found.get("errors") or ():
         screen.say(f"  error: {error}", style="red")
+    if found.get("undo"):
+        screen.say(f"  undo: {found['undo']}")
     approval = found.get("approval")
     if approval:
         screen.say(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +15,7 @@ from toolward.cli.frame import Frame, leave, verb
 from toolward.cli.link import Link
 from toolward.cli.screen import Screen, short
 from toolward.errors import Rejected
+from toolward.rules.canonical import parse_strict
 
 
 @click.group("tools")
@@ -78,10 +81,46 @@ def show(frame: Frame, tool: str) -> None:
     screen.say(f"binding   {value['binding']}")
     if value["approved_by"]:
         screen.say(f"approved  by {value['approved_by']}")
+    if value["undo"]:
+        screen.say(f"undo      {value['undo']}")
+    if value["proved"]:
+        held = "it kept its word" if value["proved"]["holds"] else "it did not keep its word"
+        screen.say(f"proved    {held}, {value['proved']['time']}")
     for title in ("manifest", "definition", "candidate_definition"):
         if value[title] is not None:
             screen.say(f"\n{title.replace('_', ' ')}", style="cyan")
             screen.say(orjson.dumps(value[title], option=orjson.OPT_INDENT_2).decode())
+
+
+@command.command("prove")
+@click.argument("tool")
+@click.option(
+    "--args",
+    "file",
+    type=click.Path(exists=True, dir_okay=False),
+    default=None,
+    help="JSON: the arguments to try it with, an object or a list of them; else made up from its schema.",
+)
+@verb
+def prove(frame: Frame, tool: str, file: str | None) -> None:
+    """Do and undo TOOL on scratch copies of its server's roots. Exits 1 when it does not keep its word."""
+    from toolward.bootstrap.proving import prove as try_it  # noqa: PLC0415 -- opens a ward of its own
+
+    given = parse_strict(Path(file).read_bytes()) if file else []
+    arguments = given if isinstance(given, list) else [given]
+    if not all(isinstance(each, dict) for each in arguments):
+        raise Rejected(f"`{file}` holds no arguments", remedy="write an object, or a list of objects")
+    checks = asyncio.run(try_it(frame.place.path, tool, arguments, on_progress=frame.screen.note))
+    found = frame.ask("tools.proved", tool=tool, checks=[check.as_json() for check in checks])
+    if frame.screen.as_json:
+        frame.screen.result({**found, "checks": [check.as_json() for check in checks]})
+    else:
+        frame.screen.table(
+            ("what", "holds", "why not"),
+            [(check.what, "yes" if check.holds else "no", check.text) for check in checks],
+        )
+    if not found["holds"]:
+        leave(Exit.FINDING)
 
 
 @command.command("diff")

@@ -13,6 +13,7 @@ from toolward.config.convert import suggest
 from toolward.config.finder import Finder
 from toolward.config.per_call import check_per_call
 from toolward.config.shape import ManifestFile, ServerConfig, WardConfig
+from toolward.config.undo_checks import check_manifest_undo
 from toolward.config.yamltext import Node
 from toolward.errors import WardError
 from toolward.model.egress import Refusal
@@ -199,4 +200,5 @@ def check_manifest(
         remedy = f"did you mean `{near}`?" if near else "declare it in `toolward.yaml`, or remove this file"
         finder.say(("server",), f"no server `{manifest.server}`", remedy)
     check_manifest_capabilities(manifest, config, finder, ward=ward)
+    check_manifest_undo(manifest, config, finder, ward=ward)
     return finder.found

@@ -70,3 +70,13 @@ COMMIT_BATCH_MAX: Final = 512
 """Records in one group commit; past this latency grows and throughput does not."""
 COMMIT_QUEUE_MAX: Final = 8_192
 """Records waiting for the writer; past this callers are refused, never dropped."""
+
+# --- safeguards --------------------------------------------------------------------------------------
+RETRY_WAIT_S: Final = 30
+"""How long a retry with an idempotency key waits for the first one's outcome; most clients wait 60 s."""
+FRONTIER_WAIT_S: Final = 20
+"""How long a call waits for a resource that another session changed, if its manifest says `serialize`."""
+KEPT_RESULT_S: Final = 15 * 60
+"""How long the result of a call that was held is kept for the agent's retry."""
+RELEASE_AGAIN_S: Final = 30
+"""Before a released call that could not run yet (a server away, a resource taken) is asked again."""

@@ -14,6 +14,7 @@ from toolward.config.section import Section
 from toolward.config.undoing import UndoConfig
 from toolward.model import capability
 from toolward.model.command import ArgumentType
+from toolward.model.rollback import Occasion
 from toolward.model.tool import ArgumentKind, ArgumentRole, CallScope, Channel, Effect
 
 ServerId = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$", description="Server id.")]
@@ -180,6 +181,18 @@ class SecretsConfig(Section, frozen=True):
     ] = ".toolward/secrets.json"
 
 
+class RollbackConfig(Section, frozen=True):
+    """When a session is rolled back without anybody asking."""
+
+    on: Annotated[
+        tuple[Occasion, ...],
+        Meta(
+            description="`failure`: its host says that the objective failed; `incident`: a tool that it "
+            "wrote with was quarantined."
+        ),
+    ] = ()
+
+
 class UnsafeConfig(Section, frozen=True):
     """Danger is in the name: each of these marks every record."""
 
@@ -210,6 +223,7 @@ class WardConfig(Section, frozen=True):
         ApprovalsConfig, Meta(description="How people are asked, reminded and stood in for.")
     ] = ApprovalsConfig()
     secrets: SecretsConfig = SecretsConfig()
+    rollback: RollbackConfig = RollbackConfig()
     unsafe: UnsafeConfig = UnsafeConfig()
 
 

@@ -34,9 +34,12 @@ class SnapshotConfig(Section, frozen=True):
     arguments: Arguments = msgspec.field(default_factory=dict)
     paths: Annotated[
         tuple[str, ...],
-        Meta(description="Absolute paths, or `{arg:NAME}` and `{dir:NAME}`; inside the server's roots."),
+        Meta(
+            description="Absolute paths, `{arg:NAME}`, `{dir:NAME}`, `{env:NAME}`, `{option:--NAME}` or "
+            "`{roots}`; inside the server's roots."
+        ),
     ] = ()
-    bytes_max: Annotated[int, Meta(ge=1, le=1 << 30)] = undo.SNAPSHOT_BYTES_MAX
+    bytes_max: Annotated[int, Meta(ge=1, le=undo.SNAPSHOT_BYTES_LIMIT)] = undo.SNAPSHOT_BYTES_MAX
 
 
 class CompensateConfig(Section, frozen=True):

@@ -10,10 +10,10 @@ functions are read. A link that leads out of the ward, or anything that is not a
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from toolward.config.capabilities import absolute, to_capabilities
 from toolward.config.checks import check_config, check_manifest
@@ -21,6 +21,7 @@ from toolward.config.convert import to_struct
 from toolward.config.limits import UPSTREAM_TIMEOUT_MS
 from toolward.config.per_call import check_source, source_place, to_commands
 from toolward.config.shape import LabelConfig, ManifestFile, ServerConfig, ToolEntry, WardConfig
+from toolward.config.undo_checks import check_undo_against, unkept_promises
 from toolward.config.undoing import to_undo
 from toolward.config.yamltext import FILE_BYTES_MAX, Node, read_yaml
 from toolward.errors import WardError
@@ -110,6 +111,30 @@ def check_ward(path: Path | str) -> list[WardError]:
     """Every finding in the ward's files; empty when `load_ward` would succeed."""
     reading = _read(Path(path))
     return sorted(reading.findings, key=lambda e: (e.file != CONFIG_FILE, e.file, e.line))
+
+
+def undo_findings(ward: Ward, definitions: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[WardError]:
+    """What the manifests say of undoing that does not fit `definitions`: server -> tool -> as listed."""
+    found: list[WardError] = []
+    for name, root, manifest in _manifests(ward):
+        found += check_undo_against(manifest, root, definitions.get(manifest.server, {}), file=name)
+    return found
+
+
+def unkept_findings(ward: Ward) -> list[WardError]:
+    """Warnings: what is called undoable without a word on how."""
+    return [each for name, root, file in _manifests(ward) for each in unkept_promises(file, root, file=name)]
+
+
+def _manifests(ward: Ward) -> Iterator[tuple[str, Node, ManifestFile]]:
+    """The manifest files of a ward that was loaded, with their lines."""
+    for name, data in ward.files.items():
+        if not name.startswith("tools/"):
+            continue
+        root, _ = read_yaml(data, file=name)
+        manifest, _ = to_struct(root, ManifestFile, file=name)
+        if root is not None and manifest is not None:
+            yield name, root, manifest
 
 
 def names_of_files(path: Path) -> frozenset[str]:

@@ -22,14 +22,19 @@ from toolward.errors import (
     Pending,
     Reason,
     ReasonCode,
+    Rejected,
     ToolFailed,
     ToolwardError,
     UnknownTool,
 )
 from toolward.governance.desk import Desk, invoke
-from toolward.kernel.attempt import Attempt
+from toolward.governance.desk.sessions import shown
+from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.quiet import QuietExchange
+from toolward.kernel.rollback.automatic import Automatic
+from toolward.kernel.rollback.engine import Rollbacks
+from toolward.kernel.stops import StopKind
 from toolward.model.call import Action, Era, Reply
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import SessionOrigin
@@ -60,8 +65,9 @@ class Result:
 class WardSession:
     """One run of an agent. Everything that is called through it shares taint and budget."""
 
-    def __init__(self, gateway: Gateway, principal: Principal, session_id: str) -> None:
+    def __init__(self, gateway: Gateway, rollbacks: Rollbacks, principal: Principal, session_id: str) -> None:
         self._gateway = gateway
+        self._rollbacks = rollbacks
         self._principal = principal
         self.session_id = session_id
 
@@ -75,12 +81,20 @@ class WardSession:
 
         Raises `Denied`, `Pending`, `UnknownTool` or `ToolFailed` with the reason.
         """
+        return await self.call_once("", tool, {**(arguments or {}), **named})
+
+    async def call_once(self, key: str, tool: str, arguments: Mapping[str, Any] | None = None) -> Result:
+        """`call` with an idempotency key: its retry gets the same result, and nothing happens twice.
+
+        Raises `Denied`, `Pending`, `UnknownTool` or `ToolFailed` with the reason.
+        """
         server, slash, name = tool.partition("/")
         if not slash:
             server, name = "", tool
-        reply = await self._perform(
-            Action.CALL_TOOL, {"name": name, "arguments": {**(arguments or {}), **named}}, server=server
-        )
+        params: dict[str, Any] = {"name": name, "arguments": dict(arguments or {})}
+        if key:
+            params["_meta"] = {IDEMPOTENCY_META: key}
+        reply = await self._perform(Action.CALL_TOOL, params, server=server)
         result = _result(reply)
         return Result(
             call_id=reply.call_id,
@@ -104,6 +118,31 @@ class WardSession:
         mark = await self._gateway.savepoint(self.session_id, self._principal, name)
         return mark.log_index
 
+    async def seal(self) -> Mapping[str, Any]:
+        """Accept the work so far: what is held in escrow goes out, what was changed is others' again.
+
+        Raises `GatewayError` while a call of this session runs.
+        """
+        return await self._gateway.safeguards.seals(self.session_id, by=self._principal)
+
+    async def held(self) -> list[Mapping[str, Any]]:
+        """What this session asked for that is held in escrow, oldest first."""
+        return list(self._gateway.safeguards.releases.pending(self.session_id))
+
+    async def cancel(self, escrow_id: str, why: str = "") -> None:
+        """Call off what is held. Raises `Rejected` if it is not held any more."""
+        if all(each["escrow_id"] != escrow_id for each in await self.held()):
+            raise Rejected(f"this session has nothing held as `{escrow_id}`", code=ReasonCode.NOT_PENDING)
+        _ = await self._gateway.safeguards.releases.cancel(escrow_id, why=why, by=self._principal)
+
+    async def rollback(self, *, to: str = "") -> Mapping[str, Any]:
+        """Take back what this session did, or what came after a savepoint, or from a call on.
+
+        `state` is COMPENSATED, PARTIALLY_COMPENSATED or NEEDS_HUMAN, `residuals` what stays. Raises
+        `Rejected` for a savepoint or call that is not known.
+        """
+        return shown(await self._rollbacks.run(self.session_id, by=self._principal, to=to))
+
     async def _perform(self, action: Action, params: Mapping[str, Any], *, server: str) -> Reply:
         attempt = Attempt(
             principal=self._principal,
@@ -120,8 +159,9 @@ class WardSession:
 class OpenWard:
     """A ward that this process has open."""
 
-    def __init__(self, gateway: Gateway, desk: Desk, identity: Identity) -> None:
+    def __init__(self, gateway: Gateway, automatic: Automatic, desk: Desk, identity: Identity) -> None:
         self._gateway = gateway
+        self._automatic = automatic
         self._desk = desk
         self._identity = identity
 
@@ -137,7 +177,11 @@ class OpenWard:
     async def session(
         self, *, user: str, agent: str, objective: str = "", prompt: str = "", roles: tuple[str, ...] = ()
     ) -> AsyncIterator[WardSession]:
-        """A session for `user`, on whose behalf `agent` acts. `prompt` is what the user really said."""
+        """A session for `user`, on whose behalf `agent` acts. `prompt` is what the user really said.
+
+        An error that leaves the block says that the objective failed: where the ward has
+        `rollback: {on: [failure]}`, what the session did is then taken back.
+        """
         principal = Principal(
             user=user, agent=agent, roles=roles, credential="in-process", kind=CredentialKind.IN_PROCESS
         )
@@ -145,15 +189,30 @@ class OpenWard:
             principal, SessionOrigin.HANDLE, objective=objective, prompt=prompt
         )
         try:
-            yield WardSession(self._gateway, principal, opened.session_id)
+            yield WardSession(self._gateway, self._automatic.rollbacks, principal, opened.session_id)
+        except Exception as failure:
+            _ = await self._automatic.failed(opened.session_id, type(failure).__name__)
+            raise
         finally:
             await self._gateway.close_session(opened.session_id)
 
+    async def stop(self, kind: StopKind | str, name: str = "", *, why: str) -> None:
+        """Stop an `agent`, a `tool`, a `session`, a `server` or `all`, at once; undo goes on working."""
+        _ = await self._gateway.safeguards.stops.set(StopKind(kind), name, why=why, by=_HOST)
 
+    async def lift(self, kind: StopKind | str, name: str = "", *, why: str = "") -> None:
+        """Let it go on. Raises `Rejected` if it is not stopped."""
+        _ = await self._gateway.safeguards.stops.lift(StopKind(kind), name, why=why, by=_HOST)
+
+
+_HOST = Principal(user="the program", agent="python", credential="in-process", kind=CredentialKind.IN_PROCESS)
+"""Who stops and lifts here: whoever has the ward open in its own process has all of it."""
 _BY_CODE: Mapping[str, type[ToolwardError]] = {
     ReasonCode.UNKNOWN_TOOL.value: UnknownTool,
     ReasonCode.BAD_ARGUMENTS.value: BadArguments,
     ReasonCode.APPROVAL_REQUIRED.value: Pending,
+    ReasonCode.HELD_IN_ESCROW.value: Pending,
+    ReasonCode.UNKNOWN_OUTCOME.value: ToolFailed,
     ReasonCode.TOOL_FAILED.value: ToolFailed,
     ReasonCode.TOOL_UNREACHABLE.value: ToolFailed,
 }
@@ -198,6 +257,25 @@ class SyncSession:
         result: Result = self._run(self._session.call(tool, arguments, **named))
         return result
 
+    def call_once(self, key: str, tool: str, arguments: Mapping[str, Any] | None = None) -> Result:
+        """See `WardSession.call_once`."""
+        result: Result = self._run(self._session.call_once(key, tool, arguments))
+        return result
+
+    def seal(self) -> Mapping[str, Any]:
+        """See `WardSession.seal`."""
+        sealed: Mapping[str, Any] = self._run(self._session.seal())
+        return sealed
+
+    def held(self) -> list[Mapping[str, Any]]:
+        """See `WardSession.held`."""
+        found: list[Mapping[str, Any]] = self._run(self._session.held())
+        return found
+
+    def cancel(self, escrow_id: str, why: str = "") -> None:
+        """See `WardSession.cancel`."""
+        self._run(self._session.cancel(escrow_id, why))
+
     def wait_for(self, approval: str | Pending, *, timeout_s: float = WAIT_S) -> str:
         """See `WardSession.wait_for`."""
         state: str = self._run(self._session.wait_for(approval, timeout_s=timeout_s))
@@ -207,6 +285,11 @@ class SyncSession:
         """See `WardSession.savepoint`."""
         index: int = self._run(self._session.savepoint(name))
         return index
+
+    def rollback(self, *, to: str = "") -> Mapping[str, Any]:
+        """See `WardSession.rollback`."""
+        ended: Mapping[str, Any] = self._run(self._session.rollback(to=to))
+        return ended
 
 
 class SyncWard:
@@ -227,7 +310,13 @@ class SyncWard:
         session: WardSession = self._run(_enter(context))
         try:
             yield SyncSession(session, self._run)
-        finally:
+        except Exception as failure:
+            self._run(_leave(context, failure))
+            raise
+        except BaseException:
+            self._run(_leave(context))
+            raise
+        else:
             self._run(_leave(context))
 
 
@@ -257,5 +346,10 @@ async def _enter(context: AbstractAsyncContextManager[T]) -> T:
     return await context.__aenter__()
 
 
-async def _leave(context: AbstractAsyncContextManager[Any]) -> None:
-    await context.__aexit__(None, None, None)
+async def _leave(context: AbstractAsyncContextManager[Any], failure: Exception | None = None) -> None:
+    """As the block was left; its own error is raised again by whoever called."""
+    try:
+        await context.__aexit__(type(failure) if failure else None, failure, None)
+    except Exception as error:
+        if error is not failure:
+            raise

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
 from toolward.model.call import Action, Era
 from toolward.model.principal import Principal
+
+IDEMPOTENCY_META: Final = "dev.toolward/idempotencyKey"
+"""In `_meta` of `tools/call`: the caller's own name for this effect, so that it happens once."""
 
 
 class Attempt(Struct, frozen=True, kw_only=True):

@@ -6,14 +6,15 @@ call's own records because it writes nothing itself: it hands over changes, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
 
 from toolward.kernel.revision import ActiveRevision
-from toolward.model.call import RawOutcome, Reply
+from toolward.model.call import Call, RawOutcome, Reply
 from toolward.model.permit import Permit
+from toolward.model.tool import SEPARATOR
 from toolward.ports.store import Change
 
 
@@ -35,10 +36,23 @@ class Clause:
     after a crash `abandon` takes the place of `conclude`. Calls with a merged record have no clauses.
     """
 
+    async def answer(self, call: Call) -> Reply | None:
+        """Before resolve: the answer to a call that is known already, or None to go on.
+
+        Raises what refuses the call. It may wait, for a bounded time; it must be cheap for other calls.
+        """
+        del call
+        return None
+
     async def promise(self, permit: Permit, revision: ActiveRevision) -> Promise:
         """Its share of the intent. Raises `PolicyError` or `GatewayError`: then nothing runs."""
         del permit, revision
         return NO_PROMISE
+
+    def inspection(self, permit: Permit, outcome: RawOutcome) -> Callable[[], Awaitable[None]] | None:
+        """What can only be seen before the reply leaves, if anything; must not raise. The outcome waits."""
+        del permit, outcome
+        return None
 
     def conclude(self, permit: Permit, outcome: RawOutcome) -> Sequence[Change]:
         """Its share of the outcome's commit; must not raise, and must not depend on versions.
@@ -58,3 +72,19 @@ class Clause:
         """What to write for a call that a crash left without outcome; `left` is its open intent's row."""
         del call_id, left
         return ()
+
+
+async def known(clauses: Sequence[Clause], call: Call) -> Reply | None:
+    """The first answer that a clause has for a call that it knows already."""
+    for clause in clauses:
+        if (answer := await clause.answer(call)) is not None:
+            return answer
+    return None
+
+
+def named(call: Call) -> str:
+    """`server/name` as the caller wrote it, before it is known whether there is such a tool."""
+    server, name = call.server, call.target
+    if not server:
+        server, _, name = name.partition(SEPARATOR)
+    return f"{server}/{name}"

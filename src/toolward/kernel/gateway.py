@@ -10,16 +10,18 @@ from typing import Any, Final
 from toolward.errors import Reason, ReasonCode, Rejected, ToolwardError, UnknownTool
 from toolward.kernel.again import again
 from toolward.kernel.attempt import Attempt
+from toolward.kernel.clauses import known
 from toolward.kernel.directory import EVERYWHERE, Directory
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.interim import Interim
-from toolward.kernel.kept import Answered
 from toolward.kernel.notices import Notices
 from toolward.kernel.parts import Parts
 from toolward.kernel.refusal import Refuse
+from toolward.kernel.replay import Answered
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.room import Room
 from toolward.kernel.running import INTERRUPTED, NOT_BEGUN, Running
+from toolward.kernel.safeguards import Safeguards
 from toolward.kernel.sign_ins import SignIns
 from toolward.kernel.stages.decide import decide
 from toolward.kernel.stages.intend import UnderWay
@@ -68,6 +70,7 @@ class Gateway:
         self._room = Room()
         self._running = Running()
         self.notices: Notices = parts.notices
+        self.safeguards: Safeguards = parts.safeguards
 
     async def perform(self, attempt: Attempt, exchange: Exchange) -> Reply:
         """Walk the corridor. Never raises for a refusal: the reply carries its code, reason and remedy."""
@@ -79,7 +82,7 @@ class Gateway:
         call: Call | None = None
         caller = attempt.principal.credential
         try:
-            self._room.take(caller)
+            self._room.take(caller, reserved=bool(attempt.undo_of))
             try:
                 session = self._parts.sessions.find(attempt.session_id, attempt.principal)
                 call = self._parts.admit(attempt, session)  # 1
@@ -93,6 +96,8 @@ class Gateway:
 
     async def _decided(self, call: Call, exchange: Exchange) -> Reply:
         """Steps 2 to 5 under the revision of now, then the rest. Whatever was suspended re-enters here."""
+        if (answer := await known(self._parts.intend.clauses, call)) is not None:
+            return answer
         revision = self._revision()
         resolved = await self._parts.resolve(call, revision)  # 2
         labelled = self._parts.label(resolved, revision)  # 3
@@ -166,6 +171,7 @@ class Gateway:
     async def close_session(self, session_id: str) -> None:
         """End what runs for this session only; its record stays."""
         self.notices.detach(session_id)
+        await self._parts.safeguards.frontiers.leave(session_id)
         self._parts.sessions.forget(session_id)
         await self._parts.upstreams.close_session(session_id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import orjson
@@ -18,7 +19,17 @@ from toolward.rules.canonical import canonical
 class Incidents:
     """Builds the events and writes of incidents; the caller commits them with what caused them."""
 
-    def __init__(self, store: Store, auditor: Auditor, *, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self,
+        store: Store,
+        auditor: Auditor,
+        *,
+        clock: Clock,
+        ids: Ids,
+        on_open: Callable[[Incident], None] = lambda _: None,
+    ) -> None:
+        """`on_open` hears of each incident when it is made, before it is written down."""
+        self._on_open = on_open
         self._store = store
         self._auditor = auditor
         self._clock = clock
@@ -38,6 +49,7 @@ class Incidents:
             detected_ns=now,
             contained_ns=now if contained else 0,
         )
+        self._on_open(incident)
         return self._event(EventKind.INCIDENT_OPENED, incident), self._put(incident)
 
     def restore(self, kind: IncidentKind, subject: str) -> list[tuple[Event, Put]]:

@@ -12,6 +12,7 @@ from toolward.kernel.incidents import Incidents
 from toolward.kernel.notices import Notices
 from toolward.kernel.registry import Registry
 from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.safeguards import Safeguards
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stages.admit import Admit
 from toolward.kernel.stages.authorize import Authorize
@@ -50,6 +51,7 @@ class Parts:
     settle: Settle
     requests: GovernRequests
     hints: CageHints
+    safeguards: Safeguards
 
     def drift_union(self, revision: ActiveRevision) -> ServerDescription:
         """The description of all servers together: every capability that one of them has."""

@@ -28,6 +28,8 @@ DENIED = -32001
 """JSON-RPC codes: the specification's for the caller's fault, one of the server range for refusals."""
 UNAVAILABLE = -32003
 
+_DECISIONS = {ReasonCode.APPROVAL_REQUIRED: "ask", ReasonCode.HELD_IN_ESCROW: "hold"}
+
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
@@ -78,7 +80,7 @@ class Refuse:
             "action": attempt.action.value,
             "target": str(target)[:500].encode("utf-8", "replace").decode(),
             "server": attempt.server,
-            "decision": "ask" if reason.code is ReasonCode.APPROVAL_REQUIRED else "deny",
+            "decision": _DECISIONS.get(reason.code, "deny"),
             "reason": {"code": reason.code.value, "details": dict(reason.details)},
             "revision": revision.digest,
             "era": attempt.era.value,

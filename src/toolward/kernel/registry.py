@@ -17,6 +17,7 @@ from toolward.errors import CallerError, Rejected, WardError
 from toolward.errors import ReasonCode as Code
 from toolward.kernel.audit import Auditor
 from toolward.kernel.incidents import Incidents
+from toolward.kernel.pins import pin_from_json, pin_to_json
 from toolward.model.event import Event, EventKind
 from toolward.model.incident import IncidentKind
 from toolward.model.principal import Principal
@@ -84,6 +85,21 @@ class Registry:
         if pin is None or pin.state not in (ToolState.APPROVED, ToolState.QUARANTINED):
             return None
         return pin, self._versions[pin.digest]
+
+    def for_undo(self, key: str, digest: str) -> ToolVersion | None:
+        """The version that may still undo: what was pinned then, as long as its server is the same.
+
+        Quarantine and revocation do not stand in the way, a definition or binding that differs does: what
+        would run then is not what was looked at when its undo was promised.
+        """
+        pin, wanted = self._pins.get(key), self._versions.get(digest)
+        if pin is None or wanted is None or wanted.key != key:
+            return None
+        pinned, seen = self._versions[pin.digest], self._versions.get(pin.candidate or pin.digest)
+        same = seen is not None and all(
+            (each.definition, each.binding) == (wanted.definition, wanted.binding) for each in (pinned, seen)
+        )
+        return pinned if same and pinned.digest in self._schemas else None
 
     def versions(self) -> list[ToolVersion]:
         """The versions that are pinned in any state, for the policy compiler."""
@@ -212,6 +228,29 @@ class Registry:
         writes.append(put)
         return [event, incident]
 
+    async def quarantine(self, key: str, digest: str, why: str) -> bool:
+        """Stop serving a version that did what it was declared not to do; whether it was still served."""
+        async with self._changing:
+            pin = self._pins.get(key)
+            if pin is None or pin.digest != digest or pin.state is not ToolState.APPROVED:
+                return False
+            new = replace(pin, state=ToolState.QUARANTINED, since_ns=self._clock.now_ns())
+            event = self._auditor.event(
+                EventKind.TOOL_QUARANTINED,
+                tool=key,
+                body={
+                    "pinned": digest,
+                    "candidate": digest,
+                    "aspects": ["behaviour"],
+                    "channel": self._channel.value,
+                    "state": new.state.value,
+                },
+            )
+            incident, put = self._incidents.open(IncidentKind.QUARANTINE, key, why, contained=True)
+            await self._store.commit([event, incident], [self._put_pin(new), put])
+            self._apply([new])
+            return True
+
     # --- what people do ---------------------------------------------------------------------------
 
     async def approve(self, key: str, *, digest: str = "", by: Principal, source: str = "") -> Pin:
@@ -335,35 +374,6 @@ class Registry:
 
     def _put_pin(self, pin: Pin) -> Put:
         return Put(Table.TOOL_PIN, f"{self._channel.value}/{pin.key}", pin_to_json(pin))
-
-
-def pin_to_json(pin: Pin) -> bytes:
-    """Canonical bytes for the store."""
-    return canonical(
-        {
-            "server": pin.server,
-            "name": pin.name,
-            "digest": pin.digest,
-            "state": pin.state.value,
-            "candidate": pin.candidate,
-            "approved_by": pin.approved_by,
-            "since_ns": str(pin.since_ns),
-        }
-    )
-
-
-def pin_from_json(body: bytes) -> Pin:
-    """The inverse of `pin_to_json`."""
-    value = orjson.loads(body)
-    return Pin(
-        server=value["server"],
-        name=value["name"],
-        digest=value["digest"],
-        state=ToolState(value["state"]),
-        candidate=value["candidate"],
-        approved_by=value["approved_by"],
-        since_ns=int(value["since_ns"]),
-    )
 
 
 def _require_person(by: Principal) -> None:

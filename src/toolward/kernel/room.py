@@ -16,12 +16,12 @@ class Room:
         self._of: dict[str, int] = {}
         self._emptied: asyncio.Event | None = None
 
-    def take(self, credential: str) -> None:
-        """One call's place, to be left. Raises `Overloaded`."""
+    def take(self, credential: str, *, reserved: bool = False) -> None:
+        """One call's place, to be left. Raises `Overloaded`, but not for what is `reserved`: undo."""
         mine = self._of.get(credential, 0)
-        if self._all >= CALLS_IN_FLIGHT_MAX:
+        if self._all >= CALLS_IN_FLIGHT_MAX and not reserved:
             raise _full(f"{CALLS_IN_FLIGHT_MAX} calls")
-        if mine >= CALLS_IN_FLIGHT_EACH_MAX:
+        if mine >= CALLS_IN_FLIGHT_EACH_MAX and not reserved:
             raise _full(f"{CALLS_IN_FLIGHT_EACH_MAX} calls of this caller")
         self._all += 1
         self._of[credential] = mine + 1

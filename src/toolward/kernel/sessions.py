@@ -126,6 +126,10 @@ class Sessions:
                 endorsed_before(self._store, session_id, memory)
         return memory
 
+    def is_live(self, session_id: str) -> bool:
+        """Whether it was used in this process and has not been closed."""
+        return session_id in self._live
+
     def current(self, session_id: str) -> Session | None:
         """The session as it is now: the live one, else as the store has it."""
         session = self._live.get(session_id)

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from toolward.kernel.attempt import Attempt
+from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
 from toolward.model.call import Action, Call, Era
 from toolward.model.principal import Principal, principal_from_json
 
@@ -22,16 +22,20 @@ def suspended_to_json(call: Call) -> dict[str, Any]:
         "server": call.server,
         "era": call.era.value,
         "args_digest": call.args_digest,
+        "idempotency_key": call.idempotency_key,
     }
 
 
 def attempt_of(row: Mapping[str, Any], arguments: bytes, *, released: str, door: str) -> Attempt:
     """The same question again, `released` by the row of that id. Only tool calls are ever suspended."""
+    params: dict[str, Any] = {"name": row["target"], "arguments": orjson.loads(arguments)}
+    if row["idempotency_key"]:
+        params["_meta"] = {IDEMPOTENCY_META: row["idempotency_key"]}
     return Attempt(
         principal=suspended_principal(row),
         session_id=row["session_id"],
         action=Action(row["action"]),
-        params={"name": row["target"], "arguments": orjson.loads(arguments)},
+        params=params,
         server=row["server"],
         era=Era(row["era"]),
         door=door,

@@ -124,6 +124,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     critical: bool = False
     calls: int = 0
     objective: str = ""
+    undo: bool = False  # the call undoes an earlier one, with arguments from recorded data
 
 
 class Intent(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ class IncidentKind(StrEnum):
     QUARANTINE = "quarantine"
     REFUSED_START = "refused_start"
     BROKEN_GLASS = "broken_glass"  # a person lifted a rule alone; `subject` is the approval
+    STOP = "stop"  # a person used the kill switch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

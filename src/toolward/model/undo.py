@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+SNAPSHOT_BYTES_LIMIT = 32 * 1024 * 1024
+"""The largest that a manifest may ask for: it is held in memory for a moment, by the gateway too."""
 SNAPSHOT_BYTES_MAX = 16 * 1024 * 1024
 """A before-image, where the manifest says nothing: it is kept, encrypted, with the call's record."""
 UNDO_WINDOW_S = 30 * 86_400
@@ -84,7 +86,7 @@ class Compensation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Escrow:
-    """An irreversible effect waits `delay_s` or until its session is sealed; it can be cancelled until."""
+    """An irreversible effect waits `delay_s`, or for its session's seal; till then it can be cancelled."""
 
     delay_s: int = 0
     until_seal: bool = False

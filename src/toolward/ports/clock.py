@@ -15,3 +15,7 @@ class Clock(Protocol):
     def monotonic_ns(self) -> int:
         """Nanoseconds that never go back within the process. Used for every duration and deadline."""
         ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until so much has passed on the monotonic clock."""
+        ...

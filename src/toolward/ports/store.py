@@ -31,11 +31,11 @@ class Table(StrEnum):
     GRANT = "grant"  # key: grant_id
     ENDORSEMENT = "endorsement"  # key: session_id/source
     IDEMPOTENCY = "idempotency"  # key: digest of caller, tool and key -> args_digest, call_id, state
-    ESCROW = "escrow"  # key: escrow_id
+    ESCROW = "escrow"  # key: escrow_id, a digest of what the held call is bound to
     EFFECT = "effect"  # key: session_id/call_id; the journal that rollback reads
-    FRONTIER = "frontier"  # key: resource -> the session that changed it and is not sealed
+    FRONTIER = "frontier"  # key: at/resource -> the session that changed it and is not sealed; fence/, lost/
     ROLLBACK = "rollback"  # key: rollback_id; plan, steps, end state
-    STOP = "stop"  # key: what is stopped
+    STOP = "stop"  # one row, read with every call: what is stopped -> why, by whom
     HOOK = "hook"  # key: webhook/sha-256 of an answer's id; or how far the log was told of
     LINK = "link"  # key: sha-256 of a one-time link's token, or of a browser's cookie
 

@@ -320,6 +320,7 @@ def _facts(
         read_confidential=session.taint.confidentiality is Confidentiality.CONFIDENTIAL,
         calls=session.calls,
         objective=session.objective,
+        undo=bool(resolved.call.undo_of),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from toolward.model.tool import Effect, Manifest
 from toolward.model.undo import Compensation, Conflicts, Escrow, Snapshot, ToolUse, Undo
 
 
@@ -34,6 +35,22 @@ def undo_from_json(value: Mapping[str, Any]) -> Undo:
         resources=tuple(value["resources"]),
         conflicts=Conflicts(value["conflicts"]),
     )
+
+
+def undo_in_words(manifest: Manifest) -> str:
+    """How what the tool does is taken back, for people; '' for a tool that only reads."""
+    if manifest.effect is Effect.READ_ONLY:
+        return ""
+    undo = manifest.undo
+    compensate = undo.compensate if undo is not None else None
+    if undo is None or compensate is None:
+        return "nothing is promised: a rollback leaves what it did, and names it"
+    days = compensate.window_s // 86_400
+    within = f" within {days} days" if days else f" within {compensate.window_s} s"
+    if compensate.use is not None:
+        return f"the tool `{compensate.use.tool}` undoes it{within}"
+    paths = ", ".join(f"`{path}`" for path in undo.snapshot.paths) if undo.snapshot is not None else ""
+    return f"what lay at {paths} is put back{within}"
 
 
 def _use(value: Mapping[str, Any] | None) -> ToolUse | None:

@@ -8,13 +8,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from toolward.config import shape
+from toolward.config import shape, undoing
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 TEXT = EXAMPLE.sub("", (ROOT / "docs" / "ward.md").read_text())
 SECTIONS = sorted(
-    (each for each in vars(shape).values() if isinstance(each, type) and issubclass(each, shape.Section)),
+    {
+        each
+        for each in (*vars(shape).values(), *vars(undoing).values())
+        if isinstance(each, type) and issubclass(each, shape.Section)
+    },
     key=lambda each: each.__name__,
 )
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import toolward
+from harness import OPERATOR
 from toolward import Denied, Pending, Rejected, ToolwardError, UnknownTool
 from toolward.adapters.identity.keys import credential_body, credential_key
+from toolward.adapters.tools.python_functions import PythonFunctions
+from toolward.bootstrap import open_house
 from toolward.doors.python import OpenWard
 from toolward.model.principal import CredentialKind
 from toolward.ports.store import Put, Table
@@ -52,6 +56,76 @@ def test_two_processes_can_not_have_one_ward_open(tmp_path: Path) -> None:
         toolward.open_sync(tmp_path),
     ):
         raise AssertionError
+
+
+class Shop:
+    """Orders that are placed and cancelled."""
+
+    def __init__(self, folder: Path, *, on: str = "") -> None:
+        self.orders: list[str] = []
+        self.folder = folder
+        (folder / "tools").mkdir()
+        (folder / "toolward.yaml").write_text(f"version: 1\nname: face\n{on}")
+        (folder / "tools" / "python.yaml").write_text("""\
+server: python
+tools:
+  place: {effect: compensable, egress: false, result: {integrity: trusted}, undo: {compensate: {tool: cancel, arguments: {order: /input/order}}}}
+  cancel: {effect: irreversible, egress: false}
+""")
+
+    def functions(self) -> list[Callable[..., None]]:
+        def place(order: str) -> None:
+            """Place it."""
+            self.orders.append(order)
+
+        def cancel(order: str) -> None:
+            """Cancel it."""
+            self.orders.remove(order)
+
+        return [place, cancel]
+
+    async def approve(self) -> None:
+        registered = PythonFunctions()
+        for function in self.functions():
+            registered.register(function)
+        async with open_house(self.folder, functions=registered) as house:
+            await house.parts.drift.refresh("python")
+            for pin in list(house.parts.registry.pins()):
+                await house.parts.registry.approve(pin.key, by=OPERATOR)
+
+
+def test_a_session_takes_back_what_it_did_from_a_savepoint_on(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    asyncio.run(shop.approve())
+    with (
+        toolward.open_sync(tmp_path, functions=shop.functions()) as ward,
+        ward.session(user="ana", agent="a") as session,
+    ):
+        session.call("python/place", order="1")
+        session.savepoint("here")
+        session.call("python/place", order="2")
+        assert session.rollback(to="here")["state"] == "COMPENSATED"
+        assert shop.orders == ["1"]
+        assert session.rollback()["residuals"] == []
+    assert shop.orders == []
+
+
+@pytest.mark.parametrize("on", ["", "rollback: {on: [failure]}\n"])
+def test_an_error_that_leaves_the_block_takes_the_session_back_where_the_ward_says_so(
+    tmp_path: Path, on: str
+) -> None:
+    shop = Shop(tmp_path, on=on)
+    asyncio.run(shop.approve())
+    with toolward.open_sync(tmp_path, functions=shop.functions()) as ward:
+
+        def work() -> None:
+            with ward.session(user="ana", agent="a") as session:
+                session.call("python/place", order="1")
+                raise LookupError
+
+        with pytest.raises(LookupError):
+            work()
+        assert shop.orders == ([] if on else ["1"])
 
 
 async def test_a_pending_call_names_its_approval_which_can_be_waited_for(tmp_path: Path) -> None:

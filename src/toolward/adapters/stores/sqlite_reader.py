@@ -23,8 +23,8 @@ PAGE: Final = 256
 class Reader:
     """Reads the newest committed state; every failure is `StoreUnavailable`.
 
-    A row that was read is kept for as long as no commit wrote to its table: `changes` counts those, and the
-    writer counts before it answers, so nobody reads an old row who was told of a newer one.
+    A row that was read, or was not there, is kept for as long as no commit wrote to its table: `changes`
+    counts those, and the writer counts before it answers, so nobody reads an old row who was told of a newer.
 
     Everything but `records` and `checkpoints`, which bring their own connection, belongs to one thread.
     """
@@ -34,7 +34,7 @@ class Reader:
         self._path = path
         self._vfs = vfs
         self._changes = changes
-        self._kept: dict[tuple[str, str], tuple[int, Row]] = {}
+        self._kept: dict[tuple[str, str], tuple[int, Row | None]] = {}
         self._db = self._connect()
 
     def close(self) -> None:
@@ -52,7 +52,7 @@ class Reader:
         row = None if found is None else Row(key, found[0], found[1])
         if len(self._kept) >= KEPT_ROWS_MAX:
             self._kept.clear()
-        if row is not None and len(row.body) <= KEPT_BYTES_MAX:
+        if row is None or len(row.body) <= KEPT_BYTES_MAX:
             self._kept[which] = (count, row)
         return row
 

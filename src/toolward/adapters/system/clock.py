@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 
@@ -16,6 +17,10 @@ class SystemClock:
     def monotonic_ns(self) -> int:
         """Nanoseconds that never go back."""
         return time.monotonic_ns()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
 
 
 @dataclass(slots=True)
@@ -32,6 +37,11 @@ class VirtualClock:
     def monotonic_ns(self) -> int:
         """Nanoseconds that never go back."""
         return self.steady_ns
+
+    async def sleep(self, seconds: float) -> None:
+        """Move on by itself: whoever waits has waited."""
+        self.advance(seconds)
+        await asyncio.sleep(0)
 
     def advance(self, seconds: float) -> None:
         """Move both clocks forward."""

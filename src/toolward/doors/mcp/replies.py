@@ -46,8 +46,19 @@ STATELESS_DENIALS = DENIALS | {Code.UNKNOWN_TOOL}
 """In the 2026 era an unknown tool is readable too, as in the official SDK: the official suite calls two
 diagnostic tools that its reference server lacks and counts a protocol error as a failure. The
 specification's examples name -32602, which the 2025 era keeps."""
-RETRYABLE = frozenset({Code.OVERLOADED, Code.TOOL_UNREACHABLE, Code.STALE_DEFINITION, Code.APPROVAL_REQUIRED})
-"""The same call may succeed later and can not have happened already."""
+RETRYABLE = frozenset(
+    {
+        Code.OVERLOADED,
+        Code.TOOL_UNREACHABLE,
+        Code.STALE_DEFINITION,
+        Code.APPROVAL_REQUIRED,
+        Code.HELD_IN_ESCROW,
+        Code.IN_PROGRESS,
+        Code.RESOURCE_CONFLICT,
+        Code.CONTESTED,
+    }
+)
+"""The same call may succeed later, and to send it again makes no second effect."""
 
 
 def dump(message: Json) -> bytes:

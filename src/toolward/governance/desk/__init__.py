@@ -18,6 +18,8 @@ from toolward.governance.desk import (
     keys,
     links,
     revisions,
+    safeguards,
+    sessions,
     sources,
     status,
     tools,
@@ -36,6 +38,8 @@ VERBS: Mapping[str, Verb] = {
     **approvals.VERBS,
     **grants.VERBS,
     **sources.VERBS,
+    **safeguards.VERBS,
+    **sessions.VERBS,
 }
 
 

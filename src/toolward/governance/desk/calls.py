@@ -9,7 +9,7 @@ import orjson
 
 from toolward.errors import CallerError, Denied, ReasonCode, Rejected
 from toolward.governance.desk.context import Desk, Verb, text
-from toolward.kernel.attempt import Attempt
+from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
 from toolward.kernel.quiet import QuietExchange
 from toolward.model.call import Action, Era
 from toolward.model.decision import Allow, Ask, Deny
@@ -17,27 +17,36 @@ from toolward.model.label import Confidentiality, Integrity, Label
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import Session, SessionOrigin
 from toolward.rules.policy.engine import Explanation
+from toolward.rules.undo import undo_in_words
 
 
 async def call(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
-    """One call through the whole corridor: `tool` (server/name), `arguments`, `prompt`, `session`."""
+    """One call through the whole corridor: `tool` (server/name), `arguments`, `prompt`, `session`.
+
+    `idempotency_key` names the effect: a retry with the same key never makes a second one.
+    """
     server, _, name = text(parameters, "tool").partition("/")
-    session_id = text(parameters, "session", "")
+    given = session_id = text(parameters, "session", "")
     if not session_id:
         opened = await desk.gateway.open_session(
             by, SessionOrigin.HANDLE, prompt=text(parameters, "prompt", "")
         )
         session_id = opened.session_id
+    params: dict[str, Any] = {"name": name, "arguments": parameters.get("arguments") or {}}
+    if key := text(parameters, "idempotency_key", ""):
+        params["_meta"] = {IDEMPOTENCY_META: key}
     attempt = Attempt(
         principal=by,
         session_id=session_id,
         action=Action.CALL_TOOL,
-        params={"name": name, "arguments": parameters.get("arguments") or {}},
+        params=params,
         server=server,
         era=Era.STATELESS,
         door="cli",
     )
     reply = await desk.gateway.perform(attempt, QuietExchange())
+    if not given:  # it was a run of one call, and that is over: others need not wait for it
+        await desk.parts.safeguards.frontiers.leave(session_id)
     out: dict[str, Any] = {"call_id": reply.call_id, "session": session_id, "receipt": reply.receipt}
     if reply.error is not None:
         out["error"] = {"code": reply.error.code, "message": reply.error.message, "data": reply.error.data}
@@ -84,6 +93,7 @@ async def explain(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> d
     labelled = desk.parts.label(resolved, revision)
     return {
         **_explained(revision.book.explain(labelled)),
+        "undo": undo_in_words(resolved.version.manifest) if resolved.version else "",
         "arguments": [
             {
                 "pointer": leaf.pointer,

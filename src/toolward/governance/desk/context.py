@@ -10,6 +10,8 @@ from toolward.errors import Rejected
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.parts import Parts
 from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.rollback.automatic import Automatic
+from toolward.kernel.rollback.engine import Rollbacks
 from toolward.model.principal import Principal
 from toolward.ports.clock import Clock
 
@@ -24,6 +26,8 @@ class Desk:
 
     parts: Parts
     gateway: Gateway
+    rollbacks: Rollbacks
+    automatic: Automatic
     clock: Clock
     revision: Callable[[], ActiveRevision]
     repin: Callable[[Principal], Awaitable[None]]

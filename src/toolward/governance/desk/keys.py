@@ -12,6 +12,7 @@ from toolward.errors import Rejected
 from toolward.governance.desk.context import Desk, Verb, text
 from toolward.model.event import EventKind
 from toolward.model.principal import CredentialKind, Principal
+from toolward.model.rollback import UNDO_AGENT
 from toolward.ports.store import Delete, Put, Table
 from toolward.rules.canonical import canonical
 
@@ -28,6 +29,8 @@ async def create(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> di
         raise Rejected(
             "a key needs the name of the agent that will use it", remedy="toolward keys create AGENT"
         )
+    if agent == UNDO_AGENT:
+        raise Rejected(f"`{agent}` is the gateway's own name", remedy="choose another name")
     key = hashlib.sha256(token.encode()).hexdigest()
     name = f"{kind.value}:{agent}:{key[:8]}"
     body = canonical({"name": name, "user": user, "agent": agent, "kind": kind.value})

@@ -10,9 +10,11 @@ import orjson
 
 from toolward.errors import Rejected
 from toolward.governance.desk.context import Desk, Verb, text
+from toolward.model.event import EventKind
 from toolward.model.principal import Principal
 from toolward.model.tool import ToolVersion
 from toolward.rules.lifecycle import Pin
+from toolward.rules.undo import undo_in_words
 from toolward.rules.version import drifted_aspects
 
 
@@ -38,6 +40,8 @@ async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict
         "definition": orjson.loads(pinned.definition),
         "binding": pinned.binding,
         "manifest": pinned.manifest.as_json(),
+        "undo": undo_in_words(pinned.manifest),
+        "proved": _last_proof(desk, pinned),
         "candidate_definition": orjson.loads(candidate.definition) if candidate else None,
     }
 
@@ -88,6 +92,34 @@ async def revoke(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> di
     return _row(pin, desk.parts.registry.version(pin.digest))
 
 
+async def proved(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
+    """Write down how `toolward tools prove` came out: `tool`, and `checks` with what, holds and text."""
+    key, checks = text(parameters, "tool"), parameters.get("checks")
+    pinned, _ = desk.parts.registry.diff(key)
+    if not isinstance(checks, list) or not all(isinstance(each, dict) for each in checks):
+        raise Rejected("`checks` is no list of objects")
+    findings = [f"{each.get('what')}: {each.get('text')}" for each in checks if not each.get("holds")]
+    body = {
+        "version": pinned.digest,
+        "holds": not findings,
+        "checks": len(checks),
+        "findings": [finding[:500] for finding in findings],
+        "by": by.as_json(),
+    }
+    event = desk.parts.auditor.event(EventKind.TOOL_PROVED, tool=key, body=body)
+    await desk.parts.store.commit([event])
+    return {"tool": key, **body}
+
+
+def _last_proof(desk: Desk, pinned: ToolVersion) -> dict[str, Any] | None:
+    """The newest proof of this very version."""
+    for record in desk.parts.store.find(kind=EventKind.TOOL_PROVED.value, tool=pinned.key):
+        body = orjson.loads(record.body)
+        if body["version"] == pinned.digest:
+            return {"holds": body["holds"], "findings": body["findings"], "time": body["time"]}
+    return None
+
+
 def _row(pin: Pin, version: ToolVersion | None) -> dict[str, Any]:
     row: dict[str, Any] = {
         "tool": pin.key,
@@ -120,4 +152,5 @@ VERBS = {
     "tools.diff": Verb(diff, needs_person=False),
     "tools.approve": Verb(approve),
     "tools.revoke": Verb(revoke),
+    "tools.proved": Verb(proved),
 }

@@ -19,6 +19,7 @@ from toolward.kernel.approvals.watch import Watch
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.incidents import Incidents
 from toolward.kernel.quiet import QuietExchange
+from toolward.kernel.replay import Replay
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.suspended import attempt_of
 from toolward.model.approval import Approval, ApprovalState
@@ -83,7 +84,11 @@ async def ask_again(ground: Ground, approval: Approval, perform: Perform) -> Non
 
 
 def make_approvals(
-    ground: Ground, incidents: Incidents, sessions: Sessions, resume: Callable[[Approval], None]
+    ground: Ground,
+    incidents: Incidents,
+    sessions: Sessions,
+    replay: Replay,
+    resume: Callable[[Approval], None],
 ) -> Approvals:
     """The parts, which share one bell and one watch."""
     bell = Bell()
@@ -93,7 +98,7 @@ def make_approvals(
         ground=ground,
         grants=grants,
         watch=watch,
-        asking=Asking(ground, watch, bell),
+        asking=Asking(ground, watch, bell, replay),
         voting=Voting(ground, watch, bell, incidents, resume),
         endorsing=Endorsing(ground, sessions),
         clause=ApprovalClause(ground, grants, watch, bell),

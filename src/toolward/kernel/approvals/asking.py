@@ -8,11 +8,11 @@ from typing import Final
 import orjson
 from msgspec.structs import replace
 
-from toolward.errors import AuditUnavailable, Contested, Denied, Pending, ReasonCode
+from toolward.errors import AuditUnavailable, Contested, Denied, Pending, ReasonCode, ToolFailed
 from toolward.kernel.approvals.bell import Bell
 from toolward.kernel.approvals.ground import KEPT_MS, TRIES_MAX, Found, Ground, put_approval, put_named
 from toolward.kernel.approvals.watch import Watch, ended
-from toolward.kernel.kept import Answered, Kept
+from toolward.kernel.replay import Answered, Replay
 from toolward.kernel.suspended import suspended_to_json
 from toolward.model.approval import Approval, ApprovalState, Verdict
 from toolward.model.call import Action, LabelledCall
@@ -29,11 +29,11 @@ _LOOK_S: Final = 1.0
 class Asking:
     """Answers an Ask: an approval that lifts it, or why the call has to wait or is refused."""
 
-    def __init__(self, ground: Ground, watch: Watch, bell: Bell) -> None:
+    def __init__(self, ground: Ground, watch: Watch, bell: Bell, replay: Replay) -> None:
         self._ground = ground
         self._watch = watch
         self._bell = bell
-        self._kept = Kept(ground.store, ground.auditor)
+        self._replay = replay
 
     async def answer(self, labelled: LabelledCall, ask: Ask) -> Approval:
         """The approval of exactly this call, if enough persons agreed and none of it was used.
@@ -193,12 +193,15 @@ class Asking:
         current = self._ground.found(found.approval.approval_id).approval
         if current.state is not ApprovalState.USED:
             return
-        reply = await self._kept.replay(
-            labelled.call,
-            current.used_by,
-            tool=current.tool,
-            why={"by": "approval", "approval": current.approval_id},
-        )
+        why = {"approval": current.approval_id}
+        reply = await self._replay(labelled.call, current.used_by, by="approval", why=why)
+        if reply is None:
+            raise ToolFailed(
+                "this call ran by its approval, and its result is gone",
+                code=ReasonCode.UNKNOWN_OUTCOME,
+                remedy="look at what is there before you try again",
+                details=(("call_id", current.used_by),),
+            )
         raise Answered(reply)
 
     def _runs(self, approval: Approval) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from toolward.errors import Rejected
-from toolward.kernel.attempt import Attempt
+from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
 from toolward.kernel.audit import Auditor
 from toolward.model.call import LIST_ACTIONS, Action, Call, Era
 from toolward.model.session import Session
@@ -32,6 +32,7 @@ _FORWARDED: Mapping[str, Callable[[Any], bool]] = {
     "traceparent": lambda value: isinstance(value, str) and bool(_TRACEPARENT.fullmatch(value)),
 }
 """What of `_meta` goes on to a server. It is no argument: nobody judges it, so it must not carry a text."""
+IDEMPOTENCY_CHARS_MAX = 255
 _RETRIED = frozenset({Action.CALL_TOOL, Action.GET_PROMPT, Action.READ_RESOURCE})
 
 
@@ -52,6 +53,7 @@ class Admit:
         if not isinstance(meta, Mapping):
             raise Rejected("`_meta` is not an object", remedy="send an object or leave it out")
         retry = self._retry(attempt)
+        key = self._key(attempt.action, meta)
         return Call(
             call_id=self._ids.new(),
             action=attempt.action,
@@ -66,9 +68,23 @@ class Admit:
             era=attempt.era,
             door=attempt.door,
             received_ns=self._clock.monotonic_ns(),
+            idempotency_key=key,
             released=attempt.released,
             undo_of=attempt.undo_of,
         )
+
+    @staticmethod
+    def _key(action: Action, meta: Mapping[str, Any]) -> str:
+        """The idempotency key, where one was sent with a tool call."""
+        if action is not Action.CALL_TOOL or IDEMPOTENCY_META not in meta:
+            return ""
+        key = meta[IDEMPOTENCY_META]
+        if not isinstance(key, str) or not 0 < len(key) <= IDEMPOTENCY_CHARS_MAX:
+            raise Rejected(
+                f"`{IDEMPOTENCY_META}` is not a text of 1 to {IDEMPOTENCY_CHARS_MAX} characters",
+                remedy="send a fresh UUID for each effect, and the same one for its retries",
+            )
+        return key
 
     @staticmethod
     def _retry(attempt: Attempt) -> dict[str, Any]:

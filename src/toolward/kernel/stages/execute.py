@@ -8,6 +8,7 @@ from toolward.errors import InvariantBroken, Reason, ReasonCode
 from toolward.kernel.listing import Listing
 from toolward.kernel.registry import Registry
 from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.stops import Stops
 from toolward.model.call import Action, Failed, Intent, RawOutcome, Stopped
 from toolward.model.permit import Permit
 from toolward.model.tool import ToolState
@@ -20,10 +21,11 @@ NOT_RUN = -32001
 class Execute:
     """Stage 7."""
 
-    def __init__(self, upstreams: Upstreams, listing: Listing, registry: Registry) -> None:
+    def __init__(self, upstreams: Upstreams, listing: Listing, registry: Registry, stops: Stops) -> None:
         self._upstreams = upstreams
         self._listing = listing
         self._registry = registry
+        self._stops = stops
 
     async def __call__(
         self, permit: Permit, intent: Intent, exchange: Exchange, *, revision: ActiveRevision
@@ -36,20 +38,31 @@ class Execute:
             return self._listing.tools(permit, revision)
         if (withdrawn := self._withdrawn(permit)) is not None:
             return withdrawn
-        try:
-            return await self._upstreams.execute(permit, intent, exchange)
-        except asyncio.CancelledError:
-            return Stopped(
-                reason=ReasonCode.UNKNOWN_OUTCOME.value,
-                message="the caller went away while the tool was running",
-            )
+        with self._stops.running(permit) as running:
+            try:
+                outcome = await self._upstreams.execute(permit, intent, exchange)
+            except asyncio.CancelledError:
+                outcome = Stopped(
+                    reason=ReasonCode.UNKNOWN_OUTCOME.value,
+                    message="the caller went away while the tool was running",
+                )
+        if running.stopped is not None and running.task is not None:
+            _ = running.task.uncancel()  # the caller is still there, and is told
+            if isinstance(outcome, Stopped):
+                outcome = Stopped(reason=running.stopped.code.value, message=running.stopped.text)
+        return outcome
 
     def _withdrawn(self, permit: Permit) -> Failed | None:
-        """Quarantine and revocation override a permit that was given before them."""
-        version = permit.labelled.resolved.version
+        """Quarantine, revocation and the kill switch override a permit that was given before them."""
+        version, resolved = permit.labelled.resolved.version, permit.labelled.resolved
+        stopped = self._stops.reason(resolved.call, f"{resolved.server}/{resolved.name}")
+        if stopped is not None:
+            return _not_run(stopped)
         if version is None:
             return None
         pin = self._registry.pin(version.key)
+        if permit.labelled.call.undo_of and self._registry.for_undo(version.key, version.digest) is not None:
+            return None
         if pin is not None and pin.state is ToolState.APPROVED and pin.digest == version.digest:
             return None
         code = ReasonCode.STALE_DEFINITION
@@ -60,10 +73,14 @@ class Execute:
             text=f"{version.key} was withdrawn while the call was on its way, so it did not run",
             remedy="list the tools and use what is there",
         )
-        return Failed(
-            code=NOT_RUN,
-            message=reason.sentence(),
-            reason=code.value,
-            data=reason.as_json(),
-            from_server=False,
-        )
+        return _not_run(reason)
+
+
+def _not_run(reason: Reason) -> Failed:
+    return Failed(
+        code=NOT_RUN,
+        message=reason.sentence(),
+        reason=reason.code.value,
+        data=reason.as_json(),
+        from_server=False,
+    )

@@ -83,7 +83,9 @@ class Intend:
             raise UnderWay from gone
         except Conflict as conflict:
             raise Contested(
-                "what the call stood on changed while it was being written down", remedy="try again"
+                "what the call stood on changed while it was being written down, so it did not run",
+                remedy="send the same call again",
+                details=(("retry_after_s", "1"),),
             ) from conflict
         return Intent(call_id=call.call_id, log_index=receipts[0].index, merged=False)
 
@@ -99,13 +101,15 @@ def payloads_of(call: Call) -> dict[str, bytes]:
 def is_merged(permit: Permit) -> bool:
     """Whether one record, written with the outcome, is enough for this call."""
     resolved = permit.labelled.resolved
-    if permit.approvals:
-        return False  # what a person agreed to is used up before it runs, not after
+    if permit.approvals or permit.labelled.call.idempotency_key:
+        return False  # what a person agreed to is used up, and a key is claimed, before it runs and not after
     if resolved.version is None:
         # lists carry nothing but a cursor, and what a server asks is part of a call that has its intent;
         # the rest (resources, prompts, completion) takes an agent's words to a server that nobody vouched for
         return resolved.call.action in _MERGED
     manifest = resolved.version.manifest
+    if manifest.undo is not None and manifest.undo.snapshot is not None:
+        return False  # its word is checked: what it reads is looked at before and after
     return (
         resolved.state is ToolState.APPROVED and manifest.effect is Effect.READ_ONLY and not manifest.egress
     )
@@ -140,6 +144,8 @@ def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
         "era": call.era,
         "door": call.door,
     }
+    if call.undo_of:
+        body["undo_of"] = call.undo_of
     if permit.would:
         body["would"] = permit.would
     binding = revision.binding(permit.labelled.resolved.server)

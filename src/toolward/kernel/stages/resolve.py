@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from toolward.errors import Denied, UnknownTool
 from toolward.errors import ReasonCode as Code
 from toolward.kernel.drift import DriftWatch
@@ -10,7 +12,7 @@ from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import UPSTREAM_ACTIONS, Action, Call, ResolvedCall
 from toolward.model.capability import IsolationLevel
 from toolward.model.server import ServerBinding
-from toolward.model.tool import SEPARATOR, BindingKind, CallScope, Manifest, Path, ToolState
+from toolward.model.tool import SEPARATOR, BindingKind, CallScope, Manifest, Path, ToolState, ToolVersion
 from toolward.ports.upstream import Upstreams
 from toolward.rules.flow import path_of
 
@@ -18,10 +20,19 @@ from toolward.rules.flow import path_of
 class Resolve:
     """Stage 2. Waits for a comparison with the server when what is known of it is too old for the effect."""
 
-    def __init__(self, registry: Registry, drift: DriftWatch, upstreams: Upstreams) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        drift: DriftWatch,
+        upstreams: Upstreams,
+        *,
+        undo_pins: Callable[[str], Mapping[str, str]] = lambda _: {},
+    ) -> None:
+        """`undo_pins` gives the versions that were pinned when a call's undo was promised."""
         self._registry = registry
         self._drift = drift
         self._upstreams = upstreams
+        self._undo_pins = undo_pins
 
     async def __call__(self, call: Call, revision: ActiveRevision) -> ResolvedCall:
         """The call with its version and its cage.
@@ -46,13 +57,7 @@ class Resolve:
             )
         key = f"{server}/{name}"
         await self._drift.ensure_fresh(key, server)
-        pin = self._registry.pin(key)
-        if pin is None:
-            raise _unknown(call)
-        served = self._registry.served(key)
-        if served is None or pin.state is ToolState.QUARANTINED:
-            raise _not_served(key, pin.state)
-        version = served[1]
+        version, state = self._served(call, key)
         self._registry.schema(version).check(call.arguments)
         level, scope = (await self._upstreams.isolation(server)).tier, process_scope(revision.binding(server))
         _check_cage(key, version.manifest, level, scope)
@@ -61,11 +66,30 @@ class Resolve:
             server=server,
             name=name,
             version=version,
-            state=pin.state,
-            path=path_of(pin.state, version.manifest, critical=False),
+            state=state,
+            path=path_of(state, version.manifest, critical=False),
             isolation=level,
             scope=scope,
         )
+
+    def _served(self, call: Call, key: str) -> tuple[ToolVersion, ToolState]:
+        pin = self._registry.pin(key)
+        if pin is None:
+            raise _unknown(call)
+        pinned = self._undo_pins(call.undo_of).get(key) if call.undo_of else None
+        if pinned is not None:
+            version = self._registry.for_undo(key, pinned)
+            if version is None:
+                raise Denied(
+                    f"{key} is no longer what it was when it was to undo this",
+                    code=Code.STALE_DEFINITION,
+                    remedy=f"look at what changed, `toolward tools diff {key}`, and undo it by hand",
+                )
+            return version, ToolState.APPROVED  # which it was when its undo was promised
+        served = self._registry.served(key)
+        if served is None or pin.state is ToolState.QUARANTINED:
+            raise _not_served(key, pin.state)
+        return served[1], pin.state
 
     @staticmethod
     def _locate(call: Call, revision: ActiveRevision) -> tuple[str, str]:

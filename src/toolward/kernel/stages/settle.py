@@ -74,6 +74,7 @@ class Settle:
         """The reply, once its record is durable. Raises `AuditUnavailable`: then no result leaves."""
         call = permit.labelled.call
         outcome = _fit(outcome)
+        gone = not intent.merged and await self._looked(permit, outcome)
         checked = self._check(outcome)
         changes: list[Change] = []
         body: dict[str, Any] = describe(permit, revision) if intent.merged else {}
@@ -111,7 +112,30 @@ class Settle:
         reply = Reply(call_id=call.call_id, result=checked.result, error=checked.error, receipt=receipt)
         for clause in clauses:
             clause.concluded(permit, reply)
+        if gone:
+            raise asyncio.CancelledError
         return reply
+
+    async def _looked(self, permit: Permit, outcome: RawOutcome) -> bool:
+        """Let each clause look at what the call left; whether the caller went away meanwhile.
+
+        A caller that goes must not take the outcome with it: whoever went is told once it is durable.
+        """
+        work = [found for each in self.clauses if (found := each.inspection(permit, outcome)) is not None]
+        if not work:
+            return False
+
+        async def look() -> None:
+            for each in work:
+                await each()
+
+        looking, gone = self.background.start(look()), False
+        while not looking.done():
+            try:
+                await asyncio.wait({looking})
+            except asyncio.CancelledError:
+                gone = True
+        return gone
 
     async def close(self, event: Event, changes: list[Change], *, open_intent: bool) -> Mapping[str, Any]:
         """Write an outcome and close its intent in one commit; returns the receipt.

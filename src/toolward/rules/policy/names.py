@@ -41,6 +41,7 @@ CALL_FACTS: Final = (
     ("assumed", "Bool"),
     ("confidential_argument", "Bool"),
     ("critical", "Bool"),
+    ("undo", "Bool"),
 )
 """Attributes of `context.call`; each is a field of `model.call.Facts`."""
 SESSION_FACTS: Final = (

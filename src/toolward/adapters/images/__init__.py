@@ -1,0 +1,1 @@
+"""Before-images of declared paths, taken and put back in a cage that sees nothing else."""

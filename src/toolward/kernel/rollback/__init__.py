@@ -1,0 +1,1 @@
+"""The journal of effects, and the engine that takes a session's effects back."""

@@ -1,0 +1,71 @@
+"""Rollback without anybody asking for it: on the occasions that the ward names, or that a hook picks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+from toolward.kernel.rollback.asking import undo_principal
+from toolward.kernel.rollback.engine import Rollbacks
+from toolward.kernel.rollback.entries import RollbackRow
+from toolward.kernel.rollback.rows import rows_of
+from toolward.kernel.sessions import Sessions
+from toolward.kernel.tasks import Background
+from toolward.model.incident import Incident, IncidentKind
+from toolward.model.rollback import EffectStatus, Occasion
+from toolward.ports.hooks import RollbackHook
+from toolward.ports.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class NamedOccasions(RollbackHook):
+    """The hook of a ward that has none of its own: `rollback.on` in toolward.yaml, whole sessions."""
+
+    on: Callable[[], Collection[Occasion]]
+
+    @override
+    async def __call__(self, occasion: Occasion, session_id: str, why: str) -> str | None:
+        """The whole session if the ward names the occasion."""
+        del session_id, why
+        return "" if occasion in self.on() else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Automatic:
+    """Brings the occasions to the hook, and its word to the engine."""
+
+    rollbacks: Rollbacks
+    sessions: Sessions
+    store: Store
+    hook: RollbackHook
+    background: Background
+
+    async def failed(self, session_id: str, why: str) -> RollbackRow | None:
+        """The session's objective failed, as its host says; how the rollback ended, or None without one."""
+        return await self._at(Occasion.FAILURE, session_id, why)
+
+    def incident(self, incident: Incident) -> None:
+        """A tool was quarantined: sessions that run and wrote with it are looked at, in the background."""
+        if incident.kind is IncidentKind.QUARANTINE:
+            _ = self.background.start(self._after(incident))
+
+    async def _after(self, incident: Incident) -> None:
+        wrote = {
+            row["session_id"]
+            for row, _ in rows_of(self.store)
+            if row["tool"] == incident.subject
+            and not row["undone"]
+            and row["status"] != EffectStatus.FAILED.value
+            and self.sessions.is_live(row["session_id"])
+        }
+        for session_id in sorted(wrote):
+            _ = await self._at(Occasion.INCIDENT, session_id, incident.text)
+
+    async def _at(self, occasion: Occasion, session_id: str, why: str) -> RollbackRow | None:
+        to = await self.hook(occasion, session_id, why)
+        if to is None:
+            return None
+        by = undo_principal(self.sessions, session_id)
+        return await self.rollbacks.run(session_id, by=by, to=to, why=f"{occasion.value}: {why}")

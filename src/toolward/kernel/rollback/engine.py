@@ -1,0 +1,392 @@
+"""Rollback: a plan computed once, its hash on record before the first undo, one of three ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+from toolward.errors import ReasonCode, Rejected
+from toolward.kernel.audit import Auditor
+from toolward.kernel.rollback.asking import UndoCalls
+from toolward.kernel.rollback.entries import RollbackRow, check_whole, new_entry, residuals_of
+from toolward.kernel.rollback.journal import Journal
+from toolward.kernel.rollback.rows import effect_of, intent_index, put_effect, read_effect, rows_of
+from toolward.kernel.rollback.undoing import Stuck, Undoing
+from toolward.kernel.safeguards import Settling
+from toolward.kernel.sessions import Sessions
+from toolward.kernel.tasks import Background
+from toolward.model.event import Event, EventKind
+from toolward.model.principal import Principal
+from toolward.model.rollback import EffectStatus as Status
+from toolward.model.rollback import Plan, RollbackState, Step, StepState, Way, plan_from_json
+from toolward.model.session import Session
+from toolward.ports.clock import Clock
+from toolward.ports.ids import Ids
+from toolward.ports.images import Images
+from toolward.ports.store import Change, Put, Store, Table
+from toolward.rules.canonical import canonical
+from toolward.rules.rollback import end_state, overlap, plan_hash, plan_rollback, step_key
+
+QUIET_WAIT_S: Final = 60.0
+"""How long calls in flight are waited for before a session is rolled back."""
+QUIET_LOOK_S: Final = 0.05
+PEOPLE_TO_ACCEPT: Final = 2
+_OVER: Final = (StepState.DONE.value, StepState.ACCEPTED.value)
+
+
+class Rollbacks:
+    """All rollbacks of a ward. The store holds where each stands, so that the next process can go on."""
+
+    def __init__(  # noqa: PLR0913 -- what it is made of
+        self,
+        store: Store,
+        auditor: Auditor,
+        sessions: Sessions,
+        journal: Journal,
+        undoing: Undoing,
+        *,
+        clock: Clock,
+        ids: Ids,
+        background: Background,
+        settling: Settling,
+    ) -> None:
+        self._store = store
+        self._auditor = auditor
+        self._sessions = sessions
+        self._journal = journal
+        self._undoing = undoing
+        self._clock = clock
+        self._ids = ids
+        self._background = background
+        self._settling = settling
+
+    @property
+    def ask(self) -> UndoCalls:
+        """How tools are called that undo."""
+        return self._undoing.ask
+
+    @property
+    def images(self) -> Images | None:
+        """Where paths are looked at and put back."""
+        return self._undoing.images
+
+    # --- what people and programs ask for
+
+    def plan(self, session_id: str, to: str = "") -> Plan:
+        """What `run` would do now. `to` is a savepoint's name or a call, which is undone too; '' is all.
+
+        Raises `Rejected` for a session, a savepoint or a call that is not known.
+        """
+        after = self._after(session_id, to)
+        mine = [row for row, _ in rows_of(self._store, session_id)]
+        touched = [resource for row in mine for resource in row["resources"]]
+        others = (
+            row
+            for row, _ in rows_of(self._store)
+            if row["session_id"] != session_id and overlap(row["resources"], touched)
+        )
+        effects = [effect_of(self._store, row) for row in (*mine, *others)]
+        return plan_rollback(session_id, effects, after=after, to=to, now_ns=self._clock.now_ns())
+
+    async def run(
+        self,
+        session_id: str,
+        *,
+        by: Principal,
+        to: str = "",
+        why: str = "",
+        all_or_nothing: bool = False,
+    ) -> RollbackRow:
+        """Roll back, and return how it ended. Calls of the session are refused meanwhile.
+
+        Raises `Rejected` as `plan`, and while another rollback of the session runs or its calls do not end;
+        `Denied` with `all_or_nothing` when something would stay, nothing having been undone.
+        """
+        _ = self._after(session_id, to)
+        fenced = self._journal.fences.sessions
+        if session_id in fenced:
+            raise Rejected(
+                "this session is being rolled back already",
+                code=ReasonCode.IN_PROGRESS,
+                remedy=f"toolward sessions show {session_id}",
+            )
+        fenced.add(session_id)
+        try:
+            await self._quiet(session_id)
+            plan = self.plan(session_id, to)
+            if all_or_nothing:
+                check_whole(plan)
+            await self._settling.begins(session_id, self._after(session_id, to), by)
+            row = await self._begin(plan, by=by, why=why)
+        except BaseException:
+            fenced.discard(session_id)
+            raise
+        return await self._go_on(row)
+
+    async def retry(self, rollback_id: str, *, by: Principal) -> RollbackRow:
+        """Try what is stuck again, with the same plan. Raises `Rejected` if nothing of it is."""
+        row = self._stuck(rollback_id)
+        session_id = row["session_id"]
+        if session_id in self._journal.fences.sessions:
+            raise Rejected("this session is being rolled back already", code=ReasonCode.IN_PROGRESS)
+        self._journal.fences.sessions.add(session_id)
+        for step in row["steps"].values():
+            if step["state"] not in _OVER:
+                step["state"] = StepState.WAITING.value
+        row["state"] = RollbackState.RUNNING.value
+        await self._commit(row, self._said(row, "", "retried", {"by": by.as_json()}))
+        return await self._go_on(row)
+
+    async def accept(self, rollback_id: str, call_id: str, *, reason: str, by: Principal) -> RollbackRow:
+        """Let an effect stay. Two people have to say so, each with a reason; raises `Rejected` otherwise."""
+        row = self._stuck(rollback_id)
+        step = row["steps"].get(call_id)
+        if step is None or step["state"] in _OVER:
+            raise Rejected(
+                f"`{call_id[:100]}` is no stuck step", remedy=f"toolward sessions show {row['session_id']}"
+            )
+        if not reason.strip():
+            raise Rejected("an effect that stays needs a reason", remedy="give one with --reason")
+        if any(said["by"] == by.user for said in step["accepted"]):
+            raise Rejected(
+                "you agreed already, and a second person has to", remedy="have somebody else accept it too"
+            )
+        step["accepted"].append({"by": by.user, "reason": reason})
+        if len(step["accepted"]) >= PEOPLE_TO_ACCEPT:
+            step["state"] = StepState.ACCEPTED.value
+        body = {"by": by.as_json(), "reason": reason}
+        events = [self._said(row, call_id, "accepted", body)]
+        if step["state"] == StepState.ACCEPTED.value:
+            events.append(self._ended(row))
+        await self._commit(row, *events)
+        await self._let_go(row)
+        return row
+
+    def rows(self, session_id: str = "") -> Iterator[RollbackRow]:
+        """Every rollback, or those of one session, oldest first."""
+        for stored in self._store.scan(Table.ROLLBACK):
+            row: RollbackRow = orjson.loads(stored.body)
+            if not session_id or row["session_id"] == session_id:
+                yield row
+
+    # --- after a start
+
+    async def after_recovery(self) -> None:
+        """Fence what is stuck, and look how calls that a crash cut off left their paths, before any other."""
+        for row in self.rows():
+            if row["state"] == RollbackState.RUNNING.value:
+                self._journal.fences.sessions.add(row["session_id"])
+            elif row["state"] == RollbackState.NEEDS_HUMAN.value:
+                self._fence(row)
+        left, self._journal.left = self._journal.left, []
+        for session_id, call_id in left:
+            effect = read_effect(self._store, session_id, call_id)
+            if effect is None or not effect["paths"]:
+                continue
+            await self._journal.look_at(effect)
+            if not effect["after"]:
+                continue
+            gone = effect["after"] == effect["before"]
+            effect["status"] = (Status.FAILED if gone else Status.UNKNOWN).value
+            event = self._auditor.event(
+                EventKind.CALL_PROBED,
+                call_id=call_id,
+                session_id=session_id,
+                tool=effect["tool"],
+                body={"answer": "no" if gone else "unknown", "by": "recovery"},
+            )
+            await self._store.commit([event], [put_effect(effect)])
+
+    def resume(self) -> None:
+        """Go on with what a crash cut off, each with the plan that it began with."""
+        for row in list(self.rows()):
+            if row["state"] == RollbackState.RUNNING.value:
+                _ = self._background.start(self._go_on(row))
+
+    # --- the run
+
+    async def _begin(self, plan: Plan, *, by: Principal, why: str) -> RollbackRow:
+        digest = plan_hash(plan)
+        row = new_entry(plan, digest, by=by, why=why)
+        row |= {"rollback_id": self._ids.new(), "began_ns": str(self._clock.now_ns())}
+        event = self._auditor.event(
+            EventKind.ROLLBACK_PLANNED,
+            session_id=plan.session_id,
+            body={
+                "rollback_id": row["rollback_id"],
+                "plan_hash": digest,
+                "to": plan.to,
+                "steps": len(plan.steps),
+                "residuals": len(plan.residuals),
+                "by": by.as_json(),
+                "why": why,
+            },
+            payloads={"plan": canonical(plan.as_json())},
+        )
+        await self._commit(row, event)
+        return row
+
+    async def _go_on(self, row: RollbackRow) -> RollbackRow:
+        """Every step that is not over, in order. What breaks the store leaves the row to the next process."""
+        plan = plan_from_json(row["plan"])
+        for step in plan.steps:
+            mine = row["steps"][step.call_id]
+            if mine["state"] in _OVER:
+                continue
+            waits = [each for each in step.after if row["steps"][each]["state"] != StepState.DONE.value]
+            if waits:
+                mine |= {"state": StepState.FROZEN.value, "note": f"call {waits[0]} has to be undone first"}
+                await self._commit(row, self._said(row, step.call_id, StepState.FROZEN.value))
+                continue
+            await self._step(row, step)
+        await self._commit(row, self._ended(row))
+        self._journal.fences.sessions.discard(row["session_id"])
+        await self._let_go(row)
+        return row
+
+    async def _let_go(self, row: RollbackRow) -> None:
+        """A rollback of the whole settles the session; what is stuck in it is fenced."""
+        if not row["to"]:
+            await self._settling.ended(row["session_id"])
+
+    async def _step(self, row: RollbackRow, step: Step) -> None:
+        mine = row["steps"][step.call_id]
+        effect = read_effect(self._store, row["session_id"], step.call_id)
+        key = step_key(step.call_id, row["plan_hash"])
+        await self._journal.turns.take(f"undo {step.call_id}", step.resources)
+
+        async def begin(payloads: Mapping[str, bytes]) -> None:
+            mine.update(state=StepState.BEGUN.value, begun=True, tries=mine["tries"] + 1)
+            event = self._said(row, step.call_id, StepState.BEGUN.value, {"key": key}, payloads)
+            await self._commit(row, event)
+
+        changes: list[Change] = []
+        try:
+            work = self._undoing.prepare(step, key, effect or {}, begin)
+            work.begun, work.found = mine["begun"], self._found(row, step)
+            note = await self._undoing(work)
+        except Stuck as stuck:
+            mine |= {"state": StepState.STUCK.value, "note": str(stuck)}
+        else:
+            mine |= {"state": StepState.DONE.value, "note": note}
+            changes = [put_effect({**work.row, "undone": row["rollback_id"]})]
+        finally:
+            self._journal.turns.leave(f"undo {step.call_id}")
+        body = {"key": key, "note": mine["note"]}
+        await self._commit(row, self._said(row, step.call_id, mine["state"], body), changes=changes)
+
+    def _found(self, row: RollbackRow, step: Step) -> dict[str, str] | None:
+        """What an earlier try of this step found before it put anything back."""
+        if step.way is not Way.RESTORE or not row["steps"][step.call_id]["begun"]:
+            return None
+        for record in self._store.find(kind=EventKind.ROLLBACK_STEP.value, call_id=step.call_id):
+            if orjson.loads(record.body).get("rollback_id") == row["rollback_id"]:
+                body = self._store.payload(record.index, "found")
+                if body is not None:
+                    found: dict[str, str] = orjson.loads(body)
+                    return found
+        return None
+
+    def _ended(self, row: RollbackRow) -> Event:
+        """Settle the state, fence what is stuck, and say what is left."""
+        plan = plan_from_json(row["plan"])
+        state = end_state(plan, [StepState(row["steps"][step.call_id]["state"]) for step in plan.steps])
+        row |= {"state": state.value, "residuals": residuals_of(row), "ended_ns": str(self._clock.now_ns())}
+        self._fence(row)
+        return self._auditor.event(
+            EventKind.ROLLBACK_ENDED,
+            session_id=row["session_id"],
+            body={
+                "rollback_id": row["rollback_id"],
+                "plan_hash": row["plan_hash"],
+                "state": state.value,
+                "residuals": row["residuals"],
+            },
+        )
+
+    def _fence(self, row: RollbackRow) -> None:
+        fences = self._journal.fences.resources
+        for resource in [name for name, holder in fences.items() if holder == row["rollback_id"]]:
+            del fences[resource]
+        for step in row["plan"]["steps"]:
+            if row["steps"][step["call_id"]]["state"] not in _OVER:
+                fences.update(dict.fromkeys(step["resources"], row["rollback_id"]))
+
+    def _said(
+        self,
+        row: RollbackRow,
+        call_id: str,
+        state: str,
+        body: Mapping[str, Any] | None = None,
+        payloads: Mapping[str, bytes] | None = None,
+    ) -> Event:
+        return self._auditor.event(
+            EventKind.ROLLBACK_STEP,
+            call_id=call_id,
+            session_id=row["session_id"],
+            body={"rollback_id": row["rollback_id"], "state": state, **(body or {})},
+            payloads=payloads,
+        )
+
+    async def _commit(self, row: RollbackRow, *events: Event, changes: list[Change] | None = None) -> None:
+        put = Put(Table.ROLLBACK, row["rollback_id"], canonical(row))
+        await self._store.commit(events, [put, *(changes or [])])
+
+    # --- finding things
+
+    def _after(self, session_id: str, to: str) -> int:
+        """The place in the log after which effects are undone."""
+        session = self._sessions.current(session_id)
+        if session is None:
+            raise Rejected(
+                f"no session `{session_id[:100]}`",
+                code=ReasonCode.UNKNOWN_SESSION,
+                remedy="toolward sessions list",
+            )
+        sealed = self._settling.accepted(session_id)
+        if not to:
+            return sealed
+        after = self._place(session, to)
+        if after < sealed:
+            raise Rejected(
+                f"`{to[:100]}` lies before the seal of this session: its work was accepted there",
+                code=ReasonCode.NOT_UNDOABLE,
+                remedy="roll back what came after the seal",
+            )
+        return after
+
+    def _place(self, session: Session, to: str) -> int:
+        for mark in session.savepoints:
+            if mark.name == to:
+                return mark.log_index - 1  # the log had so many records then, counted from 0
+        if read_effect(self._store, session.session_id, to) is None:
+            raise Rejected(
+                f"`{to[:100]}` is neither a savepoint nor a call of this session that wrote",
+                remedy=f"toolward sessions show {session.session_id}",
+            )
+        return intent_index(self._store, to) - 1
+
+    def _stuck(self, rollback_id: str) -> RollbackRow:
+        stored = self._store.get(Table.ROLLBACK, rollback_id)
+        row: RollbackRow | None = orjson.loads(stored.body) if stored is not None else None
+        if row is None or row["state"] != RollbackState.NEEDS_HUMAN.value:
+            raise Rejected(
+                f"`{rollback_id[:100]}` is no rollback that waits for a person",
+                code=ReasonCode.NOT_PENDING,
+                remedy="toolward sessions list",
+            )
+        return row
+
+    async def _quiet(self, session_id: str) -> None:
+        """Wait until what the session has on its way has ended."""
+        until = self._clock.monotonic_ns() + int(QUIET_WAIT_S * 1_000_000_000)
+        while any(row["session_id"] == session_id for row in self._journal.open.values()):
+            if self._clock.monotonic_ns() > until:
+                raise Rejected(
+                    "calls of this session are still on their way",
+                    code=ReasonCode.IN_PROGRESS,
+                    remedy="stop the agent, and try again",
+                )
+            await self._clock.sleep(QUIET_LOOK_S)

@@ -1,0 +1,84 @@
+"""The journal's rows: what is stored of each effect, and how it is read back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from toolward.model.event import EventKind
+from toolward.model.rollback import Effect, EffectStatus, Way
+from toolward.ports.images import Image, Listing
+from toolward.ports.store import Put, Store, Table
+from toolward.rules.canonical import canonical
+
+EffectRow = dict[str, Any]
+"""`session_id, call_id, tool, version, way, resources, paths, within, until_ns, before, after, answer,
+status, undone`: `before` and `after` are digests of listings, `answer` that of the precondition's answer."""
+
+
+def key_of(session_id: str, call_id: str) -> str:
+    """Of a row of `Table.EFFECT`."""
+    return f"{session_id}/{call_id}"
+
+
+def put_effect(row: Mapping[str, Any], *, expect: int | None = None) -> Put:
+    """The write of a row."""
+    return Put(Table.EFFECT, key_of(row["session_id"], row["call_id"]), canonical(dict(row)), expect=expect)
+
+
+def read_effect(store: Store, session_id: str, call_id: str) -> EffectRow | None:
+    """One row."""
+    row = store.get(Table.EFFECT, key_of(session_id, call_id))
+    return orjson.loads(row.body) if row is not None else None
+
+
+def rows_of(store: Store, session_id: str = "") -> Iterator[tuple[EffectRow, int]]:
+    """The rows of a session, or all, with their versions."""
+    for row in store.scan(Table.EFFECT, f"{session_id}/" if session_id else ""):
+        yield orjson.loads(row.body), row.version
+
+
+def intent_index(store: Store, call_id: str) -> int:
+    """Where a call's intent stands in the log, or -1."""
+    found = store.find(kind=EventKind.CALL_INTENT.value, call_id=call_id, limit=1)
+    return found[0].index if found else -1
+
+
+def undo_pins(store: Store, call_id: str) -> dict[str, str]:
+    """The versions that were pinned for undoing a call, as its signed intent says."""
+    found = store.find(kind=EventKind.CALL_INTENT.value, call_id=call_id, limit=1)
+    undo = orjson.loads(found[0].body).get("undo", {}) if found else {}
+    return {str(key): str(digest) for key, digest in undo.get("tools", ())}
+
+
+def effect_of(store: Store, row: Mapping[str, Any]) -> Effect:
+    """The row as the plan wants it."""
+    return Effect(
+        call_id=row["call_id"],
+        session_id=row["session_id"],
+        tool=row["tool"],
+        version=row["version"],
+        order=intent_index(store, row["call_id"]),
+        status=EffectStatus(row["status"]),
+        way=Way(row["way"]),
+        resources=tuple(row["resources"]),
+        until_ns=int(row["until_ns"]),
+        undone=row["undone"],
+    )
+
+
+def image_to_json(image: Image) -> dict[str, Any]:
+    """As it lies in a payload."""
+    return {"paths": list(image.paths), "listing": dict(image.listing), "contents": dict(image.contents)}
+
+
+def image_from_json(value: Mapping[str, Any]) -> Image:
+    """The inverse."""
+    return Image(paths=tuple(value["paths"]), listing=value["listing"], contents=value["contents"])
+
+
+def digest_of(store: Store, listing: Listing) -> str:
+    """The keyed digest of what lies there."""
+    return store.digest(canonical(dict(listing)))

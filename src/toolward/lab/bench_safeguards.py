@@ -1,0 +1,220 @@
+"""What each safeguard costs on the hot path, and what ten thousand held calls cost while nothing happens.
+
+Run `python -m toolward.lab.bench_safeguards`. Calls go through the whole corridor, 32 in flight, to a server
+in this process that answers at once; the store is SQLite, durable. Every kind is measured in turns, round
+after round in one run, and the figure is its best round: CPU of the whole process for each call, and its
+ratio to the plain governed write beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+
+from toolward.adapters.stores.sqlite import SqliteStore
+from toolward.adapters.system.clock import SystemClock
+from toolward.adapters.system.ids import SystemIds
+from toolward.bootstrap.assembly import House, close_house
+from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
+from toolward.kernel.escrow import HELD
+from toolward.kernel.quiet import QuietExchange
+from toolward.kernel.releases import Releases
+from toolward.lab.report import Row, write_report
+from toolward.lab.scripted import ScriptedServer, open_scripted
+from toolward.model.call import Action, Reply
+from toolward.model.principal import CredentialKind, Principal
+from toolward.model.session import SessionOrigin
+from toolward.ports.store import Put, Table
+from toolward.rules.canonical import canonical
+
+IN_FLIGHT: Final = 32
+CALLS: Final = 1_500
+ROUNDS: Final = 4
+PENDING: Final = 10_000
+IDLE_S: Final = 5.0
+RATIO_GOAL: Final = 1.5
+IDLE_GOAL_S: Final = 0.05
+"""CPU of five idle seconds: what a process that only waits uses, and a little more."""
+
+_TOOLS: Final = ("read", "write", "touch", "quick", "again")
+_MANIFEST: Final = """\
+server: world
+tools:
+  read: {effect: read_only, egress: false}
+  write: {effect: reversible, egress: false}
+  touch: {effect: reversible, egress: false, undo: {resources: ["file:{arg:path}"]}}
+  quick: {effect: reversible, egress: false, undo: {escrow: {delay_s: 60}}}
+  again: {effect: reversible, egress: false}
+"""
+_AGENT: Final = Principal(user="ann", agent="bench", credential="os:ann", kind=CredentialKind.OS_USER)
+
+
+@dataclass(slots=True)
+class Kind:
+    """One kind of call; `params` are those of call number n."""
+
+    name: str
+    tool: str
+    meta: Callable[[int], Mapping[str, Any]] = lambda _: {}
+    path: Callable[[int], str] = lambda _: "/srv/one"
+    rounds: list[float] = field(default_factory=list)
+
+
+def kinds() -> list[Kind]:
+    """The plain governed write first: it is what the others are held against."""
+    return [
+        Kind("governed write: intent and outcome", "write"),
+        Kind("read: one merged record, no intent", "read"),
+        Kind("write with a new idempotency key", "write", meta=lambda n: {IDEMPOTENCY_META: f"key-{n}"}),
+        Kind("retry of a key: the kept result", "again", meta=lambda _: {IDEMPOTENCY_META: "one"}),
+        Kind("write on a resource of its own session", "touch"),
+        Kind("write on a resource that is new", "touch", path=lambda n: f"/srv/{n}"),
+        Kind("escrow declared, and not applying", "quick"),
+    ]
+
+
+async def measure(folder: Path, *, calls: int = CALLS, rounds: int = ROUNDS) -> list[Row]:
+    """Every kind in turns; raises `RuntimeError` for a call that was refused, which would be cheap."""
+    clock, ids = SystemClock(), SystemIds()
+    store = SqliteStore.open(folder / "state", origin="bench/safeguards", clock=clock, ids=ids)
+    server = ScriptedServer(_TOOLS, ("path",))
+    house = await open_scripted(folder, _MANIFEST, server, store=store, clock=clock, ids=ids)
+    try:
+        opened = await house.gateway.open_session(_AGENT, SessionOrigin.HANDLE)
+        numbers, all_kinds = itertools.count(), kinds()
+        for _ in range(rounds):
+            for kind in all_kinds:
+                kind.rounds.append(await _round(house, opened.session_id, kind, numbers, calls))
+        return rows_of(all_kinds)
+    finally:
+        await close_house(house)
+        await store.close()
+
+
+async def _round(
+    house: House, session_id: str, kind: Kind, numbers: itertools.count[int], calls: int
+) -> float:
+    """CPU microseconds for each call."""
+    left = iter(range(calls))
+
+    async def caller() -> None:
+        for _ in left:
+            n = next(numbers)
+            params = {"name": kind.tool, "arguments": {"path": kind.path(n)}, "_meta": dict(kind.meta(n))}
+            _must(await house.gateway.perform(_attempt(session_id, params), QuietExchange()))
+
+    start = time.process_time()
+    await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
+    return (time.process_time() - start) / calls * 1e6
+
+
+def _attempt(session_id: str, params: Mapping[str, Any]) -> Attempt:
+    return Attempt(
+        principal=_AGENT, session_id=session_id, action=Action.CALL_TOOL, params=params, server="world"
+    )
+
+
+def _must(reply: Reply) -> None:
+    if reply.error is not None:
+        raise RuntimeError(f"a call was refused: {reply.error.message}")
+
+
+def rows_of(measured: list[Kind]) -> list[Row]:
+    """CPU for each call, and the ratio beside the plain write."""
+    plain = min(measured[0].rounds)
+    rows: list[Row] = []
+    for kind in measured:
+        best = min(kind.rounds)
+        rows.append(Row(f"CPU per call: {kind.name}", round(best, 1), "us"))
+        judged = kind is not measured[0]
+        rows.append(
+            Row(
+                f"beside the governed write: {kind.name}",
+                round(best / plain, 2),
+                "x",
+                f"<= {RATIO_GOAL}" if judged else "",
+                not judged or best / plain <= RATIO_GOAL,
+            )
+        )
+    spread = statistics.pstdev(measured[0].rounds) / statistics.mean(measured[0].rounds)
+    return [*rows, Row("spread of the governed write between rounds", round(spread * 100, 1), "%")]
+
+
+async def idle(folder: Path, *, pending: int = PENDING, seconds: float = IDLE_S) -> list[Row]:
+    """CPU while so many calls are held and the nearest time is waited for; and with none, as the control."""
+    clock, ids = SystemClock(), SystemIds()
+    rows: list[Row] = []
+    for count in (0, pending):
+        store = SqliteStore.open(folder / str(count), origin="bench/idle", clock=clock, ids=ids)
+        release_ns = clock.now_ns() + 3_600_000_000_000
+        for start in range(0, count, 500):
+            puts = [
+                Put(Table.ESCROW, f"esc_{n:032x}", _held(n, release_ns)) for n in range(start, start + 500)
+            ]
+            await store.commit([], puts)
+        server = ScriptedServer(_TOOLS, ("path",))
+        place = folder / f"ward-{count}"
+        place.mkdir()
+        house = await open_scripted(place, _MANIFEST, server, store=store, clock=clock, ids=ids)
+        releases: Releases = house.parts.safeguards.releases
+        keeping = asyncio.create_task(releases.keep())
+        await asyncio.sleep(0.2)  # what starting left to do
+        start_cpu = time.process_time()
+        await asyncio.sleep(seconds)
+        spent = time.process_time() - start_cpu
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await close_house(house)
+        await store.close()
+        goal = f"<= {IDLE_GOAL_S}" if count else ""
+        name = f"CPU of {seconds:.0f} idle seconds, {count} held calls"
+        rows.append(Row(name, round(spent, 4), "s", goal, not count or spent <= IDLE_GOAL_S))
+    return rows
+
+
+def _held(number: int, release_ns: int) -> bytes:
+    return canonical(
+        {
+            "principal": _AGENT.as_json(),
+            "session_id": f"s{number}",
+            "action": "tools/call",
+            "target": "quick",
+            "server": "world",
+            "era": "2026-07-28",
+            "args_digest": "",
+            "idempotency_key": "",
+            "escrow_id": f"esc_{number:032x}",
+            "tool": "world/quick",
+            "state": HELD,
+            "held_call": "",
+            "held_ns": "0",
+            "release_ns": str(release_ns + number),
+            "until_seal": False,
+        }
+    )
+
+
+def main() -> None:
+    """Measure and report; the directory for the files may be given as the argument."""
+    place = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    if place is not None:
+        place.mkdir(parents=True, exist_ok=True)
+    rows: list[Row] = []
+    for what in (measure, idle):
+        with tempfile.TemporaryDirectory(dir=place) as folder:
+            rows += uvloop.run(what(Path(folder)))
+    write_report("bench-safeguards", rows)
+
+
+if __name__ == "__main__":
+    main()

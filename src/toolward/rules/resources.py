@@ -1,0 +1,84 @@
+"""What a call touches, as its manifest declares it: names that are the same for the same thing.
+
+Names are coarse on purpose. Two spellings of one file must be one name; that two files now and then share one
+only makes a call wait that need not have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import unquote
+
+from toolward.errors import BadArguments
+from toolward.model.tool import ArgumentKind, Manifest
+from toolward.rules.canonical import canonical
+from toolward.rules.places import DECODINGS_MAX
+
+RESOURCES_MAX: Final = 64
+"""Resources of one call; each is a row that its intent writes."""
+_NAME_CHARS_MAX: Final = 512
+_PLACEHOLDER: Final = re.compile(r"\{arg:([^{}]+)\}")
+
+
+def resources_of(manifest: Manifest, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """The resources of one call, each once, in order. Raises `BadArguments` for too many of them."""
+    if manifest.undo is None:
+        return ()
+    names: set[str] = set()
+    for template in manifest.undo.resources:
+        names |= set(_filled(template, manifest, arguments))
+        if len(names) > RESOURCES_MAX:
+            raise BadArguments(
+                f"the call touches more than {RESOURCES_MAX} resources", remedy="touch fewer in one call"
+            )
+    return tuple(sorted(names))
+
+
+def _filled(template: str, manifest: Manifest, arguments: Mapping[str, Any]) -> list[str]:
+    """The template with each placeholder filled in; a list names a resource for each of its items."""
+    names = [""]
+    place = 0
+    for match in _PLACEHOLDER.finditer(template):
+        said = arguments.get(match[1])
+        declared = manifest.arguments.get(match[1])
+        path = template.startswith("file:") or (declared is not None and declared.kind is ArgumentKind.PATH)
+        values = [_text(each, path=path) for each in (said if isinstance(said, list) else [said])]
+        if len(names) * len(values) > RESOURCES_MAX:
+            raise BadArguments(
+                f"the call touches more than {RESOURCES_MAX} resources", remedy="touch fewer in one call"
+            )
+        names = [name + template[place : match.start()] + value for name in names for value in values or [""]]
+        place = match.end()
+    return [_bounded(name + template[place:]) for name in names]
+
+
+def _text(value: Any, *, path: bool) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else canonical(value).decode()
+    return canonical_path(text) if path else unicodedata.normalize("NFC", text)
+
+
+def canonical_path(text: str) -> str:
+    """One spelling of a path, by its text alone: links are not followed here."""
+    text = text.removeprefix("file://")
+    for _ in range(DECODINGS_MAX):
+        decoded = unquote(text)
+        if decoded == text:
+            break
+        text = decoded
+    text = unicodedata.normalize("NFC", text).replace("\\", "/")
+    if not text:
+        return ""
+    return posixpath.normpath("/" + text.lstrip("/") if text.startswith("/") else text)
+
+
+def _bounded(name: str) -> str:
+    if len(name) <= _NAME_CHARS_MAX:
+        return name
+    return f"{name[:64]}…sha256:{hashlib.sha256(name.encode()).hexdigest()}"

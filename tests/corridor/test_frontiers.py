@@ -1,0 +1,221 @@
+"""Two sessions and one resource: the second waits or is refused, and nobody hangs."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.corridor.test_races import Gate
+from tests.harness import OPERATOR, World, code_of, open_world
+from tests.safeguards_world import ALICE, BOB, a_store, ran, safeguarded, tools
+
+from toolward.errors import GatewayError
+from toolward.governance.desk import invoke
+from toolward.kernel.attempt import Attempt
+from toolward.kernel.frontiers import Frontiers
+from toolward.kernel.quiet import QuietExchange
+from toolward.model.call import Action, Intent, RawOutcome, Reply, Returned
+from toolward.model.event import EventKind
+from toolward.model.permit import Permit
+from toolward.model.principal import Principal
+from toolward.ports.upstream import Exchange
+
+
+def frontiers(world: World) -> Frontiers:
+    return world.house.parts.safeguards.frontiers
+
+
+async def write(world: World, session: str, who: Principal, path: str = "/data/a") -> Reply:
+    return await world.call(session, "files/write", {"path": path, "text": who.user}, principal=who)
+
+
+async def put(world: World, session: str, who: Principal, table: str = "t") -> Reply:
+    return await world.call(session, "db/put", {"table": table, "row": who.user}, principal=who)
+
+
+async def seal(world: World, session: str) -> None:
+    await invoke(world.house.desk, "sessions.seal", {"session": session}, OPERATOR)
+
+
+async def test_what_one_session_changed_another_may_not_until_it_is_sealed(tmp_path: Path) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        a, b = await world.session(ALICE), await world.session(BOB)
+        assert (await write(world, a, ALICE)).error is None
+        assert (await write(world, a, ALICE)).error is None, "its own work it may go on with"
+        refused = await write(world, b, BOB)
+        assert code_of(refused) == "resource_conflict"
+        assert refused.error is not None
+        assert refused.error.data["details"] == {"resource": "file:/data/a", "retry_after_s": "30"}
+        assert a not in str(refused.error), "another's session is not named to it"
+        assert (await write(world, b, BOB, "/data/b")).error is None, "the control: another file"
+        assert (await world.call(b, "files/read", {"path": "/data/a"}, principal=BOB)).error is None
+        await seal(world, a)
+        assert (await write(world, b, BOB)).error is None
+        assert code_of(await write(world, a, ALICE)) == "resource_conflict", "now it is the other's"
+
+
+@pytest.mark.parametrize(
+    "path", ["/data//a", "/data/./a", "/data/x/../a", "file:///data/a", "/data/%61", "//data/a", "/data/a/"]
+)
+async def test_another_spelling_of_a_path_is_the_same_resource(tmp_path: Path, path: str) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        a, b = await world.session(ALICE), await world.session(BOB)
+        assert (await write(world, a, ALICE)).error is None
+        assert code_of(await write(world, b, BOB, path)) == "resource_conflict"
+
+
+async def test_where_the_manifest_says_serialize_it_waits_for_the_seal(tmp_path: Path) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        a, b = await world.session(ALICE), await world.session(BOB)
+        assert (await put(world, a, ALICE)).error is None
+        waiting = asyncio.create_task(put(world, b, BOB))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        await seal(world, a)
+        assert (await waiting).error is None
+        assert [row["row"] for row in ran(world, "db/put")] == ["alice", "bob"]
+
+
+async def test_it_waits_for_a_named_time_and_is_then_refused(tmp_path: Path) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        frontiers(world).wait_s = 0.01
+        a, b = await world.session(ALICE), await world.session(BOB)
+        assert (await put(world, a, ALICE)).error is None
+        assert code_of(await put(world, b, BOB)) == "resource_conflict"
+
+
+async def test_two_that_would_wait_for_each_other_do_not(tmp_path: Path) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        a, b = await world.session(ALICE), await world.session(BOB)
+        assert (await put(world, a, ALICE, "one")).error is None
+        assert (await put(world, b, BOB, "two")).error is None
+        waiting = asyncio.create_task(put(world, a, ALICE, "two"))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        refused = await put(world, b, BOB, "one")
+        assert code_of(refused) == "resource_conflict"
+        assert refused.error is not None
+        assert "waits for this one" in refused.error.message
+        await seal(world, b)
+        assert (await waiting).error is None
+
+
+async def test_a_ring_of_three_is_found_too(tmp_path: Path) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        sessions = [await world.session(ALICE) for _ in range(3)]
+        for n, session in enumerate(sessions):
+            assert (await put(world, session, ALICE, f"t{n}")).error is None
+        waiting = [asyncio.create_task(put(world, sessions[n], ALICE, f"t{(n + 1) % 3}")) for n in range(2)]
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert code_of(await put(world, sessions[2], ALICE, "t0")) == "resource_conflict"
+        for session in reversed(sessions):
+            await asyncio.gather(seal(world, session), return_exceptions=True)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_closed_session_and_one_that_is_idle_let_go_and_that_is_on_record(tmp_path: Path) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        a, b, c = await world.session(ALICE), await world.session(BOB), await world.session(BOB)
+        assert (await write(world, a, ALICE)).error is None
+        world.clock.advance(29 * 60)
+        await world.call(a, "files/read", {"path": "/data/z"}, principal=ALICE)
+        world.clock.advance(29 * 60)
+        assert code_of(await write(world, b, BOB)) == "resource_conflict", "it was used in between"
+        world.clock.advance(2 * 60)
+        assert (await write(world, b, BOB)).error is None
+        assert frontiers(world).lost(a) == {"file:/data/a": b}
+        await world.house.gateway.close_session(b)
+        assert (await write(world, c, BOB)).error is None
+        assert frontiers(world).lost(b) == {"file:/data/a": c}
+
+
+async def test_frontiers_outlive_a_restart(tmp_path: Path) -> None:
+    store = a_store()
+    async with open_world(safeguarded(tmp_path), tools=tools(), store=store) as world:
+        assert (await write(world, await world.session(ALICE), ALICE)).error is None
+    async with open_world(tmp_path, tools=tools(), store=store, approved=False) as world:
+        assert code_of(await write(world, await world.session(BOB), BOB)) == "resource_conflict"
+
+
+async def test_a_session_whose_call_runs_is_neither_sealed_nor_idle(tmp_path: Path) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        reached, opened = asyncio.Event(), asyncio.Event()
+
+        async def slow(permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
+            del permit, intent, exchange
+            reached.set()
+            await opened.wait()
+            return Returned(result={"content": []}, size_bytes=1)
+
+        world.upstreams.answers["files/write"] = slow
+        a, b = await world.session(ALICE), await world.session(BOB)
+        running = asyncio.create_task(write(world, a, ALICE))
+        await reached.wait()
+        with pytest.raises(GatewayError, match="still running"):
+            await seal(world, a)
+        world.clock.advance(3600)
+        await world.house.parts.drift.refresh("files")
+        assert code_of(await write(world, b, BOB)) == "resource_conflict"
+        opened.set()
+        assert (await running).error is None
+        await seal(world, a)
+
+
+async def test_two_that_come_at_once_do_not_both_get_it(tmp_path: Path) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        sessions = [await world.session(ALICE) for _ in range(8)]
+        replies = await asyncio.gather(*(write(world, session, ALICE) for session in sessions))
+        assert [reply.error is None for reply in replies].count(True) == 1
+
+
+async def test_calls_of_one_session_do_not_contend_for_what_is_theirs(tmp_path: Path) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        session = await world.session(ALICE)
+        replies = await asyncio.gather(*(put(world, session, ALICE) for _ in range(40)))
+        assert [reply.error for reply in replies] == [None] * 40
+
+
+async def test_a_call_that_comes_while_its_session_is_sealed_is_new_work(tmp_path: Path) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        session = await world.session(ALICE)
+        assert (await put(world, session, ALICE)).error is None
+        gate = Gate(world, EventKind.SESSION_SEALED)
+        sealing = asyncio.create_task(seal(world, session))
+        await gate.reached.wait()
+        late = asyncio.create_task(put(world, session, ALICE))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not late.done()
+        gate.opened.set()
+        await sealing
+        assert (await late).error is None
+        assert list(frontiers(world).held_by(session)) == ["db:t"]
+
+
+async def test_what_undoes_a_call_acts_for_its_session_and_passes_a_fence(tmp_path: Path) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        a, b = await world.session(ALICE), await world.session(BOB)
+        done = await write(world, a, ALICE)
+        await frontiers(world).fence("file:/data/a", "its rollback is stuck")
+        fenced = await write(world, a, ALICE)
+        assert code_of(fenced) == "resource_fenced"
+        assert fenced.error is not None
+        assert "rollback is stuck" in fenced.error.message
+        undo = Attempt(
+            principal=BOB,
+            session_id=b,
+            action=Action.CALL_TOOL,
+            params={"name": "write", "arguments": {"path": "/data/a", "text": ""}},
+            server="files",
+            undo_of=done.call_id,
+        )
+        assert (await world.house.gateway.perform(undo, QuietExchange())).error is None
+        assert list(frontiers(world).held_by(a)) == ["file:/data/a"], "still its own"
+        await frontiers(world).unfence("file:/data/a")
+        await frontiers(world).release(a)
+        assert (await write(world, b, BOB)).error is None

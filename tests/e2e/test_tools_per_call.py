@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 from tests.harness import OPERATOR, write_ward
+from tests.wasm_modules import ECHO
 
 import toolward
 from toolward.bootstrap import open_house
@@ -79,13 +80,18 @@ def ward(tmp_path: Path) -> Path:
 
 
 async def approve(ward: Path) -> dict[str, ToolState]:
-    """Look at all servers, approve what is new; the states as they were found."""
+    """Look at the servers whose tools need a cage of processes."""
+    return await look(ward, "reports", "text")
+
+
+async def look(ward: Path, *servers: str) -> dict[str, ToolState]:
+    """Look at servers, approve what is new; the states as they were found."""
     async with open_house(ward) as house:
         try:
-            await house.parts.upstreams.isolation("reports")
+            await house.parts.upstreams.isolation(servers[0])
         except SandboxUnavailable as error:
             pytest.skip(error.reason.text)
-        for server in ("reports", "text"):
+        for server in servers:
             await house.parts.drift.refresh(server)
         found = {pin.key: pin.state for pin in house.parts.registry.pins()}
         for key, state in found.items():
@@ -147,3 +153,40 @@ async def test_the_source_is_part_of_the_revision(ward: Path) -> None:
     (ward / "functions" / "reports.py").write_text(SOURCE + "# a comment\n")
     async with open_house(ward) as house:
         assert house.revision.digest != before
+
+
+MODULES = """\
+version: 1
+name: modules
+servers:
+  echo:
+    modules:
+      say:
+        description: Give back what it was told.
+        file: modules/echo.wat
+        arguments: {text: {}}
+"""
+
+
+async def test_a_module_walks_the_corridor_and_a_changed_file_is_quarantined(tmp_path: Path) -> None:
+    pytest.importorskip("wasmtime", reason="needs `pip install 'toolward[wasm]'`")
+    files = {"toolward.yaml": MODULES, "modules/echo.wat": ECHO.decode()}
+    files["tools/echo.yaml"] = (
+        "server: echo\nmin_isolation: wasm\ntools:\n  say: {effect: read_only, egress: false}\n"
+    )
+    folder = write_ward(tmp_path, files)
+    for name in ("files", "mail"):
+        (folder / "tools" / f"{name}.yaml").unlink()
+    assert await look(folder, "echo") == {"echo/say": ToolState.PROPOSED}
+    async with toolward.open(folder) as opened, opened.session(user="ana", agent="a") as session:
+        said = await session.call("echo/say", text="hello")
+        assert said.structured == {"text": "hello"}
+        assert (said.receipt["scope"], said.receipt["isolation"]) == ("call", "wasm")
+        with pytest.raises(BadArguments):
+            await session.call("echo/say", text=1)
+    assert await look(folder, "echo") == {"echo/say": ToolState.APPROVED}
+    (folder / "modules" / "echo.wat").write_bytes(ECHO + b"\n")
+    assert await look(folder, "echo") == {"echo/say": ToolState.QUARANTINED}
+    async with toolward.open(folder) as opened, opened.session(user="ana", agent="a") as session:
+        with pytest.raises(Denied, match="quarantined"):
+            await session.call("echo/say", text="hello")

@@ -60,13 +60,17 @@ class CommandJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WasmJob:
-    """Call an export with numbers, or a WASI command's `_start`, whose stdout is then the result."""
+    """Call an export with numbers, or a WASI command's `_start`, whose stdout is then the result.
+
+    With an empty `function` nothing is called: the value is the names of the functions that it exports.
+    """
 
     module: bytes
     function: str = "_start"
     arguments: tuple[int | float, ...] = ()
     argv: tuple[str, ...] = ()
     stdin: bytes = b""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # with the secrets' values
 
 
 Job = PythonJob | CommandJob | WasmJob

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import lru_cache
 from typing import Any, Final
@@ -13,7 +14,8 @@ from typing_extensions import override
 
 from toolward.adapters.sandboxes.cage.kernel import open_plain
 from toolward.adapters.sandboxes.execution import Steps
-from toolward.errors import BadArguments, Denied, ReasonCode, SandboxUnavailable, ToolFailed
+from toolward.adapters.sandboxes.settings import QUEUE_WAIT_MS
+from toolward.errors import BadArguments, Denied, Overloaded, ReasonCode, SandboxUnavailable, ToolFailed
 from toolward.model.capability import IsolationLevel, IsolationReport, PathAccess, PathGrant, Scope
 from toolward.ports.sandbox import (
     CagedProcess,
@@ -39,6 +41,8 @@ INSTANCES_MAX: Final = 16
 """Instances, tables and memories of one store."""
 TABLE_ELEMENTS_MAX: Final = 100_000
 """Entries of one table."""
+THREADS_MAX: Final = 16
+"""Calls at once; one that is cancelled holds its thread until its wall time is over."""
 TICK_MS: Final = 10
 """How exact the wall time is."""
 TEXT_MAX: Final = 2_000
@@ -48,8 +52,8 @@ TEXT_MAX: Final = 2_000
 class WasmSandbox(Sandbox):
     """Runs `WasmJob`s, each in a store of its own; other jobs are refused.
 
-    Directories are preopened read-only unless the scope grants writing. Network, secrets and long-lived
-    programs are not there.
+    Directories are preopened read-only unless the scope grants writing; a file by itself can not be granted,
+    and nothing in a granted directory can be hidden. Network and long-lived programs are not there.
     """
 
     def __init__(self) -> None:
@@ -66,6 +70,9 @@ class WasmSandbox(Sandbox):
         self._engine = wasmtime.Engine(config)
         self._compiled = lru_cache(maxsize=MODULES_KEPT)(self._compile)
         self._running = 0
+        self._places = asyncio.Semaphore(THREADS_MAX)
+        # Its own threads: a module that spins must not take those that the gateway works with.
+        self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="wasm")
         self._report = IsolationReport(
             tier=IsolationLevel.WASM,
             mem_total_enforced="runtime",
@@ -88,15 +95,26 @@ class WasmSandbox(Sandbox):
                 code=ReasonCode.GRANT_REFUSED,
                 remedy="use a sandbox of namespaces",
             )
+        _check_nothing_hidden(scope)
         steps = Steps()
-        module = await asyncio.to_thread(self._compiled, bytes(job.module))
-        steps.mark("compiled")
+        await self._place()
+        running = asyncio.get_running_loop().run_in_executor(self._threads, self._whole, job, scope, steps)
+        running.add_done_callback(self._one_less)
+        return await asyncio.shield(running)
+
+    async def _place(self) -> None:
+        """Wait for a thread; a call that is abandoned holds its own until it ends."""
+        try:
+            async with asyncio.timeout(QUEUE_WAIT_MS / 1000):
+                await self._places.acquire()
+        except TimeoutError:
+            raise Overloaded(
+                f"no thread for webassembly became free in {QUEUE_WAIT_MS} ms",
+                remedy="send fewer calls at once",
+            ) from None
         self._running += 1
         if self._running == 1:
             self._tick()
-        task = asyncio.get_running_loop().run_in_executor(None, self._execute, module, job, scope, steps)
-        task.add_done_callback(self._one_less)
-        return await asyncio.shield(task)
 
     def _tick(self) -> None:
         """Advance the clock by which running modules are interrupted."""
@@ -106,6 +124,7 @@ class WasmSandbox(Sandbox):
 
     def _one_less(self, _: object) -> None:
         self._running -= 1
+        self._places.release()
 
     @override
     async def start(self, command: CommandJob, scope: Scope) -> CagedProcess:
@@ -117,6 +136,7 @@ class WasmSandbox(Sandbox):
 
     @override
     async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
         self._compiled.cache_clear()
 
     def _compile(self, code: bytes) -> Any:
@@ -130,6 +150,11 @@ class WasmSandbox(Sandbox):
 
     # --- in a thread
 
+    def _whole(self, job: WasmJob, scope: Scope, steps: Steps) -> Ended:
+        module = self._compiled(bytes(job.module))
+        steps.mark("compiled")
+        return self._execute(module, job, scope, steps)
+
     def _execute(self, module: Any, job: WasmJob, scope: Scope, steps: Steps) -> Ended:
         output = _Output(scope.limits.output_bytes)
         with ExitStack() as stack:
@@ -140,6 +165,8 @@ class WasmSandbox(Sandbox):
             status = 0
             try:
                 exports = linker.instantiate(store, module).exports(store)
+                if not job.function:
+                    return Value(value=self._functions_of(module), ran=self._ran(steps))
                 function = exports.get(job.function)
                 if not isinstance(function, self._wasmtime.Func):
                     text = f"the module exports no function `{job.function}`"
@@ -160,6 +187,9 @@ class WasmSandbox(Sandbox):
             )
         return Value(value=result, ran=self._ran(steps))
 
+    def _functions_of(self, module: Any) -> list[str]:
+        return [each.name for each in module.exports if isinstance(each.type, self._wasmtime.FuncType)]
+
     def _store(self, scope: Scope, job: WasmJob, output: _Output, stack: ExitStack) -> Any:
         limits = scope.limits
         store = self._wasmtime.Store(self._engine)
@@ -174,7 +204,7 @@ class WasmSandbox(Sandbox):
         )
         wasi = self._wasmtime.WasiConfig()
         wasi.argv = ["tool", *job.argv]
-        wasi.env = list(scope.environment)
+        wasi.env = list({**dict(scope.environment), **job.environment}.items())
         wasi.stdout_custom = output.take_out
         wasi.stderr_custom = output.take_err
         stdin = os.memfd_create("stdin", os.MFD_CLOEXEC)
@@ -228,6 +258,16 @@ class _Output:
         self._room -= len(data)
         into += data
         return len(data)
+
+
+def _check_nothing_hidden(scope: Scope) -> None:
+    for grant in scope.paths:
+        if grant.access is PathAccess.HIDE:
+            raise Denied(
+                f"`{grant.path}` lies in what is granted, and webassembly can not hide it",
+                code=ReasonCode.GRANT_REFUSED,
+                remedy="grant a directory that does not hold it",
+            )
 
 
 def _open_grant(grant: PathGrant) -> int:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from functools import lru_cache
 from typing import Any, Final
 
@@ -15,6 +17,7 @@ from typing_extensions import override
 from toolward.adapters.sandboxes.cage.kernel import open_plain
 from toolward.adapters.sandboxes.execution import Steps
 from toolward.adapters.sandboxes.settings import QUEUE_WAIT_MS
+from toolward.adapters.sandboxes.wasm_sleep import POLL, WASI, poll_until
 from toolward.errors import BadArguments, Denied, Overloaded, ReasonCode, SandboxUnavailable, ToolFailed
 from toolward.model.capability import IsolationLevel, IsolationReport, PathAccess, PathGrant, Scope
 from toolward.ports.sandbox import (
@@ -43,10 +46,13 @@ TABLE_ELEMENTS_MAX: Final = 100_000
 """Entries of one table."""
 THREADS_MAX: Final = 16
 """Calls at once; one that is cancelled holds its thread until its wall time is over."""
+GRACE_S: Final = 2.0
+"""How much longer than its wall time a call may take, compiling its module included."""
 TICK_MS: Final = 10
 """How exact the wall time is."""
 TEXT_MAX: Final = 2_000
 """Of a trap's message."""
+_TOO_LONG: Final = "it took longer than its limit"
 
 
 class WasmSandbox(Sandbox):
@@ -71,12 +77,13 @@ class WasmSandbox(Sandbox):
         self._compiled = lru_cache(maxsize=MODULES_KEPT)(self._compile)
         self._running = 0
         self._places = asyncio.Semaphore(THREADS_MAX)
-        # Its own threads: a module that spins must not take those that the gateway works with.
-        self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="wasm")
         self._report = IsolationReport(
             tier=IsolationLevel.WASM,
             mem_total_enforced="runtime",
-            gaps=("cancelling: a cancelled call goes on, unheard, until its wall time is over",),
+            gaps=(
+                "cancelling: a cancelled call goes on, unheard, until its wall time is over",
+                "bytes: how much is written to a granted directory is not bounded",
+            ),
         )
 
     @override
@@ -98,9 +105,13 @@ class WasmSandbox(Sandbox):
         _check_nothing_hidden(scope)
         steps = Steps()
         await self._place()
-        running = asyncio.get_running_loop().run_in_executor(self._threads, self._whole, job, scope, steps)
+        running = in_thread(lambda: self._whole(job, scope, steps))
         running.add_done_callback(self._one_less)
-        return await asyncio.shield(running)
+        try:
+            async with asyncio.timeout(scope.limits.wall_ms / 1000 + GRACE_S):
+                return await asyncio.shield(running)
+        except TimeoutError:  # it is in the host, waiting for a file that is none
+            return Stopped(reason=StopReason.WALL, text=_TOO_LONG, ran=self._ran(steps))
 
     async def _place(self) -> None:
         """Wait for a thread; a call that is abandoned holds its own until it ends."""
@@ -136,7 +147,6 @@ class WasmSandbox(Sandbox):
 
     @override
     async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
         self._compiled.cache_clear()
 
     def _compile(self, code: bytes) -> Any:
@@ -161,6 +171,7 @@ class WasmSandbox(Sandbox):
             store = self._store(scope, job, output, stack)
             linker = self._wasmtime.Linker(self._engine)
             linker.define_wasi()
+            self._define_sleep(linker, module, scope)
             result: Any = None
             status = 0
             try:
@@ -186,6 +197,15 @@ class WasmSandbox(Sandbox):
                 status=status, stdout=bytes(output.out), stderr=bytes(output.err), ran=self._ran(steps)
             )
         return Value(value=result, ran=self._ran(steps))
+
+    def _define_sleep(self, linker: Any, module: Any, scope: Scope) -> None:
+        if not any((each.module, each.name) == (WASI, POLL) for each in module.imports):
+            return
+        number = self._wasmtime.ValType.i32()
+        kind = self._wasmtime.FuncType([number] * 4, [number])
+        poll = poll_until(time.monotonic() + scope.limits.wall_ms / 1000)
+        linker.allow_shadowing = True
+        linker.define_func(WASI, POLL, kind, poll, access_caller=True)
 
     def _functions_of(self, module: Any) -> list[str]:
         return [each.name for each in module.exports if isinstance(each.type, self._wasmtime.FuncType)]
@@ -228,7 +248,7 @@ class WasmSandbox(Sandbox):
             case codes.OUT_OF_FUEL:
                 return Stopped(reason=StopReason.FUEL, text="it used up its processor time", ran=ran)
             case codes.INTERRUPT:
-                return Stopped(reason=StopReason.WALL, text="it took longer than its limit", ran=ran)
+                return Stopped(reason=StopReason.WALL, text=_TOO_LONG, ran=ran)
             case _:
                 return Raised(kind=type(error).__name__, text=str(error)[:TEXT_MAX], ran=ran)
 
@@ -258,6 +278,37 @@ class _Output:
         self._room -= len(data)
         into += data
         return len(data)
+
+
+def in_thread(work: Callable[[], Ended]) -> asyncio.Future[Ended]:
+    """Do it in a thread of its own.
+
+    Not one of the gateway's: a module that spins must not take those. Nor one that is waited for when the
+    gateway ends: it may hang in a file.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Ended] = loop.create_future()
+
+    def deliver(ended: Ended | None, error: BaseException | None) -> None:
+        if future.cancelled():
+            return
+        if ended is not None:
+            future.set_result(ended)
+        else:
+            future.set_exception(error or RuntimeError("no outcome"))
+
+    def body() -> None:
+        ended: Ended | None = None
+        failure: BaseException | None = None
+        try:
+            ended = work()
+        except BaseException as error:  # noqa: BLE001 -- whoever waits has to hear of it
+            failure = error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(deliver, ended, failure)
+
+    threading.Thread(target=body, name="wasm", daemon=True).start()
+    return future
 
 
 def _check_nothing_hidden(scope: Scope) -> None:

@@ -17,7 +17,7 @@ from typing_extensions import override
 from toolward.adapters.sandboxes.cage.kernel import open_plain
 from toolward.adapters.sandboxes.execution import Steps
 from toolward.adapters.sandboxes.settings import QUEUE_WAIT_MS
-from toolward.adapters.sandboxes.wasm_sleep import POLL, WASI, poll_until
+from toolward.adapters.sandboxes.wasm_sleep import POLL, WASI, TimeOver, poll_until
 from toolward.errors import BadArguments, Denied, Overloaded, ReasonCode, SandboxUnavailable, ToolFailed
 from toolward.model.capability import IsolationLevel, IsolationReport, PathAccess, PathGrant, Scope
 from toolward.ports.sandbox import (
@@ -76,6 +76,7 @@ class WasmSandbox(Sandbox):
         self._engine = wasmtime.Engine(config)
         self._compiled = lru_cache(maxsize=MODULES_KEPT)(self._compile)
         self._running = 0
+        self._ticking = False
         self._places = asyncio.Semaphore(THREADS_MAX)
         self._report = IsolationReport(
             tier=IsolationLevel.WASM,
@@ -124,12 +125,13 @@ class WasmSandbox(Sandbox):
                 remedy="send fewer calls at once",
             ) from None
         self._running += 1
-        if self._running == 1:
+        if not self._ticking:
             self._tick()
 
     def _tick(self) -> None:
         """Advance the clock by which running modules are interrupted."""
-        if self._running:
+        self._ticking = self._running > 0
+        if self._ticking:
             self._engine.increment_epoch()
             asyncio.get_running_loop().call_later(TICK_MS / 1000, self._tick)
 
@@ -185,6 +187,8 @@ class WasmSandbox(Sandbox):
                 result = function(store, *job.arguments)
             except self._wasmtime.ExitTrap as exit_:
                 status = int(exit_.code)
+            except TimeOver:
+                return Stopped(reason=StopReason.WALL, text=_TOO_LONG, ran=self._ran(steps))
             except (self._wasmtime.WasmtimeError, self._wasmtime.Trap, TypeError) as error:
                 return self._failed(error, output, steps)
         steps.mark("answered")

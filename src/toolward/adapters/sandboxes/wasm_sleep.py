@@ -33,6 +33,10 @@ class _Wanted:
     wait_s: float  # descriptors are files and memory: always ready
 
 
+class TimeOver(Exception):
+    """Its wall time ended in its sleep; out of a host function this ends the module."""
+
+
 def poll_until(deadline: float) -> Callable[[Any, int, int, int, int], int]:
     """`poll_oneoff` for a module whose time is over at `deadline`, by the monotonic clock."""
 
@@ -44,7 +48,10 @@ def poll_until(deadline: float) -> Callable[[Any, int, int, int, int], int]:
             start = subscriptions & 0xFFFF_FFFF
             wanted = [_read(memory, caller, start + at * _SUBSCRIPTION.size) for at in range(count)]
             wait = min(each.wait_s for each in wanted)
-            time.sleep(max(0.0, min(wait, deadline - time.monotonic())))
+            left = max(0.0, deadline - time.monotonic())
+            time.sleep(min(wait, left))
+            if wait > left:
+                raise TimeOver
             ready = [each for each in wanted if each.wait_s <= wait]
             out = b"".join(_EVENT.pack(each.userdata, 0, each.kind, 0, 0) for each in ready)
             memory.write(caller, out, events & 0xFFFF_FFFF)

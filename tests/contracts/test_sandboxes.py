@@ -487,7 +487,35 @@ async def test_processor_time_is_bounded(cage: CagedSandbox) -> None:
         source("def f():\n while True: pass"), Scope(limits=Limits(cpu_s=1, wall_ms=20_000))
     )
     assert isinstance(ended, Stopped)
-    assert ended.reason is StopReason.DIED
+    assert ended.reason is StopReason.CPU
+
+
+SPINNERS = """
+import os, signal, time
+def f(ignored):
+    # Each child spins for a while and ends; none comes near the limit of one process.
+    if ignored: signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for _ in range(20):
+        pid = os.fork()
+        if pid == 0:
+            until = time.process_time() + 0.15
+            while time.process_time() < until: pass
+            os._exit(0)
+        try: os.waitpid(pid, 0)
+        except ChildProcessError: pass
+    return "spun for 3 s"
+"""
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["waited for", "not waited for"])
+async def test_processor_time_of_many_children_one_after_another_is_bounded(
+    cage: CagedSandbox, bare: UnsafeNoSandbox, ignored: bool
+) -> None:
+    free = Scope(limits=Limits(cpu_s=-1))
+    assert value_of(await bare.run(source(SPINNERS, ignored=ignored), free)) == "spun for 3 s"
+    ended = await cage.run(source(SPINNERS, ignored=ignored), Scope(limits=Limits(cpu_s=1)))
+    assert isinstance(ended, Stopped)
+    assert ended.reason is StopReason.CPU
 
 
 @pytest.mark.parametrize("argv", [("yes",), ("sh", "-c", "yes >&2")])

@@ -80,7 +80,7 @@ async def test_a_command_writes_to_stdout() -> None:
 async def test_fuel_wall_time_memory_and_output_are_bounded() -> None:
     ended = await run(SPIN, scope=Scope(limits=Limits(cpu_s=0)))
     assert isinstance(ended, Stopped)
-    assert ended.reason is StopReason.FUEL
+    assert ended.reason is StopReason.CPU
     ended = await run(SPIN, scope=Scope(limits=Limits(cpu_s=10_000, wall_ms=100)))
     assert isinstance(ended, Stopped)
     assert ended.reason is StopReason.WALL

@@ -9,7 +9,7 @@ from typing import Any, Final
 from toolward.model.egress import Grant
 
 CPU_S: Final = 10
-"""Processor seconds of one process: a tool that needs more is a service."""
+"""Processor seconds of all its processes together: a tool that needs more is a service."""
 WALL_MS: Final = 60_000
 """One call; what MCP clients wait by default."""
 MEMORY_BYTES: Final = 512 * 1024 * 1024

@@ -84,7 +84,8 @@ class StopReason(StrEnum):
     WALL = "wall_time"
     MEMORY = "memory"
     OUTPUT = "output"
-    FUEL = "cpu"
+    CPU = "cpu"
+    PROCESSES = "processes"
     PROTOCOL = "protocol"  # its answer was not one frame of JSON
     DIED = "died"  # it ended without an answer
 

@@ -93,7 +93,7 @@ class CagedSandbox(Sandbox):
         scope = replace(scope, limits=replace(scope.limits, cpu_s=-1))
         steps = Steps()
         worker = await self._take(scope, steps, address_space=False)
-        execution = Execution(worker, scope, self._report, steps)
+        execution = self._execution(worker, scope, steps)
         pipes = Pipes.make()
         try:
             await execution.armed()
@@ -114,7 +114,7 @@ class CagedSandbox(Sandbox):
     async def _run_function(self, job: PythonJob, scope: Scope, on_egress: EgressOpened | None) -> Ended:
         steps = Steps()
         worker = await self._take(scope, steps, address_space=True)
-        execution = Execution(worker, scope, self._report, steps)
+        execution = self._execution(worker, scope, steps)
         try:
             if scope.network:
                 await execution.armed()
@@ -132,7 +132,7 @@ class CagedSandbox(Sandbox):
     async def _run_program(self, job: CommandJob, scope: Scope, on_egress: EgressOpened | None) -> Ended:
         steps = Steps()
         worker = await self._take(scope, steps, address_space=False)
-        execution = Execution(worker, scope, self._report, steps)
+        execution = self._execution(worker, scope, steps)
         pipes = Pipes.make()
         talk: Conversation | None = None
         try:
@@ -158,6 +158,9 @@ class CagedSandbox(Sandbox):
             pipes.close()
             await self._end(execution, wait=scope.writes)
 
+    def _execution(self, worker: WorkerLink, scope: Scope, steps: Steps) -> Execution:
+        return Execution(worker, scope, self._report, steps, shares_user=self._pool.shares_user)
+
     async def _take(self, scope: Scope, steps: Steps, *, address_space: bool) -> WorkerLink:
         """A worker that holds `scope`, or was told to: armed ahead, or from the common ones."""
         network = bool(scope.network)
@@ -176,7 +179,8 @@ class CagedSandbox(Sandbox):
                 steps.mark("resolved")
             worker = await self._pool.take(LaneKey(network))
             steps.mark("taken")
-            worker.arm(arm_spec(scope, address_space=address_space, port=port), fds)
+            spec = arm_spec(scope, address_space=address_space, port=port, others=await self._pool.others())
+            worker.arm(spec, fds)
             worker.port = port
             if listener is not None:
                 worker.listener, listener = listener, None

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from toolward.adapters.sandboxes.watchdog import MemoryWatch
+from toolward.adapters.sandboxes.watchdog import CageWatch, Ceilings
 from toolward.adapters.sandboxes.worker_link import Broken, WorkerLink
 from toolward.errors import SandboxUnavailable
 from toolward.model.capability import IsolationReport, Scope
@@ -34,7 +34,16 @@ class Steps:
 class Execution:
     """Holds a worker from the moment it is taken; `close` ends it. `stopped` is the first reason to stop."""
 
-    def __init__(self, worker: WorkerLink, scope: Scope, report: IsolationReport, steps: Steps) -> None:
+    def __init__(
+        self,
+        worker: WorkerLink,
+        scope: Scope,
+        report: IsolationReport,
+        steps: Steps,
+        *,
+        shares_user: bool = False,
+    ) -> None:
+        """`shares_user`: others have the cage's user too, so that its own processes have to be counted."""
         self.worker = worker
         self.stopped: tuple[StopReason, str] | None = None
         self.report = report
@@ -42,12 +51,13 @@ class Execution:
         self._steps = steps
         self._armed = False
         self._deadline = asyncio.get_running_loop().time() + scope.limits.wall_ms / 1000
-        limit = scope.limits.memory_bytes
-        self._watch = MemoryWatch(
-            worker.pid,
-            limit,
-            lambda: self.stop(StopReason.MEMORY, f"its processes together took more than {limit} bytes"),
+        limits = scope.limits
+        ceilings = Ceilings(
+            memory_bytes=limits.memory_bytes,
+            tasks=limits.processes if shares_user else -1,
+            cpu_s=limits.cpu_s,
         )
+        self._watch = CageWatch(worker.pid, ceilings, self.stop)
 
     def stop(self, reason: StopReason, text: str) -> None:
         """End the cage; the first reason counts."""

@@ -8,8 +8,9 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from toolward.adapters.sandboxes.settings import END_MS, Settings
+from toolward.adapters.sandboxes.settings import COUNT_S, END_MS, USER_ROOM, Settings
 from toolward.adapters.sandboxes.specs import PROXY_PORT, arm_spec
+from toolward.adapters.sandboxes.usage import tasks_of_user
 from toolward.adapters.sandboxes.users import USERS_PER_POOL, Users, claim
 from toolward.adapters.sandboxes.worker_link import WorkerLink
 from toolward.adapters.sandboxes.zygote_link import ZygoteLink
@@ -46,6 +47,8 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening = asyncio.Lock()
         self._users: Users | None = None
+        self._counted = 0
+        self._counted_at = -COUNT_S
         self._closed = False
 
     async def open(self) -> dict[str, Any]:
@@ -63,6 +66,25 @@ class Pool:
     def first_user(self) -> int:
         """The first of this pool's users; 0 where cages run as the gateway's own."""
         return self._users.first if self._users else 0
+
+    @property
+    def shares_user(self) -> bool:
+        """Whether cages have the gateway's own user, with no namespace in which only they are counted."""
+        return self._settings.tier is IsolationLevel.LANDLOCK and self._users is None
+
+    async def others(self) -> int:
+        """What counts towards the limit of processes of a cage's user and is not the cage's own.
+
+        0 where nothing is; else all that the user runs, and room for what it will start meanwhile. The cage's
+        own are counted by its watch.
+        """
+        if not self.shares_user:
+            return 0
+        now = asyncio.get_running_loop().time()
+        if now > self._counted_at + COUNT_S:
+            self._counted = await asyncio.to_thread(tasks_of_user, os.geteuid())
+            self._counted_at = now
+        return self._counted + USER_ROOM
 
     @property
     def zygote_pid(self) -> int:
@@ -196,7 +218,9 @@ class Pool:
         self._live.add(worker)
         if key.scope:
             port = PROXY_PORT if key.network else 0
-            worker.arm(arm_spec(key.scope, address_space=key.address_space, port=port), fds)
+            others = await self.others()
+            spec = arm_spec(key.scope, address_space=key.address_space, port=port, others=others)
+            worker.arm(spec, fds)
             worker.port = port
             close_all(fds)
         return worker

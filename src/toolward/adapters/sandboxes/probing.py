@@ -105,7 +105,7 @@ class Probe:
         yield "scratch: there is no private temporary directory; only granted paths can be written"
         yield "kernel: process numbers and host names of the machine can be seen"
         if not self._as_root:
-            yield "processes: their limit is shared with all processes of this user"
+            yield "processes: they are counted every few milliseconds; hundreds more can live until then"
         else:
             yield "owners: a granted path is usable as far as it is open to others; each call is another user"
         if self._landlock < ABI_NET:

@@ -250,7 +250,7 @@ class WasmSandbox(Sandbox):
             return Stopped(reason=StopReason.OUTPUT, text="it wrote more than its limit", ran=ran)
         match getattr(error, "trap_code", None):
             case codes.OUT_OF_FUEL:
-                return Stopped(reason=StopReason.FUEL, text="it used up its processor time", ran=ran)
+                return Stopped(reason=StopReason.CPU, text="it used up its processor time", ran=ran)
             case codes.INTERRUPT:
                 return Stopped(reason=StopReason.WALL, text=_TOO_LONG, ran=ran)
             case _:

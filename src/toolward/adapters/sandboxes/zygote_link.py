@@ -100,11 +100,11 @@ class ZygoteLink:
         wanted = [[grant.root, grant.path, grant.access.value] for grant in grants]
         answer, fds = await self._ask({"resolve": wanted})
         if "refused" in answer:
-            path, why = answer["refused"]
+            path, why, remedy = answer["refused"]
             raise Denied(
                 f"`{path}` can not be granted: {why}",
                 code=ReasonCode.GRANT_REFUSED,
-                remedy="name an existing file or directory by its real path",
+                remedy=remedy,
             )
         return fds
 

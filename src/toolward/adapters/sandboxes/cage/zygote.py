@@ -90,7 +90,7 @@ def _resolve(control: socket.socket, house: houses.House, wanted: list[list[str]
                     else houses.resolve(house, root, path, writes=access == "write")
                 )
             except houses.Refused as error:
-                _answer(control, {"refused": [path, str(error)]})
+                _answer(control, {"refused": [path, str(error), error.remedy]})
                 return
         _answer(control, {"resolved": len(fds)}, tuple(fds))
     finally:

@@ -17,7 +17,8 @@ STOPPED_AS: Final[Mapping[StopReason, ReasonCode]] = {
     StopReason.OUTPUT: ReasonCode.OUTPUT_TOO_LARGE,
     StopReason.PROTOCOL: ReasonCode.BAD_OUTPUT,
     StopReason.MEMORY: ReasonCode.KILLED,
-    StopReason.FUEL: ReasonCode.KILLED,
+    StopReason.CPU: ReasonCode.KILLED,
+    StopReason.PROCESSES: ReasonCode.KILLED,
     StopReason.DIED: ReasonCode.KILLED,
 }
 NO_ANSWER: Final = "NoAnswer"

@@ -201,6 +201,7 @@ def _finish(plan: Installation, binding: ServerBinding, package: Package, home: 
     digest = f"sha256:{hashlib.sha256(lock).hexdigest()}"
     (plan.place / "lock").write_bytes(lock)
     body = {"place": plan.place.name, "argv": argv, "lock_digest": digest, "package": _title(binding)}
+    plan.place.chmod(0o755)  # what lies above stays private: cages of other users come in by descriptor
     marker = plan.place / "ready.json"
     marker.write_bytes(orjson.dumps(body, option=orjson.OPT_INDENT_2))
     try:

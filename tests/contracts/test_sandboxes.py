@@ -518,6 +518,67 @@ async def test_processor_time_of_many_children_one_after_another_is_bounded(
     assert ended.reason is StopReason.CPU
 
 
+WRITERS = """
+import os
+def f(path, files):
+    for made in range(files):
+        if os.fork() == 0:  # each writes a little and ends: the files are many, none is large
+            with open(f"{path}/{made}", "wb") as file: file.write(bytes(1 << 20))
+            os._exit(0)
+        os.wait()
+    return made + 1
+"""
+
+
+def bytes_in(place: Path) -> int:
+    return sum(each.stat().st_size for each in place.iterdir())
+
+
+async def test_all_that_a_call_writes_is_bounded(
+    cage: CagedSandbox, bare: UnsafeNoSandbox, granted: Path, tmp_path: Path
+) -> None:
+    if not AS_ROOT:
+        pytest.skip("what a function writes is counted for root only; its report says so")
+    assert value_of(await bare.run(source(WRITERS, path=str(tmp_path), files=24), NOTHING)) == 24
+    tight = Limits(written_bytes=4 << 20, wall_ms=30_000)
+    ended = await cage.run(
+        source(WRITERS, path=str(granted), files=2_000), scope(granted, PathAccess.WRITE, limits=tight)
+    )
+    assert isinstance(ended, Stopped)
+    assert ended.reason is StopReason.WRITTEN
+    assert bytes_in(granted) < 1_000 << 20
+    usual = await cage.run(source(WRITERS, path=str(granted), files=1), scope(granted, PathAccess.WRITE))
+    assert not isinstance(usual, Stopped)
+
+
+async def test_what_a_program_writes_is_bounded_for_everybody(cage: CagedSandbox, granted: Path) -> None:
+    command = f"for i in $(seq 2000); do head -c 1048576 /dev/zero > {granted}/$i; done"
+    limits = Limits(written_bytes=4 << 20, wall_ms=30_000)
+    ended = await cage.run(
+        CommandJob(argv=("/bin/sh", "-c", command)), scope(granted, PathAccess.WRITE, limits=limits)
+    )
+    assert isinstance(ended, Stopped)
+    assert ended.reason is StopReason.WRITTEN
+
+
+async def test_room_that_nobody_writes_can_not_be_taken(
+    cage: CagedSandbox, bare: UnsafeNoSandbox, granted: Path
+) -> None:
+    text = """
+import ctypes, os
+def f(path):
+    fd = os.open(path + "/room", os.O_CREAT | os.O_WRONLY)
+    ctypes.CDLL(None).fallocate(fd, 1, ctypes.c_long(0), ctypes.c_long(1 << 20))  # FALLOC_FL_KEEP_SIZE
+    taken = os.fstat(fd).st_blocks
+    os.unlink(path + "/room")
+    return taken
+"""
+    job = source(text, path=str(granted))
+    if not value_of(await bare.run(job, NOTHING)):
+        pytest.skip("this file system reserves no room")
+    assert value_of(await cage.run(job, scope(granted, PathAccess.WRITE))) == 0
+
+
 @pytest.mark.parametrize("argv", [("yes",), ("sh", "-c", "yes >&2")])
 async def test_output_without_end_is_stopped(cage: CagedSandbox, argv: tuple[str, ...]) -> None:
     ended = await cage.run(CommandJob(argv=argv), Scope(limits=Limits(output_bytes=100_000)))

@@ -296,6 +296,7 @@ class LimitsConfig(Section, frozen=True):
     scratch_bytes: Annotated[int, Meta(ge=0, le=1 << 40)] = capability.SCRATCH_BYTES
     scratch_inodes: Annotated[int, Meta(ge=1, le=10_000_000)] = capability.SCRATCH_INODES
     open_files: Annotated[int, Meta(ge=16, le=65_536)] = capability.OPEN_FILES
+    written_bytes: Annotated[int, Meta(ge=0, le=1 << 50)] = capability.WRITTEN_BYTES
 
 
 class CapabilitiesConfig(Section, frozen=True):

@@ -18,6 +18,8 @@ PROCESSES: Final = 32
 """Processes and threads of one cage: enough for a shell pipeline, too few for a bomb."""
 FILE_BYTES: Final = 64 * 1024 * 1024
 """The largest single file it may write."""
+WRITTEN_BYTES: Final = 256 * 1024 * 1024
+"""All that one call writes to disk: some files of the largest size."""
 OUTPUT_BYTES: Final = 4 * 1024 * 1024
 """One result, or stdout and stderr together."""
 SCRATCH_BYTES: Final = 64 * 1024 * 1024
@@ -101,6 +103,14 @@ class Limits:
     scratch_bytes: int = SCRATCH_BYTES
     scratch_inodes: int = SCRATCH_INODES
     open_files: int = OPEN_FILES
+    written_bytes: int = WRITTEN_BYTES
+
+    def as_json(self) -> dict[str, int]:
+        """Canonical content. What was added later is left out where it has its default: no digest changes."""
+        content = asdict(self)
+        if self.written_bytes == WRITTEN_BYTES:
+            del content["written_bytes"]
+        return content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +136,7 @@ class Capabilities:
             ],
             "secrets": list(self.secrets),
             "environment": dict(self.environment),
-            "limits": asdict(self.limits),
+            "limits": self.limits.as_json(),
         }
 
 

@@ -86,6 +86,7 @@ class StopReason(StrEnum):
     OUTPUT = "output"
     CPU = "cpu"
     PROCESSES = "processes"
+    WRITTEN = "written"
     PROTOCOL = "protocol"  # its answer was not one frame of JSON
     DIED = "died"  # it ended without an answer
 
@@ -214,8 +215,9 @@ class Sandbox(Protocol):
         ...
 
     async def start(self, command: CommandJob, scope: Scope) -> CagedProcess:
-        """Start a long-lived program; `command.stdin` is ignored, `limits.wall_ms` and `cpu_s` do not hold.
+        """Start a long-lived program; `command.stdin` is ignored.
 
+        `limits.wall_ms`, `cpu_s` and `written_bytes` do not hold.
         A running program can not be scoped again: its scope is one for all its calls. Raises as `run`.
         """
         ...

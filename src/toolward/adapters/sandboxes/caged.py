@@ -90,7 +90,7 @@ class CagedSandbox(Sandbox):
 
     @override
     async def start(self, command: CommandJob, scope: Scope) -> CagedProcess:
-        scope = replace(scope, limits=replace(scope.limits, cpu_s=-1))
+        scope = replace(scope, limits=replace(scope.limits, cpu_s=-1, written_bytes=-1))
         steps = Steps()
         worker = await self._take(scope, steps, address_space=False)
         execution = self._execution(worker, scope, steps)

@@ -6,10 +6,11 @@ import asyncio
 import time
 from typing import Any
 
+from toolward.adapters.sandboxes.usage import Written, in_memory
 from toolward.adapters.sandboxes.watchdog import CageWatch, Ceilings
 from toolward.adapters.sandboxes.worker_link import Broken, WorkerLink
 from toolward.errors import SandboxUnavailable
-from toolward.model.capability import IsolationReport, Scope
+from toolward.model.capability import IsolationReport, PathAccess, Scope
 from toolward.ports.sandbox import Ran, Stopped, StopReason
 
 
@@ -56,6 +57,8 @@ class Execution:
             memory_bytes=limits.memory_bytes,
             tasks=limits.processes if shares_user else -1,
             cpu_s=limits.cpu_s,
+            written_bytes=limits.written_bytes if scope.writes else -1,
+            written=Written.AT_ALL if scope.writes and in_memory(written_to(scope)) else Written.TO_DISK,
         )
         self._watch = CageWatch(worker.pid, ceilings, self.stop)
 
@@ -107,6 +110,11 @@ class Execution:
         """The stop, for the caller."""
         reason, text = self.stopped or (StopReason.DIED, "the cage ended without an answer")
         return Stopped(reason=reason, text=text, ran=self.ran())
+
+
+def written_to(scope: Scope) -> list[str]:
+    """The paths that a scope grants for writing."""
+    return [grant.path for grant in scope.paths if grant.access is PathAccess.WRITE]
 
 
 def _not_made(why: str) -> SandboxUnavailable:

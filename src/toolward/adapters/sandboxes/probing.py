@@ -92,6 +92,8 @@ class Probe:
         return int(self._trials["landlock"][1]) if self.works("landlock") else 0
 
     def _gaps(self, *, namespaces: bool) -> Iterator[str]:
+        if not self._as_root:
+            yield "written: what a function writes in all is not counted, only that of a program"
         if namespaces:
             if not self._landlock:
                 yield "what a cage writes in its scratch directory is kept from running by mount flags alone"

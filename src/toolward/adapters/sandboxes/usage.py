@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 _COUNTED: Final = ("RssAnon:", "RssShmem:")
+_IN_MEMORY: Final = ("tmpfs", "ramfs")
 _KIB: Final = 1024
 _SOCKET_BYTES: Final = 212_992
 """What the kernel may hold for one socket: its default buffer, its own records included."""
@@ -24,13 +27,22 @@ class Use:
     memory_bytes: int = 0
     tasks: int = 0  # threads count
     cpu_s: float = 0.0
+    written_bytes: int = 0
     sockets: set[str] = field(default_factory=set)
 
 
-def use_of(pid: int, *, cpu: bool) -> Use:
+class Written(StrEnum):
+    """How what was written is counted: a line of a process's `io`."""
+
+    TO_DISK = "write_bytes"  # what will go to a disk, by whatever means it was written
+    AT_ALL = "wchar"  # for file systems that are memory, where the other is always 0; pipes count, too
+
+
+def use_of(pid: int, *, cpu: bool, written: Written | None = None) -> Use:
     """Add it up. Memory is anonymous and shared memory, and what the kernel may hold for sockets.
 
-    No limit of a process counts the latter: a tool could take several times its memory so.
+    No limit of a process counts the latter: a tool could take several times its memory so. What a process
+    has written can be seen of programs, and by root of everything; else it is 0.
     """
     use, todo = Use(), [pid]
     unseen = 0
@@ -40,6 +52,8 @@ def use_of(pid: int, *, cpu: bool) -> Use:
         unseen += _descriptors(each, use.sockets)
         if cpu:
             use.cpu_s += _cpu_s(each)
+        if written is not None:
+            use.written_bytes += _written_bytes(each, written)
         todo += _children(each)
     use.alive = use.memory_bytes > 0  # a process that lives holds something
     if use.alive:
@@ -103,6 +117,30 @@ def _cpu_s(pid: int) -> float:
         return 0.0
     fields = text[text.rindex(b")") + 2 :].split()  # a tool chooses its name, brackets included
     return sum(map(int, fields[_FIRST_TIME : _FIRST_TIME + 4])) / _TICKS_PER_S
+
+
+def _written_bytes(pid: int, what: Written) -> int:
+    try:
+        with open(f"/proc/{pid}/io", encoding="ascii") as file:
+            return _number(file.read().splitlines(), f"{what.value}:")
+    except OSError:
+        return 0
+
+
+def in_memory(paths: Iterable[str]) -> bool:
+    """Whether any of these lies on a file system that is memory."""
+    found: dict[str, str] = {}
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            place, kind = line.split()[4], line.partition(" - ")[2].split()[0]
+            found[place.replace("\\040", " ")] = kind
+    return any(_kind_at(path, found) in _IN_MEMORY for path in paths)
+
+
+def _kind_at(path: str, mounts: Mapping[str, str]) -> str:
+    while path not in mounts and path != "/":
+        path = path.rpartition("/")[0] or "/"
+    return mounts.get(path, "")
 
 
 def _children(pid: int) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from toolward.adapters.sandboxes.settings import WATCH_MS
-from toolward.adapters.sandboxes.usage import Use, use_of
+from toolward.adapters.sandboxes.usage import Use, Written, use_of
 from toolward.ports.sandbox import StopReason
 
 
@@ -18,6 +18,8 @@ class Ceilings:
     memory_bytes: int
     tasks: int = -1
     cpu_s: int = -1
+    written_bytes: int = -1
+    written: Written = Written.TO_DISK
 
 
 class Growing:
@@ -45,6 +47,7 @@ class CageWatch:
         self._ceilings = ceilings
         self._on_excess = on_excess
         self._cpu = Growing()
+        self._written = Growing()
         self._loop = asyncio.get_running_loop()
         self._next = self._loop.call_later(WATCH_MS / 1000, self._look)
 
@@ -53,7 +56,9 @@ class CageWatch:
         self._next.cancel()
 
     def _look(self) -> None:
-        use = use_of(self._pid, cpu=self._ceilings.cpu_s >= 0)
+        limits = self._ceilings
+        written = limits.written if limits.written_bytes >= 0 else None
+        use = use_of(self._pid, cpu=limits.cpu_s >= 0, written=written)
         excess = self._excess_in(use) if use.alive else None
         if excess is not None:
             self._on_excess(*excess)
@@ -69,4 +74,6 @@ class CageWatch:
             return StopReason.PROCESSES, f"it had more than {limits.tasks} processes and threads"
         if 0 <= limits.cpu_s < self._cpu.total(use.cpu_s):
             return StopReason.CPU, f"its processes together took more than {limits.cpu_s} s of processor time"
+        if 0 <= limits.written_bytes < self._written.total(use.written_bytes):
+            return StopReason.WRITTEN, f"its processes together wrote more than {limits.written_bytes} bytes"
         return None

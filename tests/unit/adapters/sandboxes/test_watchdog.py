@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from toolward.adapters.sandboxes.usage import tasks_of_user, use_of
+from toolward.adapters.sandboxes.usage import in_memory, tasks_of_user, use_of
 from toolward.adapters.sandboxes.watchdog import Growing
 
 
@@ -31,3 +31,8 @@ def test_a_users_threads_are_counted() -> None:
     with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE):
         assert tasks_of_user(os.getuid()) >= 1
     assert before >= 1
+
+
+def test_it_is_known_which_paths_are_memory() -> None:
+    assert in_memory(["/dev/shm/x"])
+    assert not in_memory(["/usr/lib"])

@@ -19,6 +19,7 @@ STOPPED_AS: Final[Mapping[StopReason, ReasonCode]] = {
     StopReason.MEMORY: ReasonCode.KILLED,
     StopReason.CPU: ReasonCode.KILLED,
     StopReason.PROCESSES: ReasonCode.KILLED,
+    StopReason.WRITTEN: ReasonCode.KILLED,
     StopReason.DIED: ReasonCode.KILLED,
 }
 NO_ANSWER: Final = "NoAnswer"

@@ -177,7 +177,7 @@ class IsolationReport:
     landlock_abi: int = 0
     seccomp: bool = False
     proc: bool = False  # a /proc of its own
-    cgroup: tuple[str, ...] = ()  # controllers that hold the cage
+    cgroup: tuple[str, ...] = ()  # what its control group holds or counts
     mem_total_enforced: str = "no"  # no | watchdog | cgroup
     gaps: tuple[str, ...] = ()  # what this cage does not stop, in plain words
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from toolward.adapters.sandboxes.cgroups import Groups
 from toolward.adapters.sandboxes.execution import Execution, Steps
 from toolward.adapters.sandboxes.foreign import in_other_interpreter, read_answer
 from toolward.adapters.sandboxes.pipes import Conversation, Pipes
@@ -43,18 +44,25 @@ class CagedSandbox(Sandbox):
     Open with `await CagedSandbox.open(Settings(...))`; that tries every primitive for real first.
     """
 
-    def __init__(self, settings: Settings, report: IsolationReport) -> None:
+    def __init__(self, settings: Settings, report: IsolationReport, groups: Groups | None = None) -> None:
         self._settings = settings
         self._report = report
-        self._pool = Pool(settings)
+        self._pool = Pool(settings, groups)
         self._ending: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(cls, settings: Settings | None = None) -> CagedSandbox:
         """Probe this host, start the zygote and the first workers. Raises `SandboxUnavailable`."""
         settings = settings or Settings()
-        sandbox = cls(settings, (await probe(settings)).report_for(settings.tier))
-        await sandbox._pool.open()
+        report = (await probe(settings)).report_for(settings.tier)
+        groups = await asyncio.to_thread(Groups.open) if settings.cgroups else None
+        sandbox = cls(settings, _with_groups(report, groups), groups)
+        try:
+            await sandbox._pool.open()
+        except BaseException:
+            if groups is not None:
+                groups.close()
+            raise
         return sandbox
 
     @property
@@ -180,7 +188,7 @@ class CagedSandbox(Sandbox):
             worker = await self._pool.take(LaneKey(network))
             steps.mark("taken")
             spec = arm_spec(scope, address_space=address_space, port=port, others=await self._pool.others())
-            worker.arm(spec, fds)
+            worker.arm(spec, fds, scope.limits)
             worker.port = port
             if listener is not None:
                 worker.listener, listener = listener, None
@@ -233,6 +241,13 @@ class UnsafeNoSandbox(CagedSandbox):
         sandbox = cls(wanted, IsolationReport(tier=IsolationLevel.NONE, gaps=gaps))
         await sandbox.pool.open()
         return sandbox
+
+
+def _with_groups(report: IsolationReport, groups: Groups | None) -> IsolationReport:
+    if groups is None:
+        return report
+    total = "cgroup" if "memory" in groups.controllers else report.mem_total_enforced
+    return replace(report, cgroup=("cpu", *groups.controllers), mem_total_enforced=total)
 
 
 def _with_code(job: PythonJob, scope: Scope) -> Scope:

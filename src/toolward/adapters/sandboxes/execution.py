@@ -53,14 +53,15 @@ class Execution:
         self._armed = False
         self._deadline = asyncio.get_running_loop().time() + scope.limits.wall_ms / 1000
         limits = scope.limits
+        group = worker.group
         ceilings = Ceilings(
-            memory_bytes=limits.memory_bytes,
+            memory_bytes=-1 if group is not None and "memory" in group.controllers else limits.memory_bytes,
             tasks=limits.processes if shares_user else -1,
             cpu_s=limits.cpu_s,
             written_bytes=limits.written_bytes if scope.writes else -1,
             written=Written.AT_ALL if scope.writes and in_memory(written_to(scope)) else Written.TO_DISK,
         )
-        self._watch = CageWatch(worker.pid, ceilings, self.stop)
+        self._watch = CageWatch(worker.pid, ceilings, self.stop, group=group)
 
     def stop(self, reason: StopReason, text: str) -> None:
         """End the cage; the first reason counts."""
@@ -96,11 +97,17 @@ class Execution:
         except TimeoutError:
             self.stop(StopReason.WALL, f"it took longer than {self._scope.limits.wall_ms} ms")
         except Broken as error:
-            self.stop(StopReason.DIED if error.gone else StopReason.PROTOCOL, str(error))
+            self.stop(*self._how_it_broke(error))
         else:
             self._steps.mark("answered")
             return frame
         return None
+
+    def _how_it_broke(self, error: Broken) -> tuple[StopReason, str]:
+        if error.gone and self.worker.group is not None and self.worker.group.ran_out_of_memory():
+            said = f"its processes together took more than {self._scope.limits.memory_bytes} bytes"
+            return StopReason.MEMORY, said
+        return StopReason.DIED if error.gone else StopReason.PROTOCOL, str(error)
 
     def ran(self) -> Ran:
         """Where it ran and how long the steps took."""

@@ -8,6 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from toolward.adapters.sandboxes.cgroups import Groups, Leaf
 from toolward.adapters.sandboxes.settings import COUNT_S, END_MS, USER_ROOM, Settings
 from toolward.adapters.sandboxes.specs import PROXY_PORT, arm_spec
 from toolward.adapters.sandboxes.usage import tasks_of_user
@@ -37,8 +38,10 @@ class _Lane:
 class Pool:
     """Starts, keeps and hands out workers, and starts another zygote when one dies."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, groups: Groups | None = None) -> None:
+        """`groups`: where each worker gets a control group of its own, if there are such."""
         self._settings = settings
+        self._groups = groups
         self._link = ZygoteLink()
         self._lanes: dict[LaneKey, _Lane] = {LaneKey(network=False): _Lane(target=settings.ready)}
         self._live: set[WorkerLink] = set()
@@ -170,6 +173,8 @@ class Pool:
         except TimeoutError:
             pass  # the zygote's end is theirs
         await self._link.close()
+        if self._groups is not None:
+            self._groups.close()
         self._release_users()
 
     # --- users
@@ -205,25 +210,44 @@ class Pool:
 
     async def _start(self, key: LaneKey, slot: int) -> WorkerLink:
         """Start a worker in a slot that the caller took at once: there are as many as workers may live."""
+        group: Leaf | None = None
         try:
             await self._ensure_zygote()
             fds = await self._link.resolve(key.scope.paths) if key.scope else []
-            conn, pidfd, pid = await self._link.spawn(network=key.network, slot=slot)
+            group = self._new_group()
+            entry = [group.entry] if group else []
+            conn, pidfd, pid = await self._link.spawn(network=key.network, slot=slot, entry=entry)
         except BaseException:
             self._slots.append(slot)
+            self._leave(group)
             self._wake_one()
             raise
         worker = WorkerLink(conn, pidfd, pid=pid, tier=self._settings.tier, slot=slot)
+        worker.group = group
+        if group is not None:
+            group.entered()
         worker.on_gone = self._forget
         self._live.add(worker)
         if key.scope:
             port = PROXY_PORT if key.network else 0
             others = await self.others()
             spec = arm_spec(key.scope, address_space=key.address_space, port=port, others=others)
-            worker.arm(spec, fds)
+            worker.arm(spec, fds, key.scope.limits)
             worker.port = port
             close_all(fds)
         return worker
+
+    def _new_group(self) -> Leaf | None:
+        try:
+            return self._groups.leaf() if self._groups is not None else None
+        except OSError as error:
+            raise SandboxUnavailable(
+                f"no control group could be made: {error.strerror}", remedy="see who else changes the tree"
+            ) from error
+
+    def _leave(self, group: Leaf | None) -> None:
+        if group is not None and self._groups is not None:
+            self._groups.leave(group)
 
     async def _ensure_zygote(self) -> None:
         async with self._opening:
@@ -254,6 +278,7 @@ class Pool:
     def _forget(self, worker: WorkerLink) -> None:
         self._live.discard(worker)
         self._slots.append(worker.slot)
+        self._leave(worker.group)
         for lane in self._lanes.values():
             if worker in lane.ready:
                 lane.ready.remove(worker)

@@ -53,6 +53,7 @@ class Settings:
     ready: int = READY_WORKERS
     workers_max: int = WORKERS_MAX
     queue_wait_ms: int = QUEUE_WAIT_MS
+    cgroups: bool = True  # use them where a part of the tree is ours
 
     def order(self, **more: object) -> dict[str, object]:
         """What the zygote is told."""

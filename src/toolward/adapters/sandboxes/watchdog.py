@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from toolward.adapters.sandboxes.cgroups import Leaf
 from toolward.adapters.sandboxes.settings import WATCH_MS
 from toolward.adapters.sandboxes.usage import Use, Written, use_of
 from toolward.ports.sandbox import StopReason
@@ -42,7 +43,16 @@ class Growing:
 class CageWatch:
     """Calls `on_excess` once when the processes at and below `pid` together exceed a ceiling."""
 
-    def __init__(self, pid: int, ceilings: Ceilings, on_excess: Callable[[StopReason, str], None]) -> None:
+    def __init__(
+        self,
+        pid: int,
+        ceilings: Ceilings,
+        on_excess: Callable[[StopReason, str], None],
+        *,
+        group: Leaf | None = None,
+    ) -> None:
+        """`group` counts processor time where there is one: those included that ended between two looks."""
+        self._group = group
         self._pid = pid
         self._ceilings = ceilings
         self._on_excess = on_excess
@@ -58,7 +68,10 @@ class CageWatch:
     def _look(self) -> None:
         limits = self._ceilings
         written = limits.written if limits.written_bytes >= 0 else None
-        use = use_of(self._pid, cpu=limits.cpu_s >= 0, written=written)
+        by_group = self._group if limits.cpu_s >= 0 else None
+        use = use_of(self._pid, cpu=limits.cpu_s >= 0 and by_group is None, written=written)
+        if by_group is not None:
+            use.cpu_s = by_group.cpu_s()
         excess = self._excess_in(use) if use.alive else None
         if excess is not None:
             self._on_excess(*excess)
@@ -67,7 +80,7 @@ class CageWatch:
 
     def _excess_in(self, use: Use) -> tuple[StopReason, str] | None:
         limits = self._ceilings
-        if use.memory_bytes > limits.memory_bytes:
+        if 0 <= limits.memory_bytes < use.memory_bytes:
             said = f"its processes together took more than {limits.memory_bytes} bytes"
             return StopReason.MEMORY, said
         if 0 <= limits.tasks < use.tasks:

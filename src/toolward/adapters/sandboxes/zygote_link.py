@@ -81,9 +81,14 @@ class ZygoteLink:
             )
         return self.hello
 
-    async def spawn(self, *, network: bool, slot: int) -> tuple[socket.socket, int, int]:
-        """A new worker: its socket, a pidfd, its process id. Raises `SandboxUnavailable`."""
-        answer, fds = await self._ask({"spawn": {"network": network, "slot": slot}})
+    async def spawn(
+        self, *, network: bool, slot: int, entry: Sequence[int] = ()
+    ) -> tuple[socket.socket, int, int]:
+        """A new worker: its socket, a pidfd, its process id. Raises `SandboxUnavailable`.
+
+        It goes into the control group to which `entry` leads.
+        """
+        answer, fds = await self._ask({"spawn": {"network": network, "slot": slot}}, entry)
         if "failed" in answer:
             raise SandboxUnavailable(
                 f"no worker could be forked: {answer['failed']}",
@@ -119,14 +124,16 @@ class ZygoteLink:
 
     # --- the wire
 
-    async def _ask(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    async def _ask(
+        self, message: dict[str, Any], fds: Sequence[int] = ()
+    ) -> tuple[dict[str, Any], list[int]]:
         control = self._control
         if control is None or self.lost.is_set():
             raise _gone()
         future: asyncio.Future[tuple[dict[str, Any], list[int]]] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         try:
-            control.send(json.dumps(message).encode())
+            socket.send_fds(control, [json.dumps(message).encode()], list(fds))
         except OSError:  # full means hundreds of requests unanswered: it hangs, and is as good as gone
             self._lose()
             raise _gone() from None

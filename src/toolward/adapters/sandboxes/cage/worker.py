@@ -62,10 +62,14 @@ def fork_into(house: houses.House) -> int:
     return pid
 
 
-def main(conn: socket.socket, house: houses.House, request: dict[str, Any]) -> None:
-    """Live one life; ends the process."""
+def main(conn: socket.socket, house: houses.House, request: dict[str, Any], entry: Sequence[int]) -> None:
+    """Live one life; ends the process. `entry` leads into its control group."""
     status = 1
     try:
+        if house.tier == houses.LANDLOCK:
+            request["entry"] = entry  # its supervisor stays outside, and outlives what is ended inside
+        else:
+            _enter(entry)
         os.setsid()
         {houses.NAMESPACES: _namespaces, houses.LANDLOCK: _landlock, houses.NONE: _none}[house.tier](
             conn, house, request
@@ -77,6 +81,12 @@ def main(conn: socket.socket, house: houses.House, request: dict[str, Any]) -> N
         _tell_fatal(conn, error)
     finally:
         os._exit(status)
+
+
+def _enter(entry: Sequence[int]) -> None:
+    for fd in entry:
+        os.write(fd, b"0")
+        os.close(fd)
 
 
 def _tell_fatal(conn: socket.socket, error: BaseException) -> None:
@@ -219,6 +229,7 @@ def _landlock(conn: socket.socket, house: houses.House, request: dict[str, Any])
     kernel.die_with_parent()
     if os.getppid() != supervisor:
         os._exit(0)
+    _enter(request["entry"])
     os.setsid()
     tool.touch()
     spec, fds = frames.receive(conn)

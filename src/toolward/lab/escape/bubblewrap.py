@@ -19,8 +19,8 @@ import orjson
 
 from toolward.adapters.sandboxes.cage.filters import build_filter
 from toolward.lab.escape.attempts import Attempt, Control, Via
-from toolward.lab.escape.places import NOWHERE, Seen, judge
-from toolward.lab.escape.world import World
+from toolward.lab.escape.places import GONE_S, NOWHERE, Seen, judge, wait_until
+from toolward.lab.escape.world import World, marked
 from toolward.ports.sandbox import Stopped, StopReason, Value
 
 _FLAGS: Final = """
@@ -65,6 +65,7 @@ def in_bubblewrap(world: World, attempt: Attempt) -> Seen:
         answer = _answer_of(_command(told, attempt, seccomp), order, attempt, keep=seccomp)
     finally:
         os.close(seccomp)
+    wait_until(lambda: not marked(world.mark), GONE_S)  # its first process ends after the one that we know
     return judge(world, attempt, answer, "")
 
 

@@ -56,7 +56,7 @@ NOWHERE: Final = Ran(report=IsolationReport(tier=IsolationLevel.NONE))
 """Of what did not run in a cage of ours."""
 _CHILD_S: Final = 15.0
 _UP_S: Final = 10.0
-_GONE_S: Final = 3.0
+GONE_S: Final = 3.0
 _BEARABLE: Final = ("MemoryError", "OSError", "PermissionError", "BlockingIOError")
 
 
@@ -248,15 +248,16 @@ def in_doomed(tier: IsolationLevel, world: World, attempt: Attempt, told: dict[s
     command = [sys.executable, "-m", "toolward.lab.escape.doomed", str(order)]
     with subprocess.Popen(command, start_new_session=True) as gateway:
         up = world.base / "granted" / "up"
-        _wait(up.exists, _UP_S)
+        wait_until(up.exists, _UP_S)
         was_up = up.exists()
         gateway.send_signal(signal.SIGKILL)
-    _wait(lambda: not marked(world.mark), _GONE_S)
+    wait_until(lambda: not marked(world.mark), GONE_S)
     harm = tuple(world.harm(attempt, ""))
     return Seen(said="the gateway was killed", harm=harm, broken="" if was_up else "it never came up")
 
 
-def _wait(until: Callable[[], bool], seconds: float) -> None:
+def wait_until(until: Callable[[], bool], seconds: float) -> None:
+    """Wait for something, so long at most."""
     deadline = time.monotonic() + seconds
     while not until() and time.monotonic() < deadline:
         time.sleep(0.01)

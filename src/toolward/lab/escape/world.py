@@ -108,7 +108,7 @@ class World:
             "victim": pid,
             "victim_address": _environment_address(pid),
             "handle": self._handle().hex(),
-            "processes": attempt.limits.processes,
+            "file_bytes": attempt.limits.file_bytes,
             "grants": [],
         }
 

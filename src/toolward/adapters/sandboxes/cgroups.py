@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,7 @@ _HELPERS: Final = 1
 """A program's is not the first process of its cage."""
 _KERNEL_MIN: Final = (5, 17)
 """From then on it counts who opened the way into a group, not who goes it: workers are other users."""
+_ENDING_S: Final = 2.0
 _NUMBERS: Final = itertools.count(1)
 
 
@@ -137,8 +139,10 @@ class Groups:
             self._leaving.append(leaf)
 
     def close(self) -> None:
-        """End and remove all of them."""
-        _remove(self._top)
+        """End and remove all of them; waits for a moment for what is ending."""
+        until = time.monotonic() + _ENDING_S
+        while not _remove(self._top) and time.monotonic() < until:
+            time.sleep(0.005)
 
 
 def delegated(proc: Path = Path("/proc/self")) -> list[Path]:
@@ -232,12 +236,14 @@ def _remove_left(base: Path) -> None:
                     each.rmdir()
 
 
-def _remove(top: Path) -> None:
+def _remove(top: Path) -> bool:
+    """Whether nothing of it is left."""
     for place in (*_below(top), top):
         with contextlib.suppress(OSError):
             (place / "cgroup.kill").write_text("1")
         with contextlib.suppress(OSError):
             place.rmdir()
+    return not top.exists()
 
 
 def _below(top: Path) -> Iterator[Path]:

@@ -174,7 +174,7 @@ class Pool:
             pass  # the zygote's end is theirs
         await self._link.close()
         if self._groups is not None:
-            self._groups.close()
+            await asyncio.to_thread(self._groups.close)
         self._release_users()
 
     # --- users

@@ -13,6 +13,7 @@ from tests.harness import FixedSecrets
 from toolward.adapters.system.ids import CountingIds
 from toolward.adapters.tools.caged.upstreams import CagedTools
 from toolward.adapters.tools.mcp.packages.installing import Packages
+from toolward.bootstrap.cages import wasm_sandbox
 from toolward.config.per_call import to_commands
 from toolward.config.shape import CommandConfig
 from toolward.kernel.cages import SharedCages
@@ -20,6 +21,7 @@ from toolward.kernel.tasks import Background
 from toolward.model.call import RawOutcome, Returned
 from toolward.model.capability import Capabilities, Kept, PathAccess, PathCapability
 from toolward.model.egress import Grant, Whose
+from toolward.model.module import ModuleTool
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
 from toolward.ports.egress import WayOut
@@ -32,7 +34,7 @@ class FakeWayOut:
 
 
 class Tools:
-    """`CagedTools` with one server of functions, `fn`, and one of commands, `cmd`."""
+    """`CagedTools` with one server of functions, `fn`, one of commands, `cmd`, one of modules, `wasm`."""
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class Tools:
         *,
         source: str = "def f() -> None: ...",
         commands: Mapping[str, CommandConfig] | None = None,
+        modules: Mapping[str, ModuleTool] | None = None,
         requirements: tuple[str, ...] = (),
         **secrets: str,
     ) -> None:
@@ -64,11 +67,12 @@ class Tools:
                 requirements=requirements,
             ),
             ServerBinding(server="cmd", kind=BindingKind.COMMANDS, commands=to_commands(commands or {})),
+            ServerBinding(server="wasm", kind=BindingKind.MODULES, modules=modules or {}),
         )
         self.bindings = {each.server: each for each in bindings}
         self.upstreams = CagedTools(
             bindings,
-            cages=SharedCages(opened, way_out, background=Background(lambda _: None)),
+            cages=SharedCages(opened, way_out, wasm=wasm_sandbox, background=Background(lambda _: None)),
             secrets=FixedSecrets(**secrets),
             packages=Packages(state, ids=CountingIds()),
             kept=lambda: Kept(hidden=(str(state),)),

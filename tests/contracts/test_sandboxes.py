@@ -487,7 +487,96 @@ async def test_processor_time_is_bounded(cage: CagedSandbox) -> None:
         source("def f():\n while True: pass"), Scope(limits=Limits(cpu_s=1, wall_ms=20_000))
     )
     assert isinstance(ended, Stopped)
-    assert ended.reason is StopReason.DIED
+    assert ended.reason is StopReason.CPU
+
+
+SPINNERS = """
+import os, signal, time
+def f(ignored):
+    # Each child spins for a while and ends; none comes near the limit of one process.
+    if ignored: signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for _ in range(20):
+        pid = os.fork()
+        if pid == 0:
+            until = time.process_time() + 0.15
+            while time.process_time() < until: pass
+            os._exit(0)
+        try: os.waitpid(pid, 0)
+        except ChildProcessError: pass
+    return "spun for 3 s"
+"""
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["waited for", "not waited for"])
+async def test_processor_time_of_many_children_one_after_another_is_bounded(
+    cage: CagedSandbox, bare: UnsafeNoSandbox, ignored: bool
+) -> None:
+    free = Scope(limits=Limits(cpu_s=-1))
+    assert value_of(await bare.run(source(SPINNERS, ignored=ignored), free)) == "spun for 3 s"
+    ended = await cage.run(source(SPINNERS, ignored=ignored), Scope(limits=Limits(cpu_s=1)))
+    assert isinstance(ended, Stopped)
+    assert ended.reason is StopReason.CPU
+
+
+WRITERS = """
+import os
+def f(path, files):
+    for made in range(files):
+        if os.fork() == 0:  # each writes a little and ends: the files are many, none is large
+            with open(f"{path}/{made}", "wb") as file: file.write(bytes(1 << 20))
+            os._exit(0)
+        os.wait()
+    return made + 1
+"""
+
+
+def bytes_in(place: Path) -> int:
+    return sum(each.stat().st_size for each in place.iterdir())
+
+
+async def test_all_that_a_call_writes_is_bounded(
+    cage: CagedSandbox, bare: UnsafeNoSandbox, granted: Path, tmp_path: Path
+) -> None:
+    if not AS_ROOT:
+        pytest.skip("what a function writes is counted for root only; its report says so")
+    assert value_of(await bare.run(source(WRITERS, path=str(tmp_path), files=24), NOTHING)) == 24
+    tight = Limits(written_bytes=4 << 20, wall_ms=30_000)
+    ended = await cage.run(
+        source(WRITERS, path=str(granted), files=2_000), scope(granted, PathAccess.WRITE, limits=tight)
+    )
+    assert isinstance(ended, Stopped)
+    assert ended.reason is StopReason.WRITTEN
+    assert bytes_in(granted) < 1_000 << 20
+    usual = await cage.run(source(WRITERS, path=str(granted), files=1), scope(granted, PathAccess.WRITE))
+    assert not isinstance(usual, Stopped)
+
+
+async def test_what_a_program_writes_is_bounded_for_everybody(cage: CagedSandbox, granted: Path) -> None:
+    command = f"for i in $(seq 2000); do head -c 1048576 /dev/zero > {granted}/$i; done"
+    limits = Limits(written_bytes=4 << 20, wall_ms=30_000)
+    ended = await cage.run(
+        CommandJob(argv=("/bin/sh", "-c", command)), scope(granted, PathAccess.WRITE, limits=limits)
+    )
+    assert isinstance(ended, Stopped)
+    assert ended.reason is StopReason.WRITTEN
+
+
+async def test_room_that_nobody_writes_can_not_be_taken(
+    cage: CagedSandbox, bare: UnsafeNoSandbox, granted: Path
+) -> None:
+    text = """
+import ctypes, os
+def f(path):
+    fd = os.open(path + "/room", os.O_CREAT | os.O_WRONLY)
+    ctypes.CDLL(None).fallocate(fd, 1, ctypes.c_long(0), ctypes.c_long(1 << 20))  # FALLOC_FL_KEEP_SIZE
+    taken = os.fstat(fd).st_blocks
+    os.unlink(path + "/room")
+    return taken
+"""
+    job = source(text, path=str(granted))
+    if not value_of(await bare.run(job, NOTHING)):
+        pytest.skip("this file system reserves no room")
+    assert value_of(await cage.run(job, scope(granted, PathAccess.WRITE))) == 0
 
 
 @pytest.mark.parametrize("argv", [("yes",), ("sh", "-c", "yes >&2")])

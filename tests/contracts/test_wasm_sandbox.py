@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,15 @@ MAKE = r"""(module
   (func (export "f") (result i32)
     (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const LENGTH) (i32.const FLAGS)
       (i64.const RIGHTS) (i64.const 0) (i32.const 0) (i32.const 200))))"""
+SLEEP = r"""(module
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "f") (result i32)
+    (i64.store (i32.const 0) (i64.const 77)) (i32.store (i32.const 16) (i32.const 1))
+    (i64.store (i32.const 24) (i64.const NANOSECONDS))
+    (drop (call $poll (i32.const 0) (i32.const 96) (i32.const 1) (i32.const 200)))
+    (i32.load (i32.const 96))))"""
+DEEP = '(module (func $f (call $f) (call $f)) (func (export "f") (call $f)))'
 READING, MAKING = 2, 64
 
 
@@ -69,14 +80,16 @@ async def test_a_command_writes_to_stdout() -> None:
 async def test_fuel_wall_time_memory_and_output_are_bounded() -> None:
     ended = await run(SPIN, scope=Scope(limits=Limits(cpu_s=0)))
     assert isinstance(ended, Stopped)
-    assert ended.reason is StopReason.FUEL
+    assert ended.reason is StopReason.CPU
     ended = await run(SPIN, scope=Scope(limits=Limits(cpu_s=10_000, wall_ms=100)))
     assert isinstance(ended, Stopped)
     assert ended.reason is StopReason.WALL
     ended = await run(GROW, scope=Scope(limits=Limits(memory_bytes=8 << 20)))
     assert isinstance(ended, Value)
     assert ended.value <= 128  # pages of 64 KiB
-    ended = await run(FLOOD, function="_start", scope=Scope(limits=Limits(output_bytes=10_000, wall_ms=200)))
+    ended = await run(
+        FLOOD, function="_start", scope=Scope(limits=Limits(output_bytes=10_000, wall_ms=1_000))
+    )
     assert isinstance(ended, Stopped)
     assert ended.reason is StopReason.OUTPUT
 
@@ -141,3 +154,55 @@ async def test_what_it_does_not_do_is_refused() -> None:
         await sandbox.start(CommandJob(argv=("true",)), Scope())
     with pytest.raises(Denied):
         await sandbox.run(WasmJob(module=b""), Scope(network=(Grant(host="a.org", port=443),)))
+
+
+async def test_sleeping_ends_with_the_wall_time() -> None:
+    short = SLEEP.replace("NANOSECONDS", "20000000")
+    ended = await run(short)
+    assert isinstance(ended, Value)
+    assert ended.value == 77  # the control: it is woken, and told by which clock
+    year = SLEEP.replace("NANOSECONDS", str(365 * 86_400 * 10**9))
+    began = time.monotonic()
+    ended = await run(year, scope=Scope(limits=Limits(cpu_s=10_000, wall_ms=100)))
+    assert isinstance(ended, Stopped)
+    assert ended.reason is StopReason.WALL
+    assert time.monotonic() - began < 5
+
+
+async def test_a_file_that_never_answers_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolward.adapters.sandboxes.wasm.GRACE_S", 0.1)
+    os.mkfifo(tmp_path / "in")
+    scope = Scope(
+        paths=(PathGrant(str(tmp_path), PathAccess.READ, str(tmp_path)),), limits=Limits(wall_ms=100)
+    )
+    ended = await run(opening("in", making=False), scope=scope)
+    os.close(os.open(tmp_path / "in", os.O_RDWR))  # lets the thread go
+    assert isinstance(ended, Stopped)
+    assert ended.reason is StopReason.WALL
+
+
+async def test_recursion_without_end_is_the_modules_own_error() -> None:
+    ended = await run(DEEP)
+    assert isinstance(ended, Raised)
+    assert "call stack exhausted" in ended.text
+
+
+async def test_what_lies_in_a_grant_can_not_be_hidden_so_the_grant_is_refused(tmp_path: Path) -> None:
+    hidden = PathGrant(str(tmp_path / "state"), PathAccess.HIDE, str(tmp_path / "state"))
+    scope = Scope(paths=(PathGrant(str(tmp_path), PathAccess.READ, str(tmp_path)), hidden))
+    with pytest.raises(Denied, match="can not hide it"):
+        await run(ADD, 1, 2, scope=scope)
+
+
+async def test_many_short_calls_before_it_do_not_shorten_a_long_one() -> None:
+    sandbox = WasmSandbox()
+    for _ in range(100):
+        await sandbox.run(WasmJob(module=wasmtime.wat2wasm(ADD), function="f", arguments=(1, 2)), Scope())
+    began = time.monotonic()
+    spin = WasmJob(module=wasmtime.wat2wasm(SPIN), function="f")
+    ended = await sandbox.run(spin, Scope(limits=Limits(cpu_s=10_000, wall_ms=300)))
+    await sandbox.close()
+    assert isinstance(ended, Stopped)
+    assert time.monotonic() - began >= 0.29

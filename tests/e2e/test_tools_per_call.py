@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 from tests.harness import OPERATOR, write_ward
+from tests.wasm_modules import ECHO
 
 import toolward
 from toolward.bootstrap import House, open_house
@@ -81,13 +82,18 @@ def ward(tmp_path: Path) -> Path:
 
 
 async def approve(ward: Path) -> dict[str, ToolState]:
-    """Look at all servers, approve what is new; the states as they were found."""
+    """Look at the servers whose tools need a cage of processes."""
+    return await look(ward, "reports", "text")
+
+
+async def look(ward: Path, *servers: str) -> dict[str, ToolState]:
+    """Look at servers, approve what is new; the states as they were found."""
     async with open_house(ward) as house:
         try:
-            await house.parts.upstreams.isolation("reports")
+            await house.parts.upstreams.isolation(servers[0])
         except SandboxUnavailable as error:
             pytest.skip(error.reason.text)
-        for server in ("reports", "text"):
+        for server in servers:
             await house.parts.drift.refresh(server)
         found = {pin.key: pin.state for pin in house.parts.registry.pins()}
         for key, state in found.items():
@@ -151,6 +157,43 @@ async def test_the_source_is_part_of_the_revision(ward: Path) -> None:
         assert house.revision.digest != before
 
 
+MODULES = """\
+version: 1
+name: modules
+servers:
+  echo:
+    modules:
+      say:
+        description: Give back what it was told.
+        file: modules/echo.wat
+        arguments: {text: {}}
+"""
+
+
+async def test_a_module_walks_the_corridor_and_a_changed_file_is_quarantined(tmp_path: Path) -> None:
+    pytest.importorskip("wasmtime", reason="needs `pip install 'toolward[wasm]'`")
+    files = {"toolward.yaml": MODULES, "modules/echo.wat": ECHO.decode()}
+    files["tools/echo.yaml"] = (
+        "server: echo\nmin_isolation: wasm\ntools:\n  say: {effect: read_only, egress: false}\n"
+    )
+    folder = write_ward(tmp_path, files)
+    for name in ("files", "mail"):
+        (folder / "tools" / f"{name}.yaml").unlink()
+    assert await look(folder, "echo") == {"echo/say": ToolState.PROPOSED}
+    async with toolward.open(folder) as opened, opened.session(user="ana", agent="a") as session:
+        said = await session.call("echo/say", text="hello")
+        assert said.structured == {"text": "hello"}
+        assert (said.receipt["scope"], said.receipt["isolation"]) == ("call", "wasm")
+        with pytest.raises(BadArguments):
+            await session.call("echo/say", text=1)
+    assert await look(folder, "echo") == {"echo/say": ToolState.APPROVED}
+    (folder / "modules" / "echo.wat").write_bytes(ECHO + b"\n")
+    assert await look(folder, "echo") == {"echo/say": ToolState.QUARANTINED}
+    async with toolward.open(folder) as opened, opened.session(user="ana", agent="a") as session:
+        with pytest.raises(Denied, match="quarantined"):
+            await session.call("echo/say", text="hello")
+
+
 # --- reload: the same while the gateway runs ---------------------------------------------------------
 
 
@@ -164,7 +207,12 @@ async def test_reload_takes_a_changed_source_and_runs_it_once_a_person_agreed(wa
     await approve(ward)
     (ward.parent / "data" / "a").write_text("x")
     source = ward / "functions" / "reports.py"
-    async with open_house(ward) as house, OpenWard(house.gateway).session(user="ana", agent="a") as session:
+    async with (
+        open_house(ward) as house,
+        OpenWard(house.gateway, house.automatic, house.desk, house.identity).session(
+            user="ana", agent="a"
+        ) as session,
+    ):
         before = house.revision.digest
         assert (await session.call("reports/peek", path="/x")).text.startswith("FileNotFoundError")
         source.write_text(SOURCE.replace("return open(path).read()", 'return "another"'))
@@ -190,7 +238,12 @@ async def test_reload_takes_a_changed_command_and_leaves_the_other_servers_tools
 
 async def test_a_source_that_can_not_be_read_leaves_all_as_it_was(ward: Path) -> None:
     await approve(ward)
-    async with open_house(ward) as house, OpenWard(house.gateway).session(user="ana", agent="a") as session:
+    async with (
+        open_house(ward) as house,
+        OpenWard(house.gateway, house.automatic, house.desk, house.identity).session(
+            user="ana", agent="a"
+        ) as session,
+    ):
         before = house.revision.digest
         (ward / "functions" / "reports.py").write_text("raise RuntimeError('no')\n\ndef peek() -> str: ...\n")
         with pytest.raises(ToolFailed, match="can not be imported"):

@@ -10,6 +10,7 @@ from toolward.adapters.egress.proxy import EgressProxy
 from toolward.adapters.sandboxes.caged import CagedSandbox
 from toolward.adapters.sandboxes.probing import probe
 from toolward.adapters.sandboxes.settings import Settings
+from toolward.adapters.sandboxes.wasm import WasmSandbox
 from toolward.errors import SandboxUnavailable
 from toolward.kernel.cages import SharedCages
 from toolward.kernel.tasks import Background
@@ -31,7 +32,7 @@ def make_cages(signals: EgressSignals, *, background: Background) -> SharedCages
             raise
         return proxy
 
-    return SharedCages(strongest_sandbox, way_out, background=background)
+    return SharedCages(strongest_sandbox, way_out, wasm=wasm_sandbox, background=background)
 
 
 async def strongest_sandbox() -> Sandbox:
@@ -45,3 +46,8 @@ async def strongest_sandbox() -> Sandbox:
             "on an stdio server runs it without",
         )
     return await CagedSandbox.open(replace(settings, tier=best))
+
+
+async def wasm_sandbox() -> Sandbox:
+    """What runs WebAssembly. Raises `SandboxUnavailable` where the extra is not installed."""
+    return WasmSandbox()

@@ -8,7 +8,14 @@ from typing import Final
 import msgspec
 
 from toolward.config.finder import Finder
-from toolward.config.shape import CapabilitiesConfig, GrantedPath, ManifestFile, PathEntry, WardConfig
+from toolward.config.shape import (
+    CapabilitiesConfig,
+    GrantedPath,
+    ManifestFile,
+    PathEntry,
+    ServerConfig,
+    WardConfig,
+)
 from toolward.errors import ToolwardError
 from toolward.model.capability import Capabilities, Kept, Limits, PathAccess, PathCapability
 from toolward.model.server import IN_PROCESS_SERVER
@@ -53,9 +60,10 @@ def check_manifest_capabilities(
 ) -> None:
     """All findings in the capabilities of a file and its tools."""
     server = config.servers.get(manifest.server) if config is not None else None
-    per_call = server is None or bool(server.functions or server.commands)
+    per_call = server is None or bool(server.functions or server.commands or server.modules)
     if manifest.capabilities is not None:
         _check(manifest.capabilities, ("capabilities",), finder, ward)
+        _check_of_modules(manifest.capabilities, ("capabilities",), finder, server)
         if not per_call:
             _check_of_process(manifest.capabilities, finder)
     for tool, entry in manifest.tools.items():
@@ -63,6 +71,7 @@ def check_manifest_capabilities(
         if entry.capabilities is None:
             continue
         _check(entry.capabilities, here, finder, ward)
+        _check_of_modules(entry.capabilities, here, finder, server)
         if not per_call or manifest.server == IN_PROCESS_SERVER:
             finder.say(
                 here,
@@ -78,8 +87,18 @@ def _check_of_process(capabilities: CapabilitiesConfig, finder: Finder) -> None:
                 finder.say(
                     ("capabilities", key, index),
                     "a server's process can not be scoped by call",
-                    "grant a path; tools that run per call (`functions`, `commands`) can be scoped so",
+                    "grant a path; `functions`, `commands` and `modules` run per call and can be scoped so",
                 )
+
+
+def _check_of_modules(
+    capabilities: CapabilitiesConfig, here: Place, finder: Finder, server: ServerConfig | None
+) -> None:
+    for key in ("network", "unsafe_private_network"):
+        if server is not None and server.modules and getattr(capabilities, key):
+            finder.say(
+                (*here, key), "webassembly has no network", "remove it, or use `functions` or `commands`"
+            )
 
 
 def _check(config: CapabilitiesConfig, here: Place, finder: Finder, ward: Path) -> None:

@@ -27,7 +27,7 @@ PACKAGE: Final = re.compile(
 """A package pinned to one version of one registry."""
 SECRET_REFERENCE: Final = re.compile(r"\$\{secret:([A-Za-z0-9_.-]{1,128})\}")
 _OTHER_REFERENCE = re.compile(r"\$\{(?!secret:[A-Za-z0-9_.-]{1,128}\})[^}]*\}")
-_WAYS: Final = ("package", "command", "url", "functions", "commands")
+_WAYS: Final = ("package", "command", "url", "functions", "commands", "modules")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 
 
@@ -119,7 +119,7 @@ def _check_kind(server: ServerConfig, here: tuple[str | int, ...], finder: Finde
         finder.say(
             (*here, "requirements"), "`requirements` needs `functions`", "use `constraints` for a package"
         )
-    if server.functions or server.commands:
+    if server.functions or server.commands or server.modules:
         check_per_call(server, here, finder)
     elif server.url:
         _check_remote(server, here, finder)

@@ -88,11 +88,23 @@ class CommandConfig(Section, frozen=True):
     )
 
 
+class ModuleConfig(Section, frozen=True):
+    """A WebAssembly module as a tool: it reads its arguments as JSON and writes its result."""
+
+    file: Annotated[
+        str, Meta(description="A WASI command, `.wasm` or `.wat`.", examples=["modules/echo.wasm"])
+    ]
+    description: str = ""
+    arguments: dict[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")], CommandArgumentConfig] = (
+        msgspec.field(default_factory=dict)
+    )
+
+
 ToolName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}$")]
 
 
 class ServerConfig(Section, frozen=True):
-    """One upstream: exactly one of `package`, `command`, `url`, `functions` and `commands`."""
+    """One upstream: exactly one of `package`, `command`, `url`, `functions`, `commands` and `modules`."""
 
     package: Annotated[
         str,
@@ -120,6 +132,10 @@ class ServerConfig(Section, frozen=True):
     commands: Annotated[
         dict[ToolName, CommandConfig],
         Meta(description="Programs as tools; each call runs in a cage of its own."),
+    ] = msgspec.field(default_factory=dict)
+    modules: Annotated[
+        dict[ToolName, ModuleConfig],
+        Meta(description="WebAssembly modules as tools; each call runs by itself, without system calls."),
     ] = msgspec.field(default_factory=dict)
     arguments: tuple[str, ...] = ()
     env: Annotated[dict[str, str], Meta(description="`${secret:NAME}` stands for a secret.")] = msgspec.field(
@@ -296,6 +312,7 @@ class LimitsConfig(Section, frozen=True):
     scratch_bytes: Annotated[int, Meta(ge=0, le=1 << 40)] = capability.SCRATCH_BYTES
     scratch_inodes: Annotated[int, Meta(ge=1, le=10_000_000)] = capability.SCRATCH_INODES
     open_files: Annotated[int, Meta(ge=16, le=65_536)] = capability.OPEN_FILES
+    written_bytes: Annotated[int, Meta(ge=0, le=1 << 50)] = capability.WRITTEN_BYTES
 
 
 class CapabilitiesConfig(Section, frozen=True):

@@ -3,8 +3,8 @@
     load_ward(path)   -> Ward, or one `WardError` (the first finding; its text counts the rest)
     check_ward(path)  -> every finding, in file and line order
 
-Only `toolward.yaml`, `tools/*.yaml`, `policies/*.cedar`, `objectives/*.yaml` and the source files of
-functions are read. A link that leads out of the ward, or anything that is not a plain file, is refused.
+Only `toolward.yaml`, `tools/*.yaml`, `policies/*.cedar`, `objectives/*.yaml`, the source files of functions
+and modules are read. A link that leads out of the ward, or anything that is not a plain file, is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from toolward.config.capabilities import absolute, to_capabilities
 from toolward.config.checks import check_config, check_manifest
 from toolward.config.convert import to_struct
 from toolward.config.limits import UPSTREAM_TIMEOUT_MS
-from toolward.config.per_call import check_source, source_place, to_commands
+from toolward.config.per_call import (
+    MODULE_BYTES_MAX,
+    check_module,
+    check_source,
+    source_place,
+    to_commands,
+    to_modules,
+)
 from toolward.config.shape import LabelConfig, ManifestFile, ServerConfig, ToolEntry, WardConfig
 from toolward.config.undo_checks import check_undo_against, unkept_promises
 from toolward.config.undoing import to_undo
@@ -37,6 +44,7 @@ FILES_MAX: Final = 2_000
 """Files of one ward; each server has one manifest."""
 EVERY: Final = ManifestFile(server="any")
 """A file that says nothing of its tools' cages, as the catalogue's do not."""
+NO_CODE: Final[Mapping[str, bytes]] = {}
 S = TypeVar("S", WardConfig, ManifestFile)
 _FOLDERS: Final = (("tools", ".yaml"), ("policies", ".cedar"), ("objectives", ".yaml"))
 
@@ -68,6 +76,7 @@ class _Reading:
     config: WardConfig | None = None
     tools: list[ManifestFile] = field(default_factory=list)
     sources: dict[str, bytes] = field(default_factory=dict)  # server -> text of its functions
+    modules: dict[str, bytes] = field(default_factory=dict)  # file as named -> content
 
     def say(self, text: str, *, file: str, remedy: str) -> None:
         self.findings.append(WardError(text, file=file, remedy=remedy))
@@ -89,6 +98,7 @@ def load_ward(path: Path | str) -> Ward:
                 reading.path,
                 capabilities=_process_capabilities(name, reading),
                 source=reading.sources.get(name, b"").decode("utf-8"),
+                modules=reading.modules,
             )
             for name, server in config.servers.items()
         ),
@@ -177,6 +187,7 @@ def _read(path: Path) -> _Reading:
         reading.findings += check_config(config, root, file=CONFIG_FILE)
         reading.config = config
         _take_sources(reading, config, root)
+        _take_modules(reading, config, root)
     for name in [n for n in reading.files if n.startswith("tools/")]:
         root, manifest = _parse(reading, name, ManifestFile)
         if root is not None and manifest is not None:
@@ -230,20 +241,42 @@ def _take_sources(reading: _Reading, config: WardConfig, root: Node) -> None:
     for server, said in config.servers.items():
         if not said.functions:
             continue
-        try:
-            place, name = source_place(said.functions, reading.path)
-        except WardError as error:
-            line = root.at(("servers", server, "functions")).line
-            text, remedy = error.reason.text, error.reason.remedy
-            reading.findings.append(WardError(text, file=CONFIG_FILE, line=line, remedy=remedy))
+        line = root.at(("servers", server, "functions")).line
+        found = _code(reading, said.functions, line=line, endings=(".py",), what="Python source file")
+        if found is None:
             continue
-        data = _plain_file(reading, place, name or said.functions, within=bool(name))
-        if data is None:
-            continue
+        name, data = found
         if name:
             reading.files[name] = data
         reading.findings += check_source(data, file=name or said.functions)
         reading.sources[server] = data
+
+
+def _take_modules(reading: _Reading, config: WardConfig, root: Node) -> None:
+    """The files of modules. Their digests decide, in the versions that are pinned; they are no texts."""
+    for server, said in config.servers.items():
+        for tool, module in said.modules.items():
+            line = root.at(("servers", server, "modules", tool, "file")).line
+            endings = (".wasm", ".wat")
+            found = _code(reading, module.file, line=line, endings=endings, what="WebAssembly module")
+            if found is not None:
+                reading.findings += check_module(found[1], file=found[0] or module.file)
+                reading.modules[module.file] = found[1]
+
+
+def _code(
+    reading: _Reading, file: str, *, line: int, endings: tuple[str, ...], what: str
+) -> tuple[str, bytes] | None:
+    """A file with code: its name in the ward, or '', and its content; None and a finding if there is none."""
+    try:
+        place, name = source_place(file, reading.path, endings=endings, what=what)
+    except WardError as error:
+        text, remedy = error.reason.text, error.reason.remedy
+        reading.findings.append(WardError(text, file=CONFIG_FILE, line=line, remedy=remedy))
+        return None
+    bytes_max = FILE_BYTES_MAX if endings == (".py",) else MODULE_BYTES_MAX
+    data = _plain_file(reading, place, name or file, within=bool(name), bytes_max=bytes_max)
+    return None if data is None else (name, data)
 
 
 def _take(reading: _Reading, name: str) -> None:
@@ -253,7 +286,9 @@ def _take(reading: _Reading, name: str) -> None:
         reading.files[name] = data
 
 
-def _plain_file(reading: _Reading, item: Path, name: str, *, within: bool) -> bytes | None:
+def _plain_file(
+    reading: _Reading, item: Path, name: str, *, within: bool, bytes_max: int = FILE_BYTES_MAX
+) -> bytes | None:
     """The content, or None and a finding."""
     try:
         if within and not item.resolve(strict=True).is_relative_to(reading.path.resolve()):
@@ -264,13 +299,13 @@ def _plain_file(reading: _Reading, item: Path, name: str, *, within: bool) -> by
             reading.say("not a plain file", file=name, remedy="put a plain file here")
             return None
         with item.open("rb") as stream:
-            data = stream.read(FILE_BYTES_MAX + 1)
+            data = stream.read(bytes_max + 1)
     except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError before Python 3.13
         reason = error.strerror if isinstance(error, OSError) else "a loop of links"
         reading.say(f"can not be read: {reason}", file=name, remedy="check the file and its mode")
         return None
-    if len(data) > FILE_BYTES_MAX:
-        reading.say(f"longer than {FILE_BYTES_MAX} bytes", file=name, remedy="split it")
+    if len(data) > bytes_max:
+        reading.say(f"longer than {bytes_max} bytes", file=name, remedy="split it")
         return None
     return data
 
@@ -299,8 +334,12 @@ def binding(
     *,
     capabilities: Capabilities | None = None,
     source: str = "",
+    modules: Mapping[str, bytes] = NO_CODE,
 ) -> ServerBinding:
-    """How the server is reached; relative paths count from the ward, `source` is its functions' text."""
+    """How the server is reached; relative paths count from the ward.
+
+    `source` is its functions' text, `modules` the content of files by the name that the ward gives them.
+    """
     return ServerBinding(
         server=name,
         kind=_kind(server),
@@ -315,6 +354,7 @@ def binding(
         source=source,
         requirements=server.requirements,
         commands=to_commands(server.commands),
+        modules=to_modules(server.modules, modules),
         url=server.url,
         headers=dict(server.headers),
         private_network=server.private_network,
@@ -335,6 +375,8 @@ def _kind(server: ServerConfig) -> BindingKind:
         return BindingKind.FUNCTIONS
     if server.commands:
         return BindingKind.COMMANDS
+    if server.modules:
+        return BindingKind.MODULES
     return BindingKind.HTTP if server.url else BindingKind.STDIO
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from toolward.model.egress import Grant
 
 CPU_S: Final = 10
-"""Processor seconds of one process: a tool that needs more is a service."""
+"""Processor seconds of all its processes together: a tool that needs more is a service."""
 WALL_MS: Final = 60_000
 """One call; what MCP clients wait by default."""
 MEMORY_BYTES: Final = 512 * 1024 * 1024
@@ -18,6 +18,8 @@ PROCESSES: Final = 32
 """Processes and threads of one cage: enough for a shell pipeline, too few for a bomb."""
 FILE_BYTES: Final = 64 * 1024 * 1024
 """The largest single file it may write."""
+WRITTEN_BYTES: Final = 256 * 1024 * 1024
+"""All that one call writes to disk: some files of the largest size."""
 OUTPUT_BYTES: Final = 4 * 1024 * 1024
 """One result, or stdout and stderr together."""
 SCRATCH_BYTES: Final = 64 * 1024 * 1024
@@ -119,6 +121,14 @@ class Limits:
     scratch_bytes: int = SCRATCH_BYTES
     scratch_inodes: int = SCRATCH_INODES
     open_files: int = OPEN_FILES
+    written_bytes: int = WRITTEN_BYTES
+
+    def as_json(self) -> dict[str, int]:
+        """Canonical content. What was added later is left out where it has its default: no digest changes."""
+        content = asdict(self)
+        if self.written_bytes == WRITTEN_BYTES:
+            del content["written_bytes"]
+        return content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +154,7 @@ class Capabilities:
             ],
             "secrets": list(self.secrets),
             "environment": dict(self.environment),
-            "limits": asdict(self.limits),
+            "limits": self.limits.as_json(),
         }
 
 
@@ -185,7 +195,7 @@ class IsolationReport:
     landlock_abi: int = 0
     seccomp: bool = False
     proc: bool = False  # a /proc of its own
-    cgroup: tuple[str, ...] = ()  # controllers that hold the cage
+    cgroup: tuple[str, ...] = ()  # what its control group holds or counts
     mem_total_enforced: str = "no"  # no | watchdog | cgroup
     gaps: tuple[str, ...] = ()  # what this cage does not stop, in plain words
 

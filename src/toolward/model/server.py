@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from toolward.model.capability import Capabilities
 from toolward.model.command import CommandTool
+from toolward.model.module import ModuleTool
 from toolward.model.tool import BindingKind
 
 IN_PROCESS_SERVER = "python"
@@ -34,6 +35,7 @@ class ServerBinding:
     source: str = field(default="", repr=False)  # its text, read once: what was approved is what runs
     requirements: tuple[str, ...] = ()  # pinned packages of its own environment
     commands: Mapping[str, CommandTool] = field(default_factory=dict)
+    modules: Mapping[str, ModuleTool] = field(default_factory=dict)
     # http
     url: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -53,7 +55,8 @@ class ServerBinding:
     def identity(self) -> str:
         """What a version pins of the server; no environment, no secret.
 
-        Kind and package, command or URL; the text of a source file; the command lines of all commands.
+        Kind and package, command or URL; the text of a source file; the command lines of all commands; the
+        files of all modules.
         """
         match self.kind:
             case BindingKind.HTTP:
@@ -64,6 +67,9 @@ class ServerBinding:
             case BindingKind.COMMANDS:
                 lines = {name: command.as_json() for name, command in self.commands.items()}
                 return f"commands {json.dumps(lines, sort_keys=True)}"
+            case BindingKind.MODULES:
+                files = {name: [module.file, module.digest()] for name, module in self.modules.items()}
+                return f"modules {json.dumps(files, sort_keys=True)}"
             case BindingKind.STDIO | BindingKind.PYTHON:
                 return self._program()
 

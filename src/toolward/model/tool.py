@@ -65,11 +65,12 @@ class BindingKind(StrEnum):
     PYTHON = "python"  # functions of this process
     FUNCTIONS = "functions"  # of a source file, each call in a cage of its own
     COMMANDS = "commands"  # programs, each call in a cage of its own
+    MODULES = "modules"  # of WebAssembly, each call in a store of its own
 
     @property
     def per_call(self) -> bool:
-        """Whether each call has a process of its own."""
-        return self in {BindingKind.FUNCTIONS, BindingKind.COMMANDS}
+        """Whether each call has a cage of its own, and nothing lives between calls."""
+        return self in {BindingKind.FUNCTIONS, BindingKind.COMMANDS, BindingKind.MODULES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,11 @@ class Cages(Protocol):
     out only to the destinations of its scope, and MUST tell of every connection under `whose`.
     """
 
-    async def isolation(self) -> IsolationReport:
-        """What a cage is here, as tried on this host; tried once. Raises `SandboxUnavailable`."""
+    async def isolation(self, *, wasm: bool = False) -> IsolationReport:
+        """What a cage is here, as tried on this host; tried once. `wasm`: what holds `WasmJob`s.
+
+        Raises `SandboxUnavailable`.
+        """
         ...
 
     async def start(self, command: CommandJob, scope: Scope, *, whose: Whose) -> CagedProcess:

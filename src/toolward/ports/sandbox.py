@@ -60,13 +60,17 @@ class CommandJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WasmJob:
-    """Call an export with numbers, or a WASI command's `_start`, whose stdout is then the result."""
+    """Call an export with numbers, or a WASI command's `_start`, whose stdout is then the result.
+
+    With an empty `function` nothing is called: the value is the names of the functions that it exports.
+    """
 
     module: bytes
     function: str = "_start"
     arguments: tuple[int | float, ...] = ()
     argv: tuple[str, ...] = ()
     stdin: bytes = b""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # with the secrets' values
 
 
 Job = PythonJob | CommandJob | WasmJob
@@ -80,7 +84,9 @@ class StopReason(StrEnum):
     WALL = "wall_time"
     MEMORY = "memory"
     OUTPUT = "output"
-    FUEL = "cpu"
+    CPU = "cpu"
+    PROCESSES = "processes"
+    WRITTEN = "written"
     PROTOCOL = "protocol"  # its answer was not one frame of JSON
     DIED = "died"  # it ended without an answer
 
@@ -209,8 +215,9 @@ class Sandbox(Protocol):
         ...
 
     async def start(self, command: CommandJob, scope: Scope) -> CagedProcess:
-        """Start a long-lived program; `command.stdin` is ignored, `limits.wall_ms` and `cpu_s` do not hold.
+        """Start a long-lived program; `command.stdin` is ignored.
 
+        `limits.wall_ms`, `cpu_s` and `written_bytes` do not hold.
         A running program can not be scoped again: its scope is one for all its calls. Raises as `run`.
         """
         ...

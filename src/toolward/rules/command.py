@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from toolward.errors import BadArguments
 from toolward.model.command import ArgumentType, CommandArgument, CommandTool
+from toolward.model.module import ModuleTool
 
 END_OF_OPTIONS: Final = "--"
 """After this item programs take nothing for an option; an operator who writes it says that this one does."""
@@ -18,15 +19,15 @@ Flaw = tuple[tuple[str | int, ...], str, str]
 """Where in the command (a path of keys), what is wrong, what to do."""
 
 
-def definition_of(name: str, command: CommandTool) -> dict[str, Any]:
+def definition_of(name: str, tool: CommandTool | ModuleTool) -> dict[str, Any]:
     """The tool as it is listed; how it runs is not in it."""
     return {
         "name": name,
-        "description": command.description,
+        "description": tool.description,
         "inputSchema": {
             "type": "object",
-            "properties": {key: _schema(argument) for key, argument in command.arguments.items()},
-            "required": [key for key, argument in command.arguments.items() if argument.required],
+            "properties": {key: _schema(argument) for key, argument in tool.arguments.items()},
+            "required": [key for key, argument in tool.arguments.items() if argument.required],
             "additionalProperties": False,
         },
     }
@@ -62,10 +63,19 @@ def flaws_of(command: CommandTool) -> Iterator[Flaw]:
         used |= _names(template)
     yield from _flaws_in(command.stdin, command, ("stdin",))
     used |= _names(command.stdin)
-    for name, argument in command.arguments.items():
+    for name in [each for each in command.arguments if each not in used]:
+        yield (
+            ("arguments", name),
+            f"`{name}` stands nowhere in `argv` or `stdin`",
+            f"use `{{{name}}}`, or remove it",
+        )
+    yield from flaws_of_arguments(command.arguments)
+
+
+def flaws_of_arguments(arguments: Mapping[str, CommandArgument]) -> Iterator[Flaw]:
+    """What is wrong with the arguments of a command or a module by themselves."""
+    for name, argument in arguments.items():
         here = ("arguments", name)
-        if name not in used:
-            yield here, f"`{name}` stands nowhere in `argv` or `stdin`", f"use `{{{name}}}`, or remove it"
         if (argument.values or argument.pattern) and argument.type is not ArgumentType.STRING:
             yield here, "`values` and `pattern` are for a `string`", "remove them, or make it a `string`"
         try:

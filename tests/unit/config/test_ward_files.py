@@ -150,14 +150,16 @@ agents:
             "servers: {a: {functions: f.py, commands: {x: {argv: [/x]}}}}",
             "has `functions` and `commands`",
         ),
-        ("servers: {a: {functions: ../f.txt}}", "there is no source file `../f.txt`"),
-        ("servers: {a: {functions: /dev/null}}", "there is no source file `/dev/null`"),
+        ("servers: {a: {functions: ../f.txt}}", "there is no Python source file `../f.txt`"),
+        ("servers: {a: {functions: /dev/null}}", "there is no Python source file `/dev/null`"),
         ("servers: {a: {functions: toolward.yaml}}", "is not a Python source file of the ward"),
         (
             "servers: {a: {functions: f.py, env: {A: b}}}",
             "`env` means nothing for tools that run per call",
         ),
         ("servers: {a: {functions: f.py, requirements: ['x>1']}}", "`x>1` is not pinned"),
+        ("servers: {a: {modules: {t: {file: ../f.wasm}}}}", "there is no WebAssembly module `../f.wasm`"),
+        ("servers: {a: {modules: {t: {file: toolward.yaml}}}}", "is not a WebAssembly module of the ward"),
         ("servers: {a: {command: x, requirements: ['x==1']}}", "`requirements` needs `functions`"),
         ("servers: {a: {commands: {x: {argv: [wc]}}}}", "`wc` is not an absolute path"),
         ("servers: {a: {commands: {x: {argv: [/wc, '{y}']}}}}", "`{y}` names no argument"),
@@ -270,6 +272,44 @@ def test_a_source_file_elsewhere_decides_but_is_no_file_of_the_ward(tmp_path: Pa
     loaded = load_ward(tmp_path / "ward")
     assert set(loaded.files) == {"toolward.yaml"}
     assert loaded.bindings[0].source == "def f() -> int: return 1\n"
+
+
+MODULES = """\
+version: 1
+name: demo
+servers:
+  a: {modules: {t: {file: modules/a.wat, arguments: {n: {type: integer}}}}}
+"""
+
+
+def test_a_module_is_read_and_its_content_is_part_of_the_binding(tmp_path: Path) -> None:
+    ward(tmp_path, MODULES)
+    (tmp_path / "modules").mkdir()
+    module = tmp_path / "modules" / "a.wat"
+    module.write_text("(module)")
+    loaded = load_ward(tmp_path)
+    assert loaded.bindings[0].kind is BindingKind.MODULES
+    assert loaded.bindings[0].modules["t"].code == b"(module)"
+    before = loaded.bindings[0].identity()
+    module.write_text("(module )")
+    assert load_ward(tmp_path).bindings[0].identity() != before
+    module.write_bytes(b"\0asm\x0d\0\x01\0")
+    assert said(tmp_path) == [
+        "modules/a.wat: a webassembly component, not a module; compile it for `wasm32-wasip1`"
+    ]
+    module.write_bytes(b"\x7fELF")
+    assert said(tmp_path) == ["modules/a.wat: not webassembly; name a `.wasm` file, or a `.wat` text"]
+
+
+def test_what_means_nothing_for_a_module_is_a_finding(tmp_path: Path) -> None:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "a.wat").write_text("(module)")
+    dashed = MODULES.replace("type: integer", "may_begin_with_dash: true")
+    connected = "server: a\ntools:\n  t: {effect: read_only, capabilities: {network: ['a.example:443']}}\n"
+    ward(tmp_path, dashed, tools__a_yaml=connected)
+    first, second = said(tmp_path)
+    assert "`may_begin_with_dash` means nothing for a module" in first
+    assert second.startswith("tools/a.yaml:3: webassembly has no network")
 
 
 CAGES = """\

@@ -13,7 +13,7 @@ from toolward.kernel.cages import SharedCages
 from toolward.kernel.tasks import Background
 from toolward.model.capability import IsolationLevel, IsolationReport, Scope
 from toolward.model.egress import Grant, Whose
-from toolward.ports.sandbox import CagedProcess, CommandJob, EgressOpened, Ended, Exited, Job, Ran
+from toolward.ports.sandbox import CagedProcess, CommandJob, EgressOpened, Ended, Exited, Job, Ran, WasmJob
 
 CONNECTED = Scope(network=(Grant(host="a.example", port=443),))
 JOB = CommandJob(argv=("true",))
@@ -44,15 +44,18 @@ class Process:
 class Box:
     """`ports.sandbox.Sandbox` without cages."""
 
-    def __init__(self) -> None:
+    def __init__(self, report: IsolationReport = REPORT) -> None:
         self.process: Process | None = None
         self.breaks = False
         self.closed = False
+        self.ran: list[Job] = []
+        self._report = report
 
     def report(self) -> IsolationReport:
-        return REPORT
+        return self._report
 
     async def run(self, job: Job, scope: Scope, *, on_egress: EgressOpened | None = None) -> Ended:
+        self.ran.append(job)
         if scope.network and on_egress is not None:
             on_egress(socket.socket())
         if self.breaks:
@@ -86,12 +89,16 @@ class World:
         self.ways: list[Way] = []
         self.told: list[tuple[Whose, tuple[Grant, ...]]] = []
         self.background = Background(lambda error: None)
-        self.cages = SharedCages(self.sandbox, self.way_out, background=self.background)
+        self.cages = SharedCages(self.sandbox, self.way_out, wasm=self.wasm, background=self.background)
+        self.computing = Box(IsolationReport(tier=IsolationLevel.WASM))
 
     async def sandbox(self) -> Box:
         await asyncio.sleep(0)
         self.opened += 1
         return self.box
+
+    async def wasm(self) -> Box:
+        return self.computing
 
     async def way_out(self, listener: socket.socket, grants: Sequence[Grant], whose: Whose) -> Way:
         self.told.append((whose, tuple(grants)))
@@ -107,6 +114,16 @@ async def test_many_at_once_open_one_sandbox_and_nobody_opens_it_unasked() -> No
     assert world.opened == 1
     await world.cages.close()
     assert world.box.closed
+
+
+async def test_webassembly_runs_where_it_runs_and_reports_what_holds_it() -> None:
+    world = World()
+    job = WasmJob(module=b"")
+    await world.cages.run(job, Scope(), whose=Whose("x"))
+    assert (await world.cages.isolation(wasm=True)).tier is IsolationLevel.WASM
+    assert (world.computing.ran, world.opened) == ([job], 0)
+    await world.cages.close()
+    assert world.computing.closed
 
 
 async def test_a_way_out_is_closed_when_its_program_has_ended() -> None:
@@ -145,7 +162,7 @@ async def test_a_program_whose_way_out_can_not_be_made_is_ended() -> None:
         listener.close()
         raise OSError("no listener")
 
-    world.cages = SharedCages(world.sandbox, broken, background=world.background)
+    world.cages = SharedCages(world.sandbox, broken, wasm=world.wasm, background=world.background)
     with pytest.raises(OSError, match="no listener"):
         await world.cages.start(JOB, CONNECTED, whose=Whose("x"))
     assert world.box.process is not None

@@ -9,6 +9,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from toolward.adapters.sandboxes.cgroups import Groups
 from toolward.adapters.sandboxes.execution import Execution, Steps
 from toolward.adapters.sandboxes.foreign import in_other_interpreter, read_answer
 from toolward.adapters.sandboxes.pipes import Conversation, Pipes
@@ -43,18 +44,25 @@ class CagedSandbox(Sandbox):
     Open with `await CagedSandbox.open(Settings(...))`; that tries every primitive for real first.
     """
 
-    def __init__(self, settings: Settings, report: IsolationReport) -> None:
+    def __init__(self, settings: Settings, report: IsolationReport, groups: Groups | None = None) -> None:
         self._settings = settings
         self._report = report
-        self._pool = Pool(settings)
+        self._pool = Pool(settings, groups)
         self._ending: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(cls, settings: Settings | None = None) -> CagedSandbox:
         """Probe this host, start the zygote and the first workers. Raises `SandboxUnavailable`."""
         settings = settings or Settings()
-        sandbox = cls(settings, (await probe(settings)).report_for(settings.tier))
-        await sandbox._pool.open()
+        report = (await probe(settings)).report_for(settings.tier)
+        groups = await asyncio.to_thread(Groups.open) if settings.cgroups else None
+        sandbox = cls(settings, _with_groups(report, groups), groups)
+        try:
+            await sandbox._pool.open()
+        except BaseException:
+            if groups is not None:
+                groups.close()
+            raise
         return sandbox
 
     @property
@@ -90,10 +98,10 @@ class CagedSandbox(Sandbox):
 
     @override
     async def start(self, command: CommandJob, scope: Scope) -> CagedProcess:
-        scope = replace(scope, limits=replace(scope.limits, cpu_s=-1))
+        scope = replace(scope, limits=replace(scope.limits, cpu_s=-1, written_bytes=-1))
         steps = Steps()
         worker = await self._take(scope, steps, address_space=False)
-        execution = Execution(worker, scope, self._report, steps)
+        execution = self._execution(worker, scope, steps)
         pipes = Pipes.make()
         try:
             await execution.armed()
@@ -114,7 +122,7 @@ class CagedSandbox(Sandbox):
     async def _run_function(self, job: PythonJob, scope: Scope, on_egress: EgressOpened | None) -> Ended:
         steps = Steps()
         worker = await self._take(scope, steps, address_space=True)
-        execution = Execution(worker, scope, self._report, steps)
+        execution = self._execution(worker, scope, steps)
         try:
             if scope.network:
                 await execution.armed()
@@ -132,7 +140,7 @@ class CagedSandbox(Sandbox):
     async def _run_program(self, job: CommandJob, scope: Scope, on_egress: EgressOpened | None) -> Ended:
         steps = Steps()
         worker = await self._take(scope, steps, address_space=False)
-        execution = Execution(worker, scope, self._report, steps)
+        execution = self._execution(worker, scope, steps)
         pipes = Pipes.make()
         talk: Conversation | None = None
         try:
@@ -158,6 +166,9 @@ class CagedSandbox(Sandbox):
             pipes.close()
             await self._end(execution, wait=scope.writes)
 
+    def _execution(self, worker: WorkerLink, scope: Scope, steps: Steps) -> Execution:
+        return Execution(worker, scope, self._report, steps, shares_user=self._pool.shares_user)
+
     async def _take(self, scope: Scope, steps: Steps, *, address_space: bool) -> WorkerLink:
         """A worker that holds `scope`, or was told to: armed ahead, or from the common ones."""
         network = bool(scope.network)
@@ -176,7 +187,8 @@ class CagedSandbox(Sandbox):
                 steps.mark("resolved")
             worker = await self._pool.take(LaneKey(network))
             steps.mark("taken")
-            worker.arm(arm_spec(scope, address_space=address_space, port=port), fds)
+            spec = arm_spec(scope, address_space=address_space, port=port, others=await self._pool.others())
+            worker.arm(spec, fds, scope.limits)
             worker.port = port
             if listener is not None:
                 worker.listener, listener = listener, None
@@ -229,6 +241,13 @@ class UnsafeNoSandbox(CagedSandbox):
         sandbox = cls(wanted, IsolationReport(tier=IsolationLevel.NONE, gaps=gaps))
         await sandbox.pool.open()
         return sandbox
+
+
+def _with_groups(report: IsolationReport, groups: Groups | None) -> IsolationReport:
+    if groups is None:
+        return report
+    total = "cgroup" if "memory" in groups.controllers else report.mem_total_enforced
+    return replace(report, cgroup=("cpu", *groups.controllers), mem_total_enforced=total)
 
 
 def _with_code(job: PythonJob, scope: Scope) -> Scope:

@@ -17,7 +17,15 @@ import json, os, sys
 job = json.loads(sys.stdin.buffer.read())
 answer = os.dup(1)
 os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
-sys.path[:0] = job["search_paths"]
+doors = json.loads(os.environ.pop("TOOLWARD_DOORS", "{}"))
+def there(path):
+    known = max((d for d in doors if path == d or path.startswith(d + "/")), key=len, default="")
+    return doors[known] + path[len(known):] if known else path
+if doors:  # its interpreter was found by descriptor, and so does not know which environment it belongs to
+    import glob, site
+    for found in glob.glob(there(job["environment"]) + "/lib/python*/site-packages"):
+        site.addsitedir(found)
+sys.path[:0] = [there(path) for path in job["search_paths"]]
 try:
     if job["module"]:
         import importlib
@@ -49,6 +57,7 @@ def in_other_interpreter(job: PythonJob, scope: Scope, *, known: Sequence[str]) 
         "search_paths": [] if source else list(getattr(target, "search_paths", ())),
     }
     environment = os.path.dirname(os.path.dirname(job.interpreter))
+    told["environment"] = environment
     base = os.path.dirname(os.path.dirname(os.path.realpath(job.interpreter)))
     granted = {grant.path for grant in scope.paths}
     wanted = {environment, base, *told["search_paths"]} - granted

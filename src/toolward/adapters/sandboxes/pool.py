@@ -8,8 +8,10 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from toolward.adapters.sandboxes.settings import END_MS, Settings
+from toolward.adapters.sandboxes.cgroups import Groups, Leaf
+from toolward.adapters.sandboxes.settings import COUNT_S, END_MS, USER_ROOM, Settings
 from toolward.adapters.sandboxes.specs import PROXY_PORT, arm_spec
+from toolward.adapters.sandboxes.usage import tasks_of_user
 from toolward.adapters.sandboxes.users import USERS_PER_POOL, Users, claim
 from toolward.adapters.sandboxes.worker_link import WorkerLink
 from toolward.adapters.sandboxes.zygote_link import ZygoteLink
@@ -36,8 +38,10 @@ class _Lane:
 class Pool:
     """Starts, keeps and hands out workers, and starts another zygote when one dies."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, groups: Groups | None = None) -> None:
+        """`groups`: where each worker gets a control group of its own, if there are such."""
         self._settings = settings
+        self._groups = groups
         self._link = ZygoteLink()
         self._lanes: dict[LaneKey, _Lane] = {LaneKey(network=False): _Lane(target=settings.ready)}
         self._live: set[WorkerLink] = set()
@@ -46,6 +50,8 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening = asyncio.Lock()
         self._users: Users | None = None
+        self._counted = 0
+        self._counted_at = -COUNT_S
         self._closed = False
 
     async def open(self) -> dict[str, Any]:
@@ -63,6 +69,25 @@ class Pool:
     def first_user(self) -> int:
         """The first of this pool's users; 0 where cages run as the gateway's own."""
         return self._users.first if self._users else 0
+
+    @property
+    def shares_user(self) -> bool:
+        """Whether cages have the gateway's own user, with no namespace in which only they are counted."""
+        return self._settings.tier is IsolationLevel.LANDLOCK and self._users is None
+
+    async def others(self) -> int:
+        """What counts towards the limit of processes of a cage's user and is not the cage's own.
+
+        0 where nothing is; else all that the user runs, and room for what it will start meanwhile. The cage's
+        own are counted by its watch.
+        """
+        if not self.shares_user:
+            return 0
+        now = asyncio.get_running_loop().time()
+        if now > self._counted_at + COUNT_S:
+            self._counted = await asyncio.to_thread(tasks_of_user, os.geteuid())
+            self._counted_at = now
+        return self._counted + USER_ROOM
 
     @property
     def zygote_pid(self) -> int:
@@ -148,6 +173,8 @@ class Pool:
         except TimeoutError:
             pass  # the zygote's end is theirs
         await self._link.close()
+        if self._groups is not None:
+            await asyncio.to_thread(self._groups.close)
         self._release_users()
 
     # --- users
@@ -183,23 +210,44 @@ class Pool:
 
     async def _start(self, key: LaneKey, slot: int) -> WorkerLink:
         """Start a worker in a slot that the caller took at once: there are as many as workers may live."""
+        group: Leaf | None = None
         try:
             await self._ensure_zygote()
             fds = await self._link.resolve(key.scope.paths) if key.scope else []
-            conn, pidfd, pid = await self._link.spawn(network=key.network, slot=slot)
+            group = self._new_group()
+            entry = [group.entry] if group else []
+            conn, pidfd, pid = await self._link.spawn(network=key.network, slot=slot, entry=entry)
         except BaseException:
             self._slots.append(slot)
+            self._leave(group)
             self._wake_one()
             raise
         worker = WorkerLink(conn, pidfd, pid=pid, tier=self._settings.tier, slot=slot)
+        worker.group = group
+        if group is not None:
+            group.entered()
         worker.on_gone = self._forget
         self._live.add(worker)
         if key.scope:
             port = PROXY_PORT if key.network else 0
-            worker.arm(arm_spec(key.scope, address_space=key.address_space, port=port), fds)
+            others = await self.others()
+            spec = arm_spec(key.scope, address_space=key.address_space, port=port, others=others)
+            worker.arm(spec, fds, key.scope.limits)
             worker.port = port
             close_all(fds)
         return worker
+
+    def _new_group(self) -> Leaf | None:
+        try:
+            return self._groups.leaf() if self._groups is not None else None
+        except OSError as error:
+            raise SandboxUnavailable(
+                f"no control group could be made: {error.strerror}", remedy="see who else changes the tree"
+            ) from error
+
+    def _leave(self, group: Leaf | None) -> None:
+        if group is not None and self._groups is not None:
+            self._groups.leave(group)
 
     async def _ensure_zygote(self) -> None:
         async with self._opening:
@@ -230,6 +278,7 @@ class Pool:
     def _forget(self, worker: WorkerLink) -> None:
         self._live.discard(worker)
         self._slots.append(worker.slot)
+        self._leave(worker.group)
         for lane in self._lanes.values():
             if worker in lane.ready:
                 lane.ready.remove(worker)

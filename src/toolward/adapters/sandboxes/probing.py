@@ -92,6 +92,8 @@ class Probe:
         return int(self._trials["landlock"][1]) if self.works("landlock") else 0
 
     def _gaps(self, *, namespaces: bool) -> Iterator[str]:
+        if not self._as_root:
+            yield "written: what a function writes in all is not counted, only that of a program"
         if namespaces:
             if not self._landlock:
                 yield "what a cage writes in its scratch directory is kept from running by mount flags alone"
@@ -105,7 +107,7 @@ class Probe:
         yield "scratch: there is no private temporary directory; only granted paths can be written"
         yield "kernel: process numbers and host names of the machine can be seen"
         if not self._as_root:
-            yield "processes: their limit is shared with all processes of this user"
+            yield "processes: they are counted every few milliseconds; hundreds more can live until then"
         else:
             yield "owners: a granted path is usable as far as it is open to others; each call is another user"
         if self._landlock < ABI_NET:

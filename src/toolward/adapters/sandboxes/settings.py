@@ -22,6 +22,10 @@ START_MS: Final = 15_000
 """From starting a zygote, or a worker, to its first word, on a machine that is very busy."""
 WATCH_MS: Final = 20
 """How often the memory of a running cage is added up: what it can take beyond its limit in that time."""
+COUNT_S: Final = 2.0
+"""How long a count of all processes of a user holds; it reads a file of each process of the machine."""
+USER_ROOM: Final = 512
+"""Processes that a user may start beside a cage while it runs before the cage can start none."""
 END_MS: Final = 5_000
 """How long the kernel may take to end a cage; past this the call fails, because something may be left."""
 
@@ -49,6 +53,7 @@ class Settings:
     ready: int = READY_WORKERS
     workers_max: int = WORKERS_MAX
     queue_wait_ms: int = QUEUE_WAIT_MS
+    cgroups: bool = True  # use them where a part of the tree is ours
 
     def order(self, **more: object) -> dict[str, object]:
         """What the zygote is told."""

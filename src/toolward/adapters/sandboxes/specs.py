@@ -12,15 +12,19 @@ PROXY_PORT: Final = 3128
 """Where the proxy is found in a network namespace of its own."""
 
 
-def arm_spec(scope: Scope, *, address_space: bool, port: int) -> dict[str, Any]:
+def arm_spec(scope: Scope, *, address_space: bool, port: int, others: int = 0) -> dict[str, Any]:
     """The cage. The descriptors of `scope.paths` go with it, in order; `port` is the proxy's, or 0.
 
     `address_space` limits memory as address space, which is exact and which some runtimes can not bear.
+    `others` are processes and threads that count towards the limit of the cage's user and are not the cage's.
     """
+    limits = asdict(scope.limits)
+    if limits["processes"] >= 0:
+        limits["processes"] += others
     return {
         "paths": [[grant.path, grant.access is PathAccess.WRITE] for grant in scope.paths],
         "hidden": [place for place, grant in enumerate(scope.paths) if grant.access is PathAccess.HIDE],
-        "limits": asdict(scope.limits),
+        "limits": limits,
         "address_space": address_space,
         "port": port,
     }

@@ -1,28 +1,63 @@
-"""The memory of a running cage, added up: limits of one process do not hold many."""
+"""Looks at a running cage every few milliseconds, and ends it when its processes together took too much."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from toolward.adapters.sandboxes.cgroups import Leaf
 from toolward.adapters.sandboxes.settings import WATCH_MS
-
-_COUNTED = ("RssAnon:", "RssShmem:")
-_KIB = 1024
-_SOCKET_BYTES = 212_992
-"""What the kernel may hold for one socket: its default buffer, its own records included."""
-_DESCRIPTORS_FREE = 16
-"""Of each process, not looked at: what ordinary programs have open."""
+from toolward.adapters.sandboxes.usage import Use, Written, use_of
+from toolward.ports.sandbox import StopReason
 
 
-class MemoryWatch:
-    """Calls `on_excess` once when the processes below `pid` together hold more than `bytes_max`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceilings:
+    """What a cage may use up in all; -1: as much as it wants, or something else counts it."""
 
-    def __init__(self, pid: int, bytes_max: int, on_excess: Callable[[], None]) -> None:
+    memory_bytes: int
+    tasks: int = -1
+    cpu_s: int = -1
+    written_bytes: int = -1
+    written: Written = Written.TO_DISK
+
+
+class Growing:
+    """A total that only grows, over processes that come and go.
+
+    Who waits for a child takes over what it used; what falls was of those that ended and nobody waited for.
+    """
+
+    def __init__(self) -> None:
+        self._last = 0.0
+        self._lost = 0.0
+
+    def total(self, seen: float) -> float:
+        """The total, with what is seen now."""
+        self._lost += max(0.0, self._last - seen)
+        self._last = seen
+        return seen + self._lost
+
+
+class CageWatch:
+    """Calls `on_excess` once when the processes at and below `pid` together exceed a ceiling."""
+
+    def __init__(
+        self,
+        pid: int,
+        ceilings: Ceilings,
+        on_excess: Callable[[StopReason, str], None],
+        *,
+        group: Leaf | None = None,
+    ) -> None:
+        """`group` counts processor time where there is one: those included that ended between two looks."""
+        self._group = group
         self._pid = pid
-        self._bytes_max = bytes_max
+        self._ceilings = ceilings
         self._on_excess = on_excess
+        self._cpu = Growing()
+        self._written = Growing()
         self._loop = asyncio.get_running_loop()
         self._next = self._loop.call_later(WATCH_MS / 1000, self._look)
 
@@ -31,64 +66,27 @@ class MemoryWatch:
         self._next.cancel()
 
     def _look(self) -> None:
-        held = memory_of(self._pid)
-        if held > self._bytes_max:
-            self._on_excess()
-        elif held:  # a process that lives holds something
+        limits = self._ceilings
+        written = limits.written if limits.written_bytes >= 0 else None
+        by_group = self._group if limits.cpu_s >= 0 else None
+        use = use_of(self._pid, cpu=limits.cpu_s >= 0 and by_group is None, written=written)
+        if by_group is not None:
+            use.cpu_s = by_group.cpu_s()
+        excess = self._excess_in(use) if use.alive else None
+        if excess is not None:
+            self._on_excess(*excess)
+        elif use.alive:
             self._next = self._loop.call_later(WATCH_MS / 1000, self._look)
 
-
-def memory_of(pid: int) -> int:
-    """Bytes that a process and its descendants hold; 0 if it is gone.
-
-    Anonymous and shared memory, and what the kernel may hold for their sockets, which no limit of a process
-    counts: a tool could take several times its memory so.
-    """
-    total, todo = 0, [pid]
-    sockets: set[str] = set()
-    unseen = 0
-    while todo:
-        each = todo.pop()
-        total += _resident(each)
-        unseen += _descriptors(each, sockets)
-        todo += _children(each)
-    return total + _SOCKET_BYTES * (len(sockets) + unseen) if total else 0
-
-
-def _descriptors(pid: int, sockets: set[str]) -> int:
-    """Add the sockets of a process that has many descriptors; where they can not be seen, count those."""
-    directory = f"/proc/{pid}/fd"
-    count = 0
-    try:
-        count = os.stat(directory).st_size  # how many are open; 0 before Linux 6.2
-        if 0 < count <= _DESCRIPTORS_FREE:
-            return 0
-        for name in os.listdir(directory):
-            target = os.readlink(f"{directory}/{name}")
-            if target.startswith("socket:"):
-                sockets.add(target)
-    except PermissionError:
-        return max(0, count - _DESCRIPTORS_FREE)
-    except OSError:
-        return 0
-    return 0
-
-
-def _resident(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
-            lines = file.read().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * _KIB for line in lines if line.startswith(_COUNTED))
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    try:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
-                found += map(int, file.read().split())
-    except OSError:
-        pass  # it ended while we looked
-    return found
+    def _excess_in(self, use: Use) -> tuple[StopReason, str] | None:
+        limits = self._ceilings
+        if 0 <= limits.memory_bytes < use.memory_bytes:
+            said = f"its processes together took more than {limits.memory_bytes} bytes"
+            return StopReason.MEMORY, said
+        if 0 <= limits.tasks < use.tasks:
+            return StopReason.PROCESSES, f"it had more than {limits.tasks} processes and threads"
+        if 0 <= limits.cpu_s < self._cpu.total(use.cpu_s):
+            return StopReason.CPU, f"its processes together took more than {limits.cpu_s} s of processor time"
+        if 0 <= limits.written_bytes < self._written.total(use.written_bytes):
+            return StopReason.WRITTEN, f"its processes together wrote more than {limits.written_bytes} bytes"
+        return None

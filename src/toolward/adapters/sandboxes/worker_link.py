@@ -14,7 +14,8 @@ from typing import Any, Final
 import orjson
 
 from toolward.adapters.sandboxes.cage.frames import HEADER, pack
-from toolward.model.capability import IsolationLevel
+from toolward.adapters.sandboxes.cgroups import Leaf
+from toolward.model.capability import IsolationLevel, Limits
 
 FRAME_SLACK: Final = 4_096
 """What a frame may have beyond its payload: keys, and the text of an error."""
@@ -38,6 +39,7 @@ class WorkerLink:
         self.slot = slot
         self.tier = tier
         self.listener: socket.socket | None = None
+        self.group: Leaf | None = None
         self.port = 0  # where the cage finds its proxy; 0 without network
         self.on_gone: Callable[[WorkerLink], None] = _nothing
         self._conn: socket.socket | None = conn
@@ -55,8 +57,13 @@ class WorkerLink:
 
     # --- out
 
-    def arm(self, spec: dict[str, Any], fds: Sequence[int]) -> None:
-        """Send what the cage is to hold; `fds` are duplicated by the kernel and stay the caller's."""
+    def arm(self, spec: dict[str, Any], fds: Sequence[int], limits: Limits) -> None:
+        """Send what the cage is to hold; `fds` are duplicated by the kernel and stay the caller's.
+
+        Raises `OSError` where its group can not hold `limits`.
+        """
+        if self.group is not None:
+            self.group.hold(limits)
         self._send(pack(spec), fds)
 
     async def give(self, job: dict[str, Any], fds: Sequence[int], *, answer_bytes_max: int) -> None:
@@ -160,6 +167,8 @@ class WorkerLink:
 
     def kill(self) -> None:
         """End the cage: every process in it."""
+        if self.group is not None and self.tier is IsolationLevel.LANDLOCK and not self._gone.done():
+            self.group.kill()  # the supervisor, which is not in it, would have to find them all
         if self.tier is not IsolationLevel.LANDLOCK and not self._gone.done():
             with contextlib.suppress(OSError):
                 if self.tier is IsolationLevel.NONE:

@@ -81,9 +81,14 @@ class ZygoteLink:
             )
         return self.hello
 
-    async def spawn(self, *, network: bool, slot: int) -> tuple[socket.socket, int, int]:
-        """A new worker: its socket, a pidfd, its process id. Raises `SandboxUnavailable`."""
-        answer, fds = await self._ask({"spawn": {"network": network, "slot": slot}})
+    async def spawn(
+        self, *, network: bool, slot: int, entry: Sequence[int] = ()
+    ) -> tuple[socket.socket, int, int]:
+        """A new worker: its socket, a pidfd, its process id. Raises `SandboxUnavailable`.
+
+        It goes into the control group to which `entry` leads.
+        """
+        answer, fds = await self._ask({"spawn": {"network": network, "slot": slot}}, entry)
         if "failed" in answer:
             raise SandboxUnavailable(
                 f"no worker could be forked: {answer['failed']}",
@@ -100,11 +105,11 @@ class ZygoteLink:
         wanted = [[grant.root, grant.path, grant.access.value] for grant in grants]
         answer, fds = await self._ask({"resolve": wanted})
         if "refused" in answer:
-            path, why = answer["refused"]
+            path, why, remedy = answer["refused"]
             raise Denied(
                 f"`{path}` can not be granted: {why}",
                 code=ReasonCode.GRANT_REFUSED,
-                remedy="name an existing file or directory by its real path",
+                remedy=remedy,
             )
         return fds
 
@@ -119,14 +124,16 @@ class ZygoteLink:
 
     # --- the wire
 
-    async def _ask(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    async def _ask(
+        self, message: dict[str, Any], fds: Sequence[int] = ()
+    ) -> tuple[dict[str, Any], list[int]]:
         control = self._control
         if control is None or self.lost.is_set():
             raise _gone()
         future: asyncio.Future[tuple[dict[str, Any], list[int]]] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         try:
-            control.send(json.dumps(message).encode())
+            socket.send_fds(control, [json.dumps(message).encode()], list(fds))
         except OSError:  # full means hundreds of requests unanswered: it hangs, and is as good as gone
             self._lose()
             raise _gone() from None

@@ -12,10 +12,11 @@ from typing import Final
 from rich.console import Console
 
 from toolward.lab.escape.attempts import BY_ID
-from toolward.lab.escape.columns import CAGES, CONTROLS, run_all
+from toolward.lab.escape.columns import BWRAP, CAGES, CONTROLS, WASM, WASM_CONTROL, run_all
 from toolward.lab.escape.document import document
 from toolward.lab.escape.hosts import rows_of_hosts, run_hosts
 from toolward.lab.escape.verdicts import rows_of, show
+from toolward.lab.escape.wasm_attempts import MODULE_ATTEMPTS
 from toolward.lab.escape.world import PLACE
 from toolward.lab.report import Row, print_rows, write_report
 
@@ -56,7 +57,7 @@ def _comm(pid: str) -> str:
 def main() -> None:
     """Try, print the tables, write `build/reports/escape.json`."""
     given = arguments()
-    unknown = set(given.only) - BY_ID.keys()
+    unknown = set(given.only) - BY_ID.keys() - {each.id for each in MODULE_ATTEMPTS}
     if unknown:
         sys.exit(f"no such attempts: {', '.join(sorted(unknown))}")
     say = Console(width=None if sys.stdout.isatty() else 200)
@@ -64,7 +65,7 @@ def main() -> None:
     rows: list[Row] = []
     told = {}
     if not given.hosts:
-        told = run_all((*CAGES, *CONTROLS), given.only)
+        told = run_all((*CAGES, *CONTROLS, BWRAP, WASM, WASM_CONTROL), given.only)
         show(told, say)
         rows += rows_of(told, complete=not given.only)
     if not given.only:

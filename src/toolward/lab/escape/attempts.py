@@ -29,6 +29,7 @@ TIGHT: Final = Limits(
     scratch_bytes=8 * _MIB,
     scratch_inodes=500,
     open_files=128,
+    written_bytes=8 * _MIB,
 )
 """What the bombs are measured against; small, so that the controls are small too."""
 

@@ -1,6 +1,7 @@
 """One column of the table, in a process of its own: `python -m toolward.lab.escape.column PLACE [ID ...]`.
 
-PLACE is a tier, or `user` or `root` for the controls that run so. One JSON object on standard output.
+PLACE is a tier, `bubblewrap`, or `user`, `root` or `bare_wasm` for the controls that run so.
+One JSON object on standard output.
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ from toolward.adapters.sandboxes.probing import probe
 from toolward.adapters.sandboxes.settings import Settings
 from toolward.errors import SandboxUnavailable
 from toolward.lab.escape.attempts import ATTEMPTS, Attempt, Control
+from toolward.lab.escape.bubblewrap import can_run, in_bubblewrap
 from toolward.lab.escape.places import in_cage, without_cage
+from toolward.lab.escape.wasm_places import run_wasm
 from toolward.lab.escape.world import World
 from toolward.model.capability import IsolationLevel
 
 TIERS: Final = (IsolationLevel.NAMESPACES.value, IsolationLevel.LANDLOCK.value)
+WASM: Final = ("wasm", "bare_wasm")
+BUBBLEWRAP: Final = "bubblewrap"
 BEST: Final = "best"
 _CONTROLS: Final = {"user": (Control.USER, Control.CHILD, Control.FORK), "root": (Control.ROOT,)}
 
@@ -37,6 +42,10 @@ async def run(place: str, wanted: set[str]) -> dict[str, Any]:
         if tried.best is IsolationLevel.NONE:
             return {**found, "refused": [await _refusal(tier) for tier in TIERS], "attempts": {}}
         return {**found, **await _caged(place, chosen)}
+    if place in WASM:
+        return await run_wasm(caged=place == WASM[0], wanted=wanted)
+    if place == BUBBLEWRAP:
+        return _bubblewrapped([each for each in chosen if can_run(each)])
     if place in TIERS:
         return await _caged(place, chosen)
     return await _controls([each for each in chosen if each.control in _CONTROLS[place]])
@@ -63,6 +72,15 @@ async def _caged(tier: str, chosen: list[Attempt]) -> dict[str, Any]:
         world.close()
         await sandbox.close()
     return {"report": sandbox.report().as_json(), "uid": os.geteuid(), "attempts": seen}
+
+
+def _bubblewrapped(chosen: list[Attempt]) -> dict[str, Any]:
+    world = World(tool_uid=os.geteuid(), victim_uid=os.geteuid())
+    try:
+        seen = {each.id: asdict(in_bubblewrap(world, each)) for each in chosen}
+    finally:
+        world.close()
+    return {"uid": os.geteuid(), "attempts": seen}
 
 
 async def _controls(chosen: list[Attempt]) -> dict[str, Any]:

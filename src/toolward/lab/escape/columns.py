@@ -15,13 +15,15 @@ from typing import Any, Final
 import orjson
 
 from toolward.lab.escape.attempts import ATTEMPTS, Control
+from toolward.lab.escape.bubblewrap import installed
 from toolward.lab.escape.places import Seen
 from toolward.lab.escape.unprivileged import UID, Host
+from toolward.lab.escape.wasm_attempts import MODULE_ATTEMPTS
 from toolward.lab.escape.world import GATEWAY_SECRET
 
 AT_ONCE: Final = 2
 _COLUMN_S: Final = 240
-UIDS: Final = {"user": UID, "namespaces": UID - 1, "landlock": UID - 2}
+UIDS: Final = {"user": UID, "namespaces": UID - 1, "landlock": UID - 2, "bubblewrap": UID - 3}
 """A user for each: without namespaces the limit of processes is of all that a user has."""
 
 
@@ -38,6 +40,10 @@ class Column:
         """How it is started from here; nothing if it can not be."""
         own = [sys.executable, "-m", "toolward.lab.escape.column", self.place]
         is_root = os.geteuid() == 0
+        if self.place == "bubblewrap" and not installed():
+            return None
+        if self.place in {"wasm", "bare_wasm"}:
+            return own
         if not self.as_root:
             return as_user(Host.PLAIN, own, uid=UIDS[self.place]) if is_root else own
         if not is_root:
@@ -58,6 +64,10 @@ CONTROLS: Final = (
     Column("control, user", "user", as_root=False),
     Column("control, root", "root", as_root=True),
 )
+BWRAP: Final = Column("bubblewrap, user", "bubblewrap", as_root=False)
+"""Somebody else's cage around the same payloads, where it is installed."""
+WASM: Final = Column("wasm", "wasm", as_root=False)
+WASM_CONTROL: Final = Column("a bare runtime", "bare_wasm", as_root=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +115,7 @@ def run_all(columns: Sequence[Column], only: Sequence[str]) -> dict[str, Told]:
 
 def control_of(attempt: str, told: dict[str, Told]) -> Seen | None:
     """What the same payload came to without a cage."""
-    for column in CONTROLS:
+    for column in (*CONTROLS, WASM_CONTROL):
         if column.name in told and attempt in told[column.name].seen:
             return told[column.name].seen[attempt]
     return None
@@ -113,4 +123,6 @@ def control_of(attempt: str, told: dict[str, Told]) -> Seen | None:
 
 def has_control(attempt: str) -> bool:
     """Whether there is anything to compare with."""
-    return any(each.id == attempt and each.control is not Control.NONE for each in ATTEMPTS)
+    return any(
+        each.id == attempt and each.control is not Control.NONE for each in (*ATTEMPTS, *MODULE_ATTEMPTS)
+    )

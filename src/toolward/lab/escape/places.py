@@ -25,9 +25,19 @@ from toolward.adapters.sandboxes.results import read_result
 from toolward.errors import ToolFailed, ToolwardError
 from toolward.lab.escape.attempts import TIGHT, Attempt, Control, Via
 from toolward.lab.escape.world import World, marked
-from toolward.model.capability import IsolationLevel, PathAccess, PathGrant, Scope
+from toolward.model.capability import IsolationLevel, IsolationReport, PathAccess, PathGrant, Scope
 from toolward.model.egress import Grant
-from toolward.ports.sandbox import CommandJob, Ended, Exited, PythonJob, PythonSource, Raised, Stopped, Value
+from toolward.ports.sandbox import (
+    CommandJob,
+    Ended,
+    Exited,
+    PythonJob,
+    PythonSource,
+    Raised,
+    Ran,
+    Stopped,
+    Value,
+)
 
 LOOSE: Final = replace(
     TIGHT, cpu_s=-1, wall_ms=10_000, memory_bytes=1 << 30, output_bytes=64 << 20, processes=-1, file_bytes=-1
@@ -42,9 +52,11 @@ exec(compile(told["text"], "payload", "exec"), space)
 answer = json.dumps(space["attempt"](told["world"], told["name"]))
 open(sys.argv[1] + ".answer", "w").write(answer)
 """
+NOWHERE: Final = Ran(report=IsolationReport(tier=IsolationLevel.NONE))
+"""Of what did not run in a cage of ours."""
 _CHILD_S: Final = 15.0
 _UP_S: Final = 10.0
-_GONE_S: Final = 3.0
+GONE_S: Final = 3.0
 _BEARABLE: Final = ("MemoryError", "OSError", "PermissionError", "BlockingIOError")
 
 
@@ -90,7 +102,7 @@ async def in_cage(sandbox: CagedSandbox, world: World, attempt: Attempt) -> Seen
         ended = await _run(sandbox, attempt, told, scope)
     except ToolwardError as error:
         return Seen(broken=f"{type(error).__name__}: {error}")
-    seen = _judge(world, attempt, ended, _collected(attempt, told, caged=True))
+    seen = judge(world, attempt, ended, _collected(attempt, told, caged=True))
     wrong = list(seen.wrong)
     if attempt.grants and attempt.via is Via.FUNCTION and not (world.base / "granted" / world.mark).exists():
         wrong.append("write: what was written is not on the host")
@@ -111,7 +123,7 @@ async def without_cage(sandbox: CagedSandbox, world: World, attempt: Attempt) ->
             return await asyncio.to_thread(in_doomed, IsolationLevel.NONE, world, attempt, told)
         case _:
             ended = await _run(sandbox, attempt, told, Scope(limits=LOOSE))
-    return _judge(world, attempt, ended, _collected(attempt, told, caged=False))
+    return judge(world, attempt, ended, _collected(attempt, told, caged=False))
 
 
 async def _run(sandbox: CagedSandbox, attempt: Attempt, told: dict[str, Any], scope: Scope) -> Ended:
@@ -154,7 +166,8 @@ def _collected(attempt: Attempt, told: dict[str, Any], *, caged: bool) -> str:
         return ""
 
 
-def _judge(world: World, attempt: Attempt, ended: Ended, collected: str) -> Seen:
+def judge(world: World, attempt: Attempt, ended: Ended, collected: str) -> Seen:
+    """From an end and what the gateway read to what was seen."""
     seen = Seen()
     answer = collected
     match ended:
@@ -235,15 +248,16 @@ def in_doomed(tier: IsolationLevel, world: World, attempt: Attempt, told: dict[s
     command = [sys.executable, "-m", "toolward.lab.escape.doomed", str(order)]
     with subprocess.Popen(command, start_new_session=True) as gateway:
         up = world.base / "granted" / "up"
-        _wait(up.exists, _UP_S)
+        wait_until(up.exists, _UP_S)
         was_up = up.exists()
         gateway.send_signal(signal.SIGKILL)
-    _wait(lambda: not marked(world.mark), _GONE_S)
+    wait_until(lambda: not marked(world.mark), GONE_S)
     harm = tuple(world.harm(attempt, ""))
     return Seen(said="the gateway was killed", harm=harm, broken="" if was_up else "it never came up")
 
 
-def _wait(until: Callable[[], bool], seconds: float) -> None:
+def wait_until(until: Callable[[], bool], seconds: float) -> None:
+    """Wait for something, so long at most."""
     deadline = time.monotonic() + seconds
     while not until() and time.monotonic() < deadline:
         time.sleep(0.01)

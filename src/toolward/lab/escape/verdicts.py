@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from toolward.lab.escape.attempts import ATTEMPTS, Attempt
-from toolward.lab.escape.columns import CAGES, Told, control_of, has_control
+from toolward.lab.escape.columns import BWRAP, CAGES, WASM, Told, control_of, has_control
+from toolward.lab.escape.wasm_attempts import MODULE_ATTEMPTS, ModuleAttempt
 from toolward.lab.report import Row
 
 DISCRIMINATING_MIN: Final = 45
@@ -66,6 +67,22 @@ def chosen(told: dict[str, Told]) -> list[Attempt]:
     return [each for each in ATTEMPTS if each.id in ran]
 
 
+def chosen_modules(told: dict[str, Told]) -> list[ModuleAttempt]:
+    """The modules of this run."""
+    ran = {name for each in told.values() for name in each.seen}
+    return [each for each in MODULE_ATTEMPTS if each.id in ran]
+
+
+def cross_check(attempt: Attempt, told: dict[str, Told]) -> str:
+    """What bubblewrap made of an attempt, in a word."""
+    if BWRAP.name not in told:
+        return "not installed"
+    seen = told[BWRAP.name].seen.get(attempt.id)
+    if seen is None or seen.broken or seen.wrong:
+        return "not run" if seen is None else "could not"
+    return "no" if seen.escaped else "yes"
+
+
 def rows_of(told: dict[str, Told], *, complete: bool) -> Iterator[Row]:
     """The report: totals, then every attempt. Goals only where the run is `complete`."""
     attempts = chosen(told)
@@ -96,12 +113,43 @@ def rows_of(told: dict[str, Told], *, complete: bool) -> Iterator[Row]:
     )
     yield Row("  the control fails too", ", ".join(n for n, p in proofs.items() if p is Proof.NO) or "none")
     yield Row("  without a control", ", ".join(n for n, p in proofs.items() if p is Proof.NONE) or "none")
-    for each in attempts:
-        cells = {c.name: verdict(each, c.name, told) for c in CAGES if c.name in told}
+    yield from _rows_of_bubblewrap(attempts, told)
+    yield from _rows_of_modules(told)
+    for each in (*attempts, *chosen_modules(told)):
+        columns = (WASM,) if isinstance(each, ModuleAttempt) else CAGES
+        cells = {c.name: verdict(each, c.name, told) for c in columns if c.name in told}
         said = "; ".join(f"{name}: {cell.value}" for name, cell in cells.items())
         holds = set(cells.values()) <= {Verdict.CONTAINED, Verdict.NAMED}
-        figure = f"{said}; control: {proofs[each.id].value}"
+        figure = f"{said}; control: {proof(each, told).value}"
         yield Row(f"{each.id} {each.what}", figure, "", "contained or named", holds)
+
+
+def _rows_of_bubblewrap(attempts: list[Attempt], told: dict[str, Told]) -> Iterator[Row]:
+    """For comparison: what it does not stop is no fault of ours, and shows what ours does beside it."""
+    if BWRAP.name not in told:
+        yield Row(f"cross-check, {BWRAP.name}", "not installed")
+        return
+    words = {each.id: cross_check(each, told) for each in attempts}
+    count = sum(word in {"yes", "no"} for word in words.values())
+    stopped = sum(word == "yes" for word in words.values())
+    yield Row(f"cross-check, {BWRAP.name}: contained", f"{stopped} of {count}", "rows")
+    yield Row("  not contained there", ", ".join(n for n, word in words.items() if word == "no") or "none")
+    yield Row("  could not run there", ", ".join(n for n, w in words.items() if w == "could not") or "none")
+
+
+def _rows_of_modules(told: dict[str, Told]) -> Iterator[Row]:
+    if missing := told[WASM.name].all.get("missing") if WASM.name in told else "":
+        yield Row("webassembly", f"not run: {missing}")
+        return
+    modules = chosen_modules(told)
+    cells = [verdict(each, WASM.name, told) for each in modules]
+    named = [each.id for each, cell in zip(modules, cells, strict=True) if cell is Verdict.NAMED]
+    held = cells.count(Verdict.CONTAINED)
+    holds = held + len(named) == len(modules)
+    yield Row("contained, wasm", held, "rows", f"all {len(modules)}, or named as a gap", holds)
+    yield Row("  named as a gap, wasm", ", ".join(named) or "none")
+    proofs = [proof(each, told) for each in modules]
+    yield Row("  discriminating, wasm", proofs.count(Proof.YES), "rows")
 
 
 def show(told: dict[str, Told], say: Console) -> None:
@@ -115,7 +163,10 @@ def show(told: dict[str, Told], say: Console) -> None:
         shown = [cell.value if cell in good else f"[red]{cell.value}[/]" for cell in cells]
         table.add_row(each.id, each.what, *shown, proof(each, told).value)
     say.print(table)
-    for each in chosen(told):
-        for column in CAGES:
+    for module in chosen_modules(told):
+        cell = f"{verdict(module, WASM.name, told).value}; control: {proof(module, told).value}"
+        say.print(f"{module.id} {module.what}: {cell}", markup=False)
+    for each in (*chosen(told), *chosen_modules(told)):
+        for column in (WASM,) if isinstance(each, ModuleAttempt) else CAGES:
             if verdict(each, column.name, told) in {Verdict.ESCAPED, Verdict.UNUSABLE, Verdict.BROKEN}:
                 say.print(f"{each.id} in {column.name}: {told[column.name].seen[each.id]}", markup=False)

@@ -108,7 +108,7 @@ class World:
             "victim": pid,
             "victim_address": _environment_address(pid),
             "handle": self._handle().hex(),
-            "processes": attempt.limits.processes,
+            "file_bytes": attempt.limits.file_bytes,
             "grants": [],
         }
 
@@ -234,7 +234,7 @@ class World:
         victim = self._victim
         if victim is None:
             return
-        if victim.poll() is not None:
+        if victim.poll() is not None or _dying(victim.pid):
             yield "a process outside was ended"
             return
         if _limits(victim.pid) != self._victims_limits:
@@ -310,6 +310,17 @@ def _state(path: Path) -> tuple[Any, ...]:
             content = path.read_bytes()
             attributes = os.listxattr(path)
     return (seen.st_mode, seen.st_ino, seen.st_nlink, seen.st_mtime_ns, seen.st_uid, content, *attributes)
+
+
+def _dying(pid: int) -> bool:
+    """Whether its end was ordered and is only still to come, as on a busy machine."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(("SigPnd:", "ShdPnd:")) and int(line.split()[1], 16) & (
+                1 << signal.SIGKILL - 1
+            ):
+                return True
+    return False
 
 
 def _limits(pid: int) -> str:

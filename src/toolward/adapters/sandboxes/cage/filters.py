@@ -26,9 +26,10 @@ _NEW_NAMESPACES: Final = 0x7E020080  # every CLONE_NEW* flag, CLONE_NEWTIME incl
 _ANY_TCP: Final = (0, 6)  # the protocols that are TCP; others (MPTCP, SCTP) pass by Landlock
 _FAST_OPEN: Final = 0x20000000  # a connection that no connect() announces, so that Landlock does not see it
 _TERMINAL_INJECTION: Final = (0x5412, 0x541C, 0x5423)  # TIOCSTI, TIOCLINUX, TIOCSETD
+_RESERVATIONS: Final = (0x40305828, 0x4030582A, 0x40305839)  # FS_IOC_RESVSP, its 64-bit twin, ZERO_RANGE
 
 _FILES: Final = """
-access chdir close close_range copy_file_range dup dup2 dup3 faccessat faccessat2 fadvise64 fallocate
+access chdir close close_range copy_file_range dup dup2 dup3 faccessat faccessat2 fadvise64
 fchdir fcntl fdatasync fgetxattr flistxattr flock fstat fstatfs fsync ftruncate getcwd getdents getdents64
 getxattr lgetxattr link linkat listxattr
 llistxattr lseek lstat mkdir mkdirat newfstatat pread64 preadv preadv2 pwrite64 pwritev
@@ -122,7 +123,7 @@ def _ioctl() -> bpf.Body:
     """The kernel looks at the low 32 bits of the request only, so this does too."""
     tests = [
         step
-        for request in _TERMINAL_INJECTION
+        for request in (*_TERMINAL_INJECTION, *_RESERVATIONS)
         for step in ((bpf.JUMP_EQUAL, 0, 1, request), _error(errno.EPERM))
     ]
     return (bpf.load(bpf.argument_low(1)), *tests, bpf.give(bpf.ALLOW))
@@ -206,6 +207,8 @@ def build_filter(*, network: bool, own_view: bool) -> bytes:
     bodies[NUMBERS["setpriority"]] = _setpriority()
     for name, argument in _SEND_FLAGS.items():
         bodies[NUMBERS[name]] = _send(argument)
+    # Room that nobody writes is counted nowhere; the C library then writes it.
+    bodies[NUMBERS["fallocate"]] = (_error(errno.EOPNOTSUPP),)
     bodies[NUMBERS["clone"]] = _clone()
     bodies[NUMBERS["ioctl"]] = _ioctl()
     bodies[NUMBERS["socketpair"]] = _socketpair()

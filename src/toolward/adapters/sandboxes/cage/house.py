@@ -44,6 +44,7 @@ class House:
     pids: int = -1  # the zygote's own pid namespace
     proc: int = -1  # the host's /proc, to write id maps
     has_proc: bool = True
+    doors: dict[str, int] = field(default_factory=dict)  # directory -> descriptor, if not to be walked to
     stdlib: dict[str, int] = field(default_factory=dict)  # directory -> descriptor, if private
     owners: dict[int, int] = field(default_factory=dict)  # owner on disk -> user namespace for mapped mounts
 
@@ -227,6 +228,17 @@ def _can_mount_proc(house: House) -> bool:
 class Refused(Exception):
     """A path can not be granted; the text says why, without saying what is there."""
 
+    remedy = "name an existing file or directory by its real path"
+
+
+class OnlyItsOwners(Refused):
+    """A path that others may not write to, where each call is another user and owners are not mapped."""
+
+    remedy = (
+        "let others write there (`chmod o+rwx`), declare it under `read`, or run on a host that reaches"
+        " `namespaces`: toolward doctor says how"
+    )
+
 
 def resolve(house: House, root: str, path: str, *, writes: bool) -> int:
     """The vetted path as a detached mount (or, for Landlock, an open path). Raises `Refused`."""
@@ -248,6 +260,9 @@ def resolve(house: House, root: str, path: str, *, writes: bool) -> int:
         os.close(fd)
         raise Refused("it is neither a directory nor a regular file")
     if house.tier != NAMESPACES:
+        if writes and house.uid and not _open_to_others(state, path):
+            os.close(fd)
+            raise OnlyItsOwners("only its owner may write there, and here each call is a user of its own")
         return fd
     try:
         return _detached(house, fd, state, writes=writes)
@@ -255,6 +270,19 @@ def resolve(house: House, root: str, path: str, *, writes: bool) -> int:
         raise Refused(f"it can not be mounted ({error})") from error
     finally:
         os.close(fd)
+
+
+def _open_to_others(state: os.stat_result, path: str) -> bool:
+    """Whether a user who owns nothing may walk there and write."""
+    wanted = 0o7 if stat.S_ISDIR(state.st_mode) else 0o6
+    return state.st_mode & wanted == wanted and can_be_walked_to(path)
+
+
+def can_be_walked_to(path: str) -> bool:
+    """Whether everybody may pass through the directories above a path."""
+    parts = path.split("/")
+    above = ["/".join(parts[:end]) for end in range(2, len(parts))]
+    return all(os.stat(each).st_mode & stat.S_IXOTH for each in above)
 
 
 def hide(house: House) -> int:

@@ -13,12 +13,15 @@ from typing import Any, Final
 from . import frames
 
 ERROR_TEXT_MAX: Final = 4_096
+DOORS: Final = "TOOLWARD_DOORS"
+"""Tells a program that was started by descriptor which directories it reaches so, and how."""
+_LINKS_MAX: Final = 40
 _NOT_FOUND: Final = 127
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 
 
-def serve(conn: socket.socket, spec: dict[str, Any]) -> None:
-    """Serve the one job."""
+def serve(conn: socket.socket, spec: dict[str, Any], doors: dict[str, int] | None = None) -> None:
+    """Serve the one job. `doors` are directories that are reached by descriptor only."""
     conn.sendall(frames.pack({"armed": True}))
     job, fds = frames.receive(conn)
     os.environ.clear()
@@ -34,7 +37,7 @@ def serve(conn: socket.socket, spec: dict[str, Any]) -> None:
             frame = frames.pack({"too_large": len(frame)})
         conn.sendall(frame)
     else:
-        _run_program(conn, job, fds)
+        _run_program(conn, job, fds, doors or {})
 
 
 def touch() -> None:
@@ -78,9 +81,16 @@ def _raised(error: BaseException, prefix: str = "") -> dict[str, Any]:
 # --- programs ----------------------------------------------------------------------------------------
 
 
-def _run_program(conn: socket.socket, job: dict[str, Any], fds: list[int]) -> None:
+def _run_program(conn: socket.socket, job: dict[str, Any], fds: list[int], doors: dict[str, int]) -> None:
     """Run the program as a child, so that it gets its signals and its orphans are reaped."""
     path = _find(job["argv"][0])
+    argv = job["argv"]
+    if any(path == known or path.startswith(known + "/") for known in doors):
+        path = _through(doors, path)
+        argv = [path, *argv[1:]]
+        for fd in doors.values():
+            os.set_inheritable(fd, True)  # noqa: FBT003 -- its own signature
+        os.environ[DOORS] = json.dumps({known: f"/proc/self/fd/{fd}" for known, fd in doors.items()})
     ends: list[int] = []
     signal.signal(signal.SIGCHLD, lambda *_: None)  # wakes the poll below
     wake_r, wake_w = os.pipe()
@@ -92,7 +102,7 @@ def _run_program(conn: socket.socket, job: dict[str, Any], fds: list[int]) -> No
             os.chdir(job["cwd"])
         pid = os.posix_spawn(
             path,
-            job["argv"],
+            argv,
             os.environ,
             file_actions=[(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(fds)]
             + [(os.POSIX_SPAWN_CLOSE, fd) for fd in (*fds, conn.fileno()) if fd > 2],  # noqa: PLR2004 -- stderr
@@ -107,6 +117,17 @@ def _run_program(conn: socket.socket, job: dict[str, Any], fds: list[int]) -> No
         os.close(fd)
     _watch(conn, pid, wake_r, ends)
     conn.sendall(frames.pack({"exit": ends[0] if ends else -signal.SIGKILL}))
+
+
+def _through(doors: dict[str, int], path: str) -> str:
+    """The program's place by descriptor, its links followed by hand: they name what can not be walked to."""
+    for _ in range(_LINKS_MAX):
+        known = max((each for each in doors if path.startswith(each + "/")), key=len, default="")
+        moved = f"/proc/self/fd/{doors[known]}{path[len(known) :]}" if known else path
+        if not os.path.islink(moved):
+            return moved
+        path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(moved)))
+    return path
 
 
 def _find(name: str) -> str:

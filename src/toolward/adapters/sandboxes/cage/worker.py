@@ -47,6 +47,7 @@ def warm_up(house: houses.House) -> None:
     if house.tier == houses.LANDLOCK:
         kernel.bound_capabilities()  # with namespaces each worker gets them anew, and does it itself
         house.stdlib = _open_stdlib() if house.uid else {}
+        house.doors = _open_private(house.runtimes) if house.uid else {}
         _import_through(house.stdlib)
 
 
@@ -61,10 +62,14 @@ def fork_into(house: houses.House) -> int:
     return pid
 
 
-def main(conn: socket.socket, house: houses.House, request: dict[str, Any]) -> None:
-    """Live one life; ends the process."""
+def main(conn: socket.socket, house: houses.House, request: dict[str, Any], entry: Sequence[int]) -> None:
+    """Live one life; ends the process. `entry` leads into its control group."""
     status = 1
     try:
+        if house.tier == houses.LANDLOCK:
+            request["entry"] = entry  # its supervisor stays outside, and outlives what is ended inside
+        else:
+            _enter(entry)
         os.setsid()
         {houses.NAMESPACES: _namespaces, houses.LANDLOCK: _landlock, houses.NONE: _none}[house.tier](
             conn, house, request
@@ -76,6 +81,12 @@ def main(conn: socket.socket, house: houses.House, request: dict[str, Any]) -> N
         _tell_fatal(conn, error)
     finally:
         os._exit(status)
+
+
+def _enter(entry: Sequence[int]) -> None:
+    for fd in entry:
+        os.write(fd, b"0")
+        os.close(fd)
 
 
 def _tell_fatal(conn: socket.socket, error: BaseException) -> None:
@@ -218,6 +229,7 @@ def _landlock(conn: socket.socket, house: houses.House, request: dict[str, Any])
     kernel.die_with_parent()
     if os.getppid() != supervisor:
         os._exit(0)
+    _enter(request["entry"])
     os.setsid()
     tool.touch()
     spec, fds = frames.receive(conn)
@@ -230,10 +242,21 @@ def _landlock(conn: socket.socket, house: houses.House, request: dict[str, Any])
         for (_, writes), fd in zip(spec["paths"], fds, strict=True)
     ]
     granted += [(fd, landlock.READ) for fd in house.stdlib.values()]
+    granted += [(fd, landlock.READ_EXECUTE) for fd in house.doors.values()]
+    doors = {**house.doors, **_doors_among(spec["paths"], fds)}
     landlock.restrict_paths(_readable(rules), version=house.landlock, connect_port=spec["port"], fds=granted)
     os.chdir("/")
-    _lock(conn, spec, own_view=_own_view(house), keep=list(house.stdlib.values()))
-    tool.serve(conn, spec)
+    _lock(conn, spec, own_view=_own_view(house), keep=[*house.stdlib.values(), *doors.values()])
+    tool.serve(conn, spec, doors)
+
+
+def _doors_among(paths: list[tuple[str, bool]], fds: list[int]) -> dict[str, int]:
+    """Granted for reading, and not to be walked to: what an environment in a ward's private state is."""
+    return {
+        path: fd
+        for (path, writes), fd in zip(paths, fds, strict=True)
+        if not writes and not os.access(path, os.R_OK) and stat.S_ISDIR(os.fstat(fd).st_mode)
+    }
 
 
 def _own_view(house: houses.House) -> bool:
@@ -243,8 +266,14 @@ def _own_view(house: houses.House) -> bool:
 def _open_stdlib() -> dict[str, int]:
     """The standard library's directories, where the user that the worker becomes may not walk to them."""
     found = [path for path in sys.path if os.path.isdir(path)]
-    if all(os.stat(parent).st_mode & stat.S_IXOTH for path in found for parent in _parents(path)):
+    if all(houses.can_be_walked_to(path) for path in found):
         return {}
+    return {path: os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in found}
+
+
+def _open_private(paths: Sequence[str]) -> dict[str, int]:
+    """Directories that programs run from and that the user whom the worker becomes may not walk to."""
+    found = [path for path in paths if os.path.isdir(path) and not houses.can_be_walked_to(path)]
     return {path: os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in found}
 
 
@@ -342,7 +371,8 @@ def _set_limits(limits: dict[str, int], *, address_space: bool) -> None:
         (resource.RLIMIT_NPROC, limits["processes"]),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
-        (resource.RLIMIT_CPU, limits["cpu_s"]),
+        # Of one process; the gateway counts all together, and should be the one who says so.
+        (resource.RLIMIT_CPU, limits["cpu_s"] + 1 if limits["cpu_s"] >= 0 else -1),
         (resource.RLIMIT_SIGPENDING, 256),
     ):
         if wanted < 0:

@@ -50,17 +50,20 @@ def main(fd: int) -> None:
 
 def _serve(control: socket.socket, house: houses.House) -> None:
     while True:
-        packet = control.recv(PACKET_BYTES_MAX)
+        packet, fds, _, _ = socket.recv_fds(control, PACKET_BYTES_MAX, 1)
         if not packet:
             os._exit(0)
         request = json.loads(packet)
         if "spawn" in request:
-            _spawn(control, house, request["spawn"])
+            _spawn(control, house, request["spawn"], fds)
+            for fd in fds:
+                os.close(fd)
         else:
             _resolve(control, house, request["resolve"])
 
 
-def _spawn(control: socket.socket, house: houses.House, request: dict[str, Any]) -> None:
+def _spawn(control: socket.socket, house: houses.House, request: dict[str, Any], entry: list[int]) -> None:
+    """`entry` leads into the worker's control group, where it has one."""
     ours, theirs = socket.socketpair()
     try:
         pid = worker.fork_into(house)
@@ -70,7 +73,7 @@ def _spawn(control: socket.socket, house: houses.House, request: dict[str, Any])
     if pid == 0:
         ours.close()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        worker.main(theirs, house, request)
+        worker.main(theirs, house, request, entry)
     try:
         pidfd = os.pidfd_open(pid)
     except OSError:  # it is gone already: its socket says so
@@ -90,7 +93,7 @@ def _resolve(control: socket.socket, house: houses.House, wanted: list[list[str]
                     else houses.resolve(house, root, path, writes=access == "write")
                 )
             except houses.Refused as error:
-                _answer(control, {"refused": [path, str(error)]})
+                _answer(control, {"refused": [path, str(error), error.remedy]})
                 return
         _answer(control, {"resolved": len(fds)}, tuple(fds))
     finally:

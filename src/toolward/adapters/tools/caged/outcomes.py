@@ -17,7 +17,9 @@ STOPPED_AS: Final[Mapping[StopReason, ReasonCode]] = {
     StopReason.OUTPUT: ReasonCode.OUTPUT_TOO_LARGE,
     StopReason.PROTOCOL: ReasonCode.BAD_OUTPUT,
     StopReason.MEMORY: ReasonCode.KILLED,
-    StopReason.FUEL: ReasonCode.KILLED,
+    StopReason.CPU: ReasonCode.KILLED,
+    StopReason.PROCESSES: ReasonCode.KILLED,
+    StopReason.WRITTEN: ReasonCode.KILLED,
     StopReason.DIED: ReasonCode.KILLED,
 }
 NO_ANSWER: Final = "NoAnswer"
@@ -27,8 +29,8 @@ _STDERR_MAX: Final = 4_096
 """Of what a failed program said: the end, where its error stands."""
 
 
-def outcome_of(ended: Ended, *, output_bytes_max: int) -> RawOutcome:
-    """The outcome of a call that ran."""
+def outcome_of(ended: Ended, *, output_bytes_max: int, json: bool = False) -> RawOutcome:
+    """The outcome of a call that ran. `json`: an object on a program's stdout is structured content."""
     match ended:
         case Value(value=value):
             return _within(_result_of(value), output_bytes_max)
@@ -37,7 +39,7 @@ def outcome_of(ended: Ended, *, output_bytes_max: int) -> RawOutcome:
         case Raised(kind=kind, text=text):
             return _within(_error(f"{kind}: {text}" if text else kind), output_bytes_max)
         case Exited():
-            return _within(_end_of_program(ended), output_bytes_max)
+            return _within(_end_of_program(ended, json=json), output_bytes_max)
         case Stopped(reason=reason, text=text):
             return _stopped(STOPPED_AS[reason], text)
 
@@ -71,14 +73,24 @@ def _result_of(value: Any) -> dict[str, Any]:
     return result
 
 
-def _end_of_program(ended: Exited) -> dict[str, Any]:
+def _end_of_program(ended: Exited, *, json: bool) -> dict[str, Any]:
     status = ended.status
     if status == 0:
-        return _text(ended.stdout.decode("utf-8", "replace"))
+        result = _text(ended.stdout.decode("utf-8", "replace"))
+        structured = _object_in(ended.stdout) if json else None
+        return result if structured is None else {**result, "structuredContent": structured}
     how = f"exit status {status}" if status > 0 else f"ended by signal {-status}"
     last = ended.stderr[-_STDERR_MAX:].strip() or ended.stdout[-_STDERR_MAX:].strip()
     said = last.decode("utf-8", "replace")
     return _error(f"{how}: {said}" if said else how)
+
+
+def _object_in(data: bytes) -> dict[str, Any] | None:
+    try:
+        value = orjson.loads(data)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _text(text: str) -> dict[str, Any]:

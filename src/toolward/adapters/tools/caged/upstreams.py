@@ -11,6 +11,7 @@ import orjson
 from typing_extensions import override
 
 from toolward.adapters.tools.caged.functions import Function, call_job, read_functions
+from toolward.adapters.tools.caged.modules import check_modules, module_job
 from toolward.adapters.tools.caged.outcomes import NOT_RUN, outcome_of, refusal_of
 from toolward.adapters.tools.mcp.packages.installing import Packages
 from toolward.errors import Denied, ReasonCode, ToolFailed, ToolwardError, UnknownTool
@@ -52,7 +53,7 @@ class _Server:
 
 
 class CagedTools(Upstreams):
-    """Functions of source files, and commands."""
+    """Functions of source files, commands, and modules of WebAssembly."""
 
     def __init__(
         self,
@@ -80,6 +81,9 @@ class CagedTools(Upstreams):
             raise ToolFailed(f"no server `{server}` is configured", remedy="see toolward.yaml")
         if found.binding.kind is BindingKind.COMMANDS:
             tools = [definition_of(name, command) for name, command in found.binding.commands.items()]
+        elif found.binding.kind is BindingKind.MODULES:
+            await check_modules(found.binding, self._cages)
+            tools = [definition_of(name, module) for name, module in found.binding.modules.items()]
         else:
             tools = [dict(each.definition) for each in (await self._read(found)).values()]
         return ServerDescription(
@@ -93,9 +97,10 @@ class CagedTools(Upstreams):
 
     @override
     async def isolation(self, server: str) -> IsolationReport:
-        if server not in self._servers:
+        found = self._servers.get(server)
+        if found is None:
             raise UnknownTool(f"no server `{server}` is configured", remedy="name one of the ward's servers")
-        return await self._cages.isolation()
+        return await self._cages.isolation(wasm=found.binding.kind is BindingKind.MODULES)
 
     @override
     async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
@@ -123,7 +128,8 @@ class CagedTools(Upstreams):
             return Stopped(
                 reason=ReasonCode.UNKNOWN_OUTCOME.value, message=f"the cage failed: {error.strerror}"
             )
-        return outcome_of(ended, output_bytes_max=scope.limits.output_bytes)
+        json = server.binding.kind is BindingKind.MODULES
+        return outcome_of(ended, output_bytes_max=scope.limits.output_bytes, json=json)
 
     @override
     async def close_session(self, session_id: str) -> None:
@@ -145,6 +151,8 @@ class CagedTools(Upstreams):
         for server in fresh.values():
             if server.binding.kind is BindingKind.FUNCTIONS:
                 _ = await self._read(server)
+            elif server.binding.kind is BindingKind.MODULES:
+                await check_modules(server.binding, self._cages)
         return lambda: self._servers.update(fresh)
 
     # --- parts
@@ -172,6 +180,8 @@ class CagedTools(Upstreams):
         if binding.kind is BindingKind.COMMANDS:
             argv, stdin = command_line(binding.commands[name], arguments)
             return CommandJob(argv=argv, stdin=stdin.encode(), environment=environment)
+        if binding.kind is BindingKind.MODULES:
+            return module_job(binding.modules[name], arguments, environment=environment)
         return call_job(
             binding,
             (await self._read(server))[name],

@@ -9,11 +9,14 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from toolward.errors import ToolFailed
+
+WHEELS_ONLY: Final = ("--only-binary", ":all:")
+"""Building a package runs its code, and installers run outside of any cage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,7 @@ class Installation:
 def pypi_installation(
     place: Path, *, requirement: str, constraints: Sequence[str], lock: Path
 ) -> Installation:
-    """A virtual environment, filled by `uv` where it is on the path, else by pip."""
+    """A virtual environment, filled by `uv` where it is on the path, else by pip; from wheels only."""
     python = str(place / "bin" / "python")
     wanted = place / "wanted.txt"
     wanted.write_text("\n".join((requirement, *constraints)) + "\n", encoding="utf-8")
@@ -43,12 +46,12 @@ def pypi_installation(
         commands = [(uv, "venv", "--allow-existing", "--python", sys.executable, str(place))]
         if not lock.exists():
             compile_ = (uv, "pip", "compile", "--generate-hashes", "--no-header", "--no-annotate")
-            commands.append((*compile_, "--python", python, "-o", str(resolved), str(wanted)))
-        install = (uv, "pip", "install", "--python", python, "--require-hashes", "-r", str(resolved))
-        commands.append(install)
+            commands.append((*compile_, *WHEELS_ONLY, "--python", python, "-o", str(resolved), str(wanted)))
+        install = (uv, "pip", "install", *WHEELS_ONLY, "--python", python)
+        commands.append((*install, "--require-hashes", "-r", str(resolved)))
         read: Callable[[], bytes] = resolved.read_bytes
     else:
-        pip = (python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install")
+        pip = (python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", *WHEELS_ONLY)
         commands = [(sys.executable, "-m", "venv", str(place))]
         if lock.exists():
             commands.append((*pip, "--require-hashes", "-r", str(resolved)))

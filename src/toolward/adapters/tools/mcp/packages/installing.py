@@ -38,6 +38,12 @@ _KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 _KEPT_PREFIXES: Final = ("PIP_", "UV_", "NPM_CONFIG_", "SSL_CERT_", "REQUESTS_CA_", "NODE_EXTRA_CA_")
 _KEPT_SUFFIX: Final = "_PROXY"
 _TAIL_LINES: Final = 15
+_NO_WHEEL: Final = re.compile(
+    r"No matching distribution found for (\S+)|[Bb]ecause (\S+?)(?:==\S+)? has no (?:usable )?wheels"
+    r"|[Ww]heels are (?:not available|required) for `?([^`\s]+)`?"
+    r"|Building source distributions for `?([^`\s]+)`? is disabled"
+)
+"""How pip and uv say that there is nothing to install without building it."""
 
 Progress = Callable[[str], None]
 
@@ -95,6 +101,8 @@ class Packages:
         for constraint in (*binding.requirements, *binding.constraints):
             if constraint.startswith("-") or "\n" in constraint:
                 raise WardError(f"`{constraint}` is not a requirement", remedy="write for example `mcp<2`")
+            if package.registry == "pypi" and "@" in constraint:  # what a URL names may have to be built
+                raise WardError(f"`{constraint}` names no version", remedy="write for example `mcp<2`")
         home = self._home(binding)
         async with self._locks.setdefault(str(home), asyncio.Lock()):
             known = self._ready.get(str(home))
@@ -171,12 +179,25 @@ class Packages:
             text = "\n".join(tail)
             raise ToolFailed(
                 f"installing `{_title(binding)}` failed with exit code {code}:\n{text}",
-                remedy="check name, version and constraints of the server's package",
+                remedy=_remedy(text),
             )
 
     def _say(self, line: str) -> None:
         if self._on_progress is not None:
             self._on_progress(line)
+
+
+def _remedy(said: str) -> str:
+    """What to do, out of the installer's last words."""
+    found = _NO_WHEEL.search(said)
+    if found is None:
+        return "check name, version and constraints of the server's package"
+    name = next((each for each in found.groups() if each), "")
+    return (
+        f"check that `{name}` exists; if it has only a source distribution, name a version with a wheel, or"
+        " build a wheel where its code may run and show it by `PIP_FIND_LINKS` (`UV_FIND_LINKS`): building"
+        " runs the package's code, so it is not done here"
+    )
 
 
 def _title(binding: ServerBinding) -> str:
@@ -201,6 +222,7 @@ def _finish(plan: Installation, binding: ServerBinding, package: Package, home: 
     digest = f"sha256:{hashlib.sha256(lock).hexdigest()}"
     (plan.place / "lock").write_bytes(lock)
     body = {"place": plan.place.name, "argv": argv, "lock_digest": digest, "package": _title(binding)}
+    plan.place.chmod(0o755)  # what lies above stays private: cages of other users come in by descriptor
     marker = plan.place / "ready.json"
     marker.write_bytes(orjson.dumps(body, option=orjson.OPT_INDENT_2))
     try:

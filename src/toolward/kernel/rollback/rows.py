@@ -15,8 +15,8 @@ from toolward.rules.canonical import canonical
 
 EffectRow = dict[str, Any]
 """`session_id, call_id, tool, version, effect, way, resources, paths, volatile, within, until_ns, before,
-after, left, answer, status, undone`: `before` and `after` are digests of listings, `left` that of `after` without what is
-volatile, `answer` that of what the precondition answered."""
+after, left, answer, status, undone`: `before` and `after` are digests of listings, `left` is that of `after`
+without what is volatile, `answer` that of what the precondition answered."""
 
 
 def key_of(session_id: str, call_id: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from tests.harness import AGENT, OPERATOR, World, code_of
-from tests.rollback_world import WARD, FakeImages, Things, undoable_world
+from tests.rollback_world import MANIFESTS, WARD, FakeImages, Things, undoable_world
 
 from toolward.errors import Denied, Rejected
 from toolward.model.principal import CredentialKind, Principal
@@ -422,3 +422,17 @@ async def test_a_hook_of_ones_own_says_how_far(tmp_path: Path) -> None:
         await act(world, session, ("shop/place", {"order": "2"}))
         await world.house.automatic.failed(session, "no stock")
         assert (heard, things.orders) == ([(Occasion.FAILURE, session, "no stock")], {"1"})
+
+
+async def test_what_looking_changes_is_put_back_and_not_compared(tmp_path: Path) -> None:
+    """The control is the same file without being called volatile: a conflict."""
+    said = 'snapshot: {paths: ["{arg:path}", "{arg:path}.seen"], volatile: ["{arg:path}.seen"]}'
+    for declared, state in ((said, "COMPENSATED"), (said.partition(", volatile")[0] + "}", "NEEDS_HUMAN")):
+        things, folder = Things(), tmp_path / state
+        manifest = MANIFESTS["tools/disk.yaml"].replace('snapshot: {paths: ["{arg:path}"]}', declared, 1)
+        async with undoable_world(folder, things, files={"tools/disk.yaml": manifest}) as world:
+            session = await world.session()
+            await act(world, session, FOUR[0])
+            things.files["/data/a.seen"] = "looked at"
+            assert (await roll_back(world, session))["state"] == state
+            assert ("/data/a.seen" in things.files) is (state == "NEEDS_HUMAN")

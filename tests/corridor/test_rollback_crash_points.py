@@ -66,6 +66,17 @@ class Run:
             async with undoable_world(folder, self.things, store=self.store, approved=approved) as world:
                 yield world
 
+    async def recover_and_stop(self, folder: Path, *, at_commit: int) -> bool:
+        """Start again, and be stopped again at that commit; whether it came so far."""
+        self.store.restart()
+        self.things.stop_at = 0
+        last = self.store.commits + at_commit
+        self.store.fail_at = frozenset({last})
+        with suppress(ToolwardError):
+            async with undoable_world(folder, self.things, store=self.store, approved=False) as world:
+                await world.house.background.drain()
+        return self.store.commits >= last
+
     async def end(self, folder: Path) -> str:
         """Start again and bring the rollback to its end; returns the state."""
         self.store.restart()
@@ -118,6 +129,26 @@ async def test_at_every_point_each_effect_happened_once_or_was_undone_once(
             f"{len(found)} violations\n"
         )
     assert found == []
+
+
+async def test_a_second_crash_while_the_first_is_recovered_from_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """First in the middle of putting a file back, or of a compensating call; then at every commit after."""
+    found, tried = [], 0
+    for first in (11, 13, 14):
+        for second in range(1, 40):
+            run, folder = Run(), tmp_path / f"{first}-{second}"
+            await run.live(folder, at_point=first)
+            came_so_far = await run.recover_and_stop(folder, at_commit=second)
+            found += [(first, second, what) for what in violations(run, await run.end(folder))]
+            tried += 1
+            if not came_so_far:
+                break
+    with capsys.disabled():
+        sys.stdout.write(f"\nrollback: {tried} second crashes, {len(found)} violations\n")
+    assert found == []
+    assert tried > 30
 
 
 async def test_the_ledger_sees_an_effect_that_is_done_twice(tmp_path: Path) -> None:

@@ -104,8 +104,7 @@ class Office:
             dump = "\n".join(database.iterdump())
         return {
             "refs": git(self.repo, "show-ref") + git(self.repo, "symbolic-ref", "HEAD"),
-            "tree": git(self.repo, "ls-tree", "-r", "HEAD")
-            + git(self.repo, "--no-optional-locks", "status", "--porcelain"),
+            "tree": git(self.repo, "ls-tree", "-r", "HEAD") + git(self.repo, "status", "--porcelain"),
             "database": dump,
             "memory": self.memory.read_text(),
             "files": json.dumps(
@@ -142,6 +141,8 @@ def act(terminal: Terminal, office: Office) -> tuple[str, list[str]]:
                 result = await session.call(tool, arguments)
                 assert not result.is_error, (tool, result.text)
                 ids.append(result.call_id)
+                looked = await session.call("git/git_status", repo_path=str(office.repo))  # as agents do
+                assert not looked.is_error
             return session.session_id, ids
 
     return asyncio.run(run())

@@ -77,8 +77,10 @@ def _check_paths(
     snapshot: SnapshotConfig, here: Place, finder: Finder, *, server: ServerConfig | None, ward: Path
 ) -> None:
     roots = [absolute(root, ward) for root in server.roots] if server is not None else []
-    for index, template in enumerate(snapshot.paths):
-        place = (*here, "paths", index)
+    said = [("paths", index, template) for index, template in enumerate(snapshot.paths)]
+    said += [("volatile", index, template) for index, template in enumerate(snapshot.volatile)]
+    for key, index, template in said:
+        place = (*here, key, index)
         if not is_path_template(template):
             finder.say(
                 place,

@@ -39,6 +39,14 @@ class SnapshotConfig(Section, frozen=True):
             "`{roots}`; inside the server's roots."
         ),
     ] = ()
+    volatile: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Of these paths, what merely looking at them may change: put back, and not compared "
+            "before.",
+            examples=["{arg:repo_path}/.git/index"],
+        ),
+    ] = ()
     bytes_max: Annotated[int, Meta(ge=1, le=undo.SNAPSHOT_BYTES_LIMIT)] = undo.SNAPSHOT_BYTES_MAX
 
 
@@ -94,6 +102,7 @@ def to_undo(config: UndoConfig) -> Undo:
         snapshot=Snapshot(
             use=ToolUse(tool=snapshot.tool, arguments=snapshot.arguments) if snapshot.tool else None,
             paths=snapshot.paths,
+            volatile=snapshot.volatile,
             bytes_max=snapshot.bytes_max,
         )
         if snapshot
@@ -125,6 +134,7 @@ def from_undo(declared: Undo) -> UndoConfig:
             tool=snapshot.use.tool if snapshot.use else "",
             arguments=dict(snapshot.use.arguments) if snapshot.use else {},
             paths=snapshot.paths,
+            volatile=snapshot.volatile,
             bytes_max=snapshot.bytes_max,
         )
         if snapshot

@@ -46,6 +46,7 @@ class Snapshot:
 
     use: ToolUse | None = None
     paths: tuple[str, ...] = ()
+    volatile: tuple[str, ...] = ()  # of these, what merely looking may change: put back, not compared
     bytes_max: int = SNAPSHOT_BYTES_MAX
 
     def as_json(self) -> dict[str, Any]:
@@ -53,6 +54,7 @@ class Snapshot:
         return {
             "use": self.use.as_json() if self.use else None,
             "paths": list(self.paths),
+            "volatile": list(self.volatile),
             "bytes_max": self.bytes_max,
         }
 

@@ -14,7 +14,10 @@ def undo_from_json(value: Mapping[str, Any]) -> Undo:
     snapshot, compensate, escrow = (value.get(name) for name in ("snapshot", "compensate", "escrow"))
     return Undo(
         snapshot=Snapshot(
-            use=_use(snapshot["use"]), paths=tuple(snapshot["paths"]), bytes_max=snapshot["bytes_max"]
+            use=_use(snapshot["use"]),
+            paths=tuple(snapshot["paths"]),
+            volatile=tuple(snapshot["volatile"]),
+            bytes_max=snapshot["bytes_max"],
         )
         if snapshot
         else None,

@@ -13,7 +13,7 @@ from toolward.model.server import ServerBinding
 from toolward.model.tool import Manifest
 from toolward.model.undo import ToolUse, Undo
 
-_PATH: Final = re.compile(r"\{(arg|dir|env|option):([^{}:]+)\}([^{}/]*)")
+_PATH: Final = re.compile(r"\{(arg|dir|env|option):([^{}:]+)\}([^{}]*)")
 _ROOTS: Final = "{roots}"
 _NAMED: Final = re.compile(r"\{arg:([^{}:]+)\}")
 KEY: Final = "/key"
@@ -73,7 +73,7 @@ def paths_of(
 
     `{arg:NAME}` is the path in an argument (a list gives each), `{dir:NAME}` the directory it lies in,
     `{env:NAME}` a variable of the server, `{option:--NAME}` what follows that option on its command line;
-    text right after the brace is appended. `{roots}` is every declared root.
+    text after the brace is appended. `{roots}` is every declared root.
     """
     found: list[str] = []
     for template in templates:
@@ -88,7 +88,7 @@ def paths_of(
         base = binding.cwd if binding is not None and kind in ("env", "option") else ""
         for text in _texts(kind, name, arguments, binding):
             path = _plain(text, template, base)
-            found.append(posixpath.dirname(path) if kind == "dir" else path + ending)
+            found.append(_plain((posixpath.dirname(path) if kind == "dir" else path) + ending, template, ""))
     return tuple(dict.fromkeys(found))
 
 

@@ -45,6 +45,7 @@ ARGUMENTS: dict[str, Any] = {
         ("{arg:paths}", ("/work/1", "/work/2")),
         ("{dir:path}", ("/work/a",)),
         ("{arg:path}.bak", ("/work/a/b.bak",)),
+        ("{arg:path}/.git/index", ("/work/a/b/.git/index",)),
         ("{env:FILE}", ("/work/f",)),
         ("{option:--db}", ("/work/data/x.db",)),
         ("{option:--db}-wal", ("/work/data/x.db-wal",)),
@@ -59,7 +60,16 @@ def test_a_template_stands_for_these_paths(template: str, paths: tuple[str, ...]
 
 @pytest.mark.parametrize(
     "template",
-    ["{arg:n}", "{arg:missing}", "{arg:up}", "{env:TOKEN}", "{env:NONE}", "{option:--none}", "relative"],
+    [
+        "{arg:n}",
+        "{arg:missing}",
+        "{arg:up}",
+        "{arg:path}/../x",
+        "{env:TOKEN}",
+        "{env:NONE}",
+        "{option:--none}",
+        "relative",
+    ],
 )
 def test_what_stands_for_no_plain_absolute_path_is_refused_with_a_remedy(template: str) -> None:
     with pytest.raises(Denied) as refused:

@@ -21,6 +21,7 @@ from toolward.kernel.rollback.rows import (
     image_to_json,
     put_effect,
     read_effect,
+    steady,
 )
 from toolward.kernel.rollback.turns import Turns
 from toolward.model.call import Call, Failed, RawOutcome, Reply, Returned
@@ -108,7 +109,13 @@ class Journal(Clause):
         await self.turns.take(call.call_id, resources)
         self.fences.check(call.session.session_id, resources)  # it may have waited for what got stuck
         row = self._row(permit, version, undo)
-        row |= {"resources": list(resources), "paths": list(paths), "within": list(roots)}
+        volatile = paths_of(undo.snapshot.volatile if undo.snapshot else (), call.arguments, binding, roots)
+        row |= {
+            "resources": list(resources),
+            "paths": list(paths),
+            "volatile": list(volatile),
+            "within": list(roots),
+        }
         self.open[call.call_id] = row
         payloads: dict[str, bytes] = {}
         if undo.snapshot:
@@ -136,6 +143,7 @@ class Journal(Clause):
             "until_ns": str(until),
             "before": "",
             "after": "",
+            "left": "",
             "answer": "",
             "status": EffectStatus.OPEN.value,
             "undone": "",
@@ -226,6 +234,7 @@ class Journal(Clause):
         except ToolwardError:
             return
         row["after"] = digest_of(self._store, listing)
+        row["left"] = digest_of(self._store, steady(listing, row["volatile"]))
 
     @override
     def conclude(self, permit: Permit, outcome: RawOutcome) -> Sequence[Change]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -14,8 +14,9 @@ from toolward.ports.store import Put, Store, Table
 from toolward.rules.canonical import canonical
 
 EffectRow = dict[str, Any]
-"""`session_id, call_id, tool, version, way, resources, paths, within, until_ns, before, after, answer,
-status, undone`: `before` and `after` are digests of listings, `answer` that of the precondition's answer."""
+"""`session_id, call_id, tool, version, effect, way, resources, paths, volatile, within, until_ns, before,
+after, left, answer, status, undone`: `before` and `after` are digests of listings, `left` is that of `after`
+without what is volatile, `answer` that of what the precondition answered."""
 
 
 def key_of(session_id: str, call_id: str) -> str:
@@ -82,3 +83,12 @@ def image_from_json(value: Mapping[str, Any]) -> Image:
 def digest_of(store: Store, listing: Listing) -> str:
     """The keyed digest of what lies there."""
     return store.digest(canonical(dict(listing)))
+
+
+def steady(listing: Listing, volatile: Sequence[str]) -> Listing:
+    """What lies there, without what merely looking may change."""
+    return {
+        path: said
+        for path, said in listing.items()
+        if not any(path == each or path.startswith(each + "/") for each in volatile)
+    }

@@ -13,7 +13,7 @@ from toolward.kernel.audit import Auditor
 from toolward.kernel.registry import Registry
 from toolward.kernel.rollback.asking import Answer, Fate, UndoCalls, happened
 from toolward.kernel.rollback.journal import said_by
-from toolward.kernel.rollback.rows import EffectRow, digest_of, image_from_json, intent_index
+from toolward.kernel.rollback.rows import EffectRow, digest_of, image_from_json, intent_index, steady
 from toolward.model.event import EventKind
 from toolward.model.rollback import Step, Way
 from toolward.model.undo import Compensation, ToolUse, Undo
@@ -115,9 +115,9 @@ class Undoing:
             return "it is as it was before"
         found = work.found
         if found is None:
-            if not work.row["after"]:
+            if not work.row["left"]:
                 raise Stuck("how the call left it is not known, so nothing is overwritten")
-            if digest != work.row["after"]:
+            if digest_of(self.store, steady(now, work.row["volatile"])) != work.row["left"]:
                 raise Stuck(f"{CONFLICT}: it was changed after the call, and is not overwritten")
             found = now
             await work.begin({"found": orjson.dumps(dict(found))})

@@ -61,7 +61,7 @@ class Console:
     @staticmethod
     def serves(path: str) -> bool:
         """Whether a path is one of the pages'."""
-        return path == ROOT or path.startswith(f"{ROOT}/")
+        return path in (ROOT, f"{ROOT}.json") or path.startswith(f"{ROOT}/")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP request; every failure is a page that says what to do next."""

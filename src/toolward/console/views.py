@@ -177,4 +177,4 @@ def _distance(seconds: int) -> str:
         if seconds >= size:
             count = seconds // size
             return f"{count} {one}{'s' if count > 1 else ''}"
-    return "less than a minute"
+    return "a moment"

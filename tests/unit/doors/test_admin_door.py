@@ -135,6 +135,12 @@ async def test_a_bad_request_has_its_code(desk: Desk, verb: str, body: bytes, st
     assert (answered, value["error"]["code"]) == (status, code)
 
 
+async def test_what_waits_for_people_is_a_verb_like_any_other(desk: Desk) -> None:
+    assert await desk.post("approvals.list", key=desk.person) == (200, {"result": []})
+    status, value = await desk.post("approvals.approve", b'{"approval": "none"}', key=desk.person)
+    assert (status, value["error"]["code"]) == (403, "not_pending")
+
+
 async def test_only_json_by_post_is_taken(desk: Desk) -> None:
     form = ((b"content-type", b"application/x-www-form-urlencoded"),)
     assert (await desk.post("status", key=desk.person, headers=form))[0] == 415

@@ -102,6 +102,7 @@ class FakeExchange:
     def __init__(self, era: Era = Era.HANDSHAKE, capabilities: Mapping[str, Any] | None = None) -> None:
         self.era = era
         self.capabilities = capabilities or {}
+        self.patience_s = 0.0
         self.heard: list[tuple[str, Mapping[str, Any]]] = []
 
     async def notify(self, method: str, params: Mapping[str, Any]) -> None:

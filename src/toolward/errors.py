@@ -179,6 +179,11 @@ class Pending(PolicyError):
 
     default_code = ReasonCode.APPROVAL_REQUIRED
 
+    @property
+    def approval(self) -> str:
+        """The approval to wait for, "" where the question can not wait."""
+        return dict(self.reason.details).get("approval", "")
+
 
 class GatewayError(ToolwardError):
     """The gateway's own fault, or its machine's."""

@@ -238,6 +238,28 @@ def test_a_killed_daemon_leaves_nothing_that_stops_the_next(daemon: Daemon) -> N
     again.stop()
 
 
+def test_an_approval_lives_through_kill_9_at_every_stop_from_ask_to_kept_result(terminal: Terminal) -> None:
+    wipe = ("call", "tiny/wipe", "-a", "what=x", "--json")
+
+    def after_kill_9(*arguments: str) -> Any:
+        running = Daemon(terminal)
+        running.ready()
+        ran = terminal.run(*arguments)
+        running.process.kill()
+        running.process.communicate(timeout=10)
+        return ran.json
+
+    asked = after_kill_9(*wipe)
+    approval, again = asked["error"]["data"]["details"]["approval"], ("--session", asked["session"])
+    assert after_kill_9("approvals", "show", approval, "--json")["arguments"] == {"what": "x"}
+    assert after_kill_9(*wipe, *again)["error"]["data"]["details"]["approval"] == approval
+    assert after_kill_9("approvals", "approve", approval, "--json")["state"] == "approved"
+    assert after_kill_9(*wipe, *again)["result"]["content"][0]["text"] == "wipe x"
+    assert after_kill_9(*wipe, *again)["result"]["content"][0]["text"] == "wipe x"
+    assert (terminal.home / "work" / "wiped").read_text() == "x\n", "it happened once"
+    assert terminal.ok("audit", "verify", "--json").json["ok"] is True
+
+
 def test_a_ward_under_a_long_path_has_its_socket_elsewhere(terminal: Terminal, tmp_path: Path) -> None:
     deep = tmp_path / ("deep" * 20) / ("deeper" * 10)
     deep.parent.mkdir()

@@ -44,6 +44,9 @@ def call(name: str, arguments: dict) -> dict:
     if name == "wait":
         Path("waiting").touch()
         time.sleep(arguments.get("seconds", 0))
+    if name == "wipe":
+        with Path("wiped").open("a") as ledger:  # what really happened, whatever anybody says
+            ledger.write(arguments["what"] + "\n")
     return {"content": [{"type": "text", "text": f"{name} {arguments.get('what', '')}".strip()}]}
 
 

@@ -22,6 +22,9 @@ from toolward.config.ward import Ward, load_ward
 from toolward.config.ward_files import write_files
 from toolward.errors import InvariantBroken, WardError
 from toolward.governance.desk import Desk
+from toolward.kernel.approvals.approvals import Approvals, ask_again, make_approvals
+from toolward.kernel.approvals.ground import Ground
+from toolward.kernel.approvals.people import People
 from toolward.kernel.audit import Auditor
 from toolward.kernel.clauses import Clause
 from toolward.kernel.drift import DriftWatch
@@ -50,6 +53,7 @@ from toolward.kernel.stages.resolve import Resolve
 from toolward.kernel.stages.settle import Settle
 from toolward.kernel.tasks import Background
 from toolward.kernel.upstream_requests import GovernRequests
+from toolward.model.approval import Approval
 from toolward.model.event import EventKind
 from toolward.model.incident import Incident
 from toolward.model.principal import Principal
@@ -128,6 +132,7 @@ class Builder:
                 reload=self.reload,
                 write_files=lambda files: write_files(self.ward.path, files),
                 name=config.name,
+                url=self.url,
             ),
             clock=self.machine.clock,
             ids=self.machine.ids,
@@ -156,8 +161,9 @@ class Builder:
         safeguards = make_safeguards(
             store, auditor, sessions=sessions, registry=registry, incidents=incidents, clock=clock
         )
+        approvals = self._approvals(auditor, incidents, sessions)
         journal = make_journal(self.machine, registry, sessions, self.repin)
-        clauses: tuple[Clause, ...] = (*safeguards.clauses, journal)
+        clauses: tuple[Clause, ...] = (*safeguards.clauses, approvals.clause, journal)
         settle = Settle(
             store=store,
             auditor=auditor,
@@ -180,13 +186,14 @@ class Builder:
             sessions=sessions,
             registry=registry,
             incidents=incidents,
+            approvals=approvals,
             drift=drift,
             upstreams=upstreams,
             notices=notices,
             admit=admit,
             resolve=Resolve(registry, drift, upstreams, undo_pins=partial(undo_pins, store)),
             label=label,
-            authorize=Authorize(ids),
+            authorize=Authorize(ids, approvals),
             intend=Intend(store, auditor, clauses),
             execute=Execute(upstreams, Listing(registry), registry, safeguards.stops),
             settle=settle,
@@ -204,6 +211,28 @@ class Builder:
             revision=self.current,
             on_change=self.repin,
         )
+
+    def _approvals(self, auditor: Auditor, incidents: Incidents, sessions: Sessions) -> Approvals:
+        store = self.machine.store
+        ground = Ground(
+            store=store,
+            auditor=auditor,
+            ids=self.machine.ids,
+            clock=self.machine.clock,
+            people=People(store, lambda: self.ward.config.roles),
+            settings=lambda: self.ward.config.approvals,
+        )
+
+        def resume(approval: Approval) -> None:
+            if self.house is not None:
+                _ = self.house.background.start(ask_again(ground, approval, self.house.gateway.perform))
+
+        return make_approvals(ground, incidents, sessions, resume)
+
+    def url(self) -> str:
+        """How people reach this gateway, without a slash at the end."""
+        config = self.ward.config
+        return config.approvals.url.rstrip("/") or f"http://{config.listen.host}:{config.listen.port}"
 
     def current(self) -> ActiveRevision:
         """The revision in force."""
@@ -286,6 +315,7 @@ class Builder:
         await parts.store.commit([event])
         await self._activate(parts)
         rollbacks.resume()
+        await parts.approvals.begin()
 
     def _report(self, error: BaseException) -> None:
         self.problems.append(f"{type(error).__name__}: {error}")

@@ -13,9 +13,10 @@ from toolward.kernel.audit import Auditor
 from toolward.kernel.incidents import Incidents
 from toolward.kernel.registry import Registry
 from toolward.model.tool import ToolVersion
+from toolward.rules.policy.answerable import unanswerable
 from toolward.rules.policy.cedar_schema import read_vocabulary
 from toolward.rules.policy.ceiling import ceiling_policy
-from toolward.rules.policy.check import Finding, check_policies
+from toolward.rules.policy.check import Finding, check_policies, read_files
 from toolward.rules.policy.profile import Profile
 
 
@@ -45,4 +46,5 @@ def check_ward_policies(ward: Ward, versions: Sequence[ToolVersion]) -> tuple[li
         own[f"toolward.yaml (agent {agent})"] = ceiling_policy(agent, ceiling)
     shipped = {f"profile {profile.value}": shipped_profiles()[profile]}
     found = check_policies({**shipped, **own}, vocabulary)
+    found += unanswerable(read_files(ward.policies)[0], ward.config.roles)
     return [finding for finding in found if finding.file not in shipped], vocabulary.schema_text

@@ -101,6 +101,9 @@ async def _serve(house: House, listening: _Listening, stop: asyncio.Event, watch
     try:
         _ = watching.start(_compare(house, watch))
         _ = watching.start(_read_the_log(house, watch))
+        _ = watching.start(
+            house.parts.approvals.watch.run(lambda error: watch.trouble("approvals", error.diagnostics()))
+        )
         _ = watching.start(house.parts.safeguards.releases.keep())
         write_note(house.ward.state, listening.note)
         watch.ready(Ready(house=house, url=listening.note.url, socket=listening.note.socket))

@@ -52,7 +52,7 @@ def command(frame: Frame, tool: str, pairs: tuple[str, ...], json_args: str, **s
         )
     if error is not None:
         if not frame.screen.as_json:
-            _show_refusal(frame.screen, error, reply["call_id"], tool=tool)
+            _show_refusal(frame.screen, error, reply, tool=tool)
         leave(exit_of(error))
     if result.get("isError"):
         leave(Exit.TOOL_FAILED)
@@ -97,7 +97,7 @@ def _show_result(screen: Screen, result: Mapping[str, Any]) -> None:
         screen.say(orjson.dumps(result, option=orjson.OPT_INDENT_2).decode())
 
 
-def _show_refusal(screen: Screen, error: Mapping[str, Any], call_id: str, *, tool: str) -> None:
+def _show_refusal(screen: Screen, error: Mapping[str, Any], reply: Mapping[str, Any], *, tool: str) -> None:
     data = error.get("data")
     data = data if isinstance(data, Mapping) else {}
     if data.get("code") == Code.UNKNOWN_TOOL:
@@ -108,8 +108,11 @@ def _show_refusal(screen: Screen, error: Mapping[str, Any], call_id: str, *, too
         screen.warn(str(data.get("reason") or error.get("message", "")))
     if data.get("remedy") and data.get("code") != Code.UNKNOWN_TOOL:
         screen.note(f"  {data['remedy']}")
-    for name, value in (data.get("details") or {}).items():
+    details = data.get("details") or {}
+    for name, value in details.items():
         screen.note(f"  {name}: {value}")
-    screen.note(
-        f"  call {call_id or '(never admitted)'}, code {data.get('code', error.get('code'))}", style="dim"
-    )
+    if "approval" in details:
+        screen.note(f"  look and answer: toolward approvals show {details['approval']}")
+        screen.note(f"  then call again with --session {reply['session']}")
+    call_id = reply["call_id"] or "(never admitted)"
+    screen.note(f"  call {call_id}, code {data.get('code', error.get('code'))}", style="dim")

@@ -32,6 +32,7 @@ def command(frame: Frame) -> None:
         tools = ", ".join(f"{count} {state}" for state, count in sorted(status["tools"].items()))
         screen.say(f"tools      {tools or 'none'}")
         screen.say(f"records    {status['records']}")
+        screen.say(f"approvals  {status['open_approvals']} open")
         open_incidents = status["open_incidents"]
         screen.say(f"incidents  {open_incidents} open", style="bold red" if open_incidents else "")
         for mark in status["unsafe"]:

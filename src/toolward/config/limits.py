@@ -16,6 +16,16 @@ SESSION_VALUES_MAX: Final = 500_000
 SESSIONS_MAX: Final = 10_000
 """Sessions kept in memory at once; each costs a few kilobytes."""
 
+# --- approvals ---------------------------------------------------------------------------------------
+APPROVALS_PENDING_EACH_MAX: Final = 100
+"""Questions of one session that may wait for people at once: past this an agent floods them."""
+APPROVALS_PENDING_CREDENTIAL_MAX: Final = 1_000
+"""The same for one credential in all its sessions, since an agent may open many."""
+GRANT_USES_MAX: Final = 10_000
+"""Calls that one standing grant may cover."""
+GRANT_EXPIRES_MAX_S: Final = 30 * 86_400
+"""How long a standing grant may stand."""
+
 # --- execution ---------------------------------------------------------------------------------------
 CALLS_IN_FLIGHT_MAX: Final = 1_024
 """Past this a call is refused at once rather than queued without bound."""

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from toolward.config import limits
+from toolward.config.approving import ApprovalsConfig
 from toolward.config.section import Section
 from toolward.config.undoing import UndoConfig
 from toolward.model import capability
@@ -218,6 +219,9 @@ class WardConfig(Section, frozen=True):
     roles: Annotated[dict[Name, tuple[Name, ...]], Meta(description="Who has which role.")] = msgspec.field(
         default_factory=dict
     )
+    approvals: Annotated[
+        ApprovalsConfig, Meta(description="How people are asked, reminded and stood in for.")
+    ] = ApprovalsConfig()
     secrets: SecretsConfig = SecretsConfig()
     rollback: RollbackConfig = RollbackConfig()
     unsafe: UnsafeConfig = UnsafeConfig()

@@ -27,6 +27,7 @@ from toolward.errors import (
     ToolwardError,
     UnknownTool,
 )
+from toolward.governance.desk import Desk, invoke
 from toolward.governance.desk.sessions import shown
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.gateway import Gateway
@@ -38,8 +39,12 @@ from toolward.kernel.stops import StopKind
 from toolward.model.call import Action, Era, Reply
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import SessionOrigin
+from toolward.ports.identity import Credentials, Identity
 
 T = TypeVar("T")
+
+WAIT_S = 300.0
+"""How long `wait_for` waits where nothing is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +105,15 @@ class WardSession:
             receipt=reply.receipt or {},
         )
 
+    async def wait_for(self, approval: str | Pending, *, timeout_s: float = WAIT_S) -> str:
+        """Wait until people answered, and return the approval's state: `approved` means call again.
+
+        `approval` is its identifier or the `Pending` that named it. After `timeout_s` it may still be
+        `pending`. Raises `Rejected` for an approval that this session's caller did not ask for.
+        """
+        named = approval.approval if isinstance(approval, Pending) else approval
+        return (await self._gateway.answered(named, self._principal, timeout_s)).value
+
     async def savepoint(self, name: str) -> int:
         """Name the present place in the session's history; returns its index in the log."""
         mark = await self._gateway.savepoint(self.session_id, self._principal, name)
@@ -146,9 +160,19 @@ class WardSession:
 class OpenWard:
     """A ward that this process has open."""
 
-    def __init__(self, gateway: Gateway, automatic: Automatic) -> None:
+    def __init__(self, gateway: Gateway, automatic: Automatic, desk: Desk, identity: Identity) -> None:
         self._gateway = gateway
         self._automatic = automatic
+        self._desk = desk
+        self._identity = identity
+
+    async def desk(self, verb: str, *, person: str, **parameters: Any) -> Any:
+        """A verb of the desk, as the command line has it, with a person's credential: `approvals.approve`.
+
+        Raises what the verb raises, and `Rejected` for a credential that is none.
+        """
+        by = self._identity.authenticate(Credentials(bearer=person))
+        return await invoke(self._desk, verb, parameters, by)
 
     @asynccontextmanager
     async def session(
@@ -253,6 +277,11 @@ class SyncSession:
         """See `WardSession.cancel`."""
         self._run(self._session.cancel(escrow_id, why))
 
+    def wait_for(self, approval: str | Pending, *, timeout_s: float = WAIT_S) -> str:
+        """See `WardSession.wait_for`."""
+        state: str = self._run(self._session.wait_for(approval, timeout_s=timeout_s))
+        return state
+
     def savepoint(self, name: str) -> int:
         """See `WardSession.savepoint`."""
         index: int = self._run(self._session.savepoint(name))
@@ -270,6 +299,10 @@ class SyncWard:
     def __init__(self, ward: OpenWard, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         self._ward = ward
         self._run = run
+
+    def desk(self, verb: str, *, person: str, **parameters: Any) -> Any:
+        """See `OpenWard.desk`."""
+        return self._run(self._ward.desk(verb, person=person, **parameters))
 
     @contextmanager
     def session(self, **opening: Any) -> Iterator[SyncSession]:

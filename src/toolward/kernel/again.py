@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from toolward.errors import Contested
+from toolward.errors import Contested, Pending
+from toolward.kernel.approvals.approvals import Approvals
 from toolward.model.call import Call, Reply
 from toolward.ports.upstream import Exchange
 
@@ -13,11 +15,24 @@ TRIES_MAX: Final = 8
 """Each time somebody else got further, so the system as a whole does; past this the caller is told."""
 
 
-async def again(walk: Callable[[Call, Exchange], Awaitable[Reply]], call: Call, exchange: Exchange) -> Reply:
-    """Walk from resolve on until it is not contested. Raises what `walk` raises."""
-    for _ in range(TRIES_MAX - 1):
+async def again(
+    walk: Callable[[Call, Exchange], Awaitable[Reply]], call: Call, exchange: Exchange, approvals: Approvals
+) -> Reply:
+    """Walk from resolve on until it is not contested, and while the caller has patience for people to answer.
+
+    Raises what `walk` raises.
+    """
+    now = asyncio.get_running_loop().time
+    until = now() + exchange.patience_s
+    tries = 1
+    while True:
         try:
             return await walk(call, exchange)
         except Contested:
-            continue
-    return await walk(call, exchange)
+            if tries >= TRIES_MAX:
+                raise
+            tries += 1
+        except Pending as pending:
+            approval, left_s = pending.approval, until - now()
+            if not approval or left_s <= 0 or not await approvals.wait(approval, exchange, left_s):
+                raise

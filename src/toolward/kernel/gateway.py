@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from toolward.errors import Reason, ReasonCode, ToolwardError, UnknownTool
+from toolward.errors import Reason, ReasonCode, Rejected, ToolwardError, UnknownTool
 from toolward.kernel.again import again
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.clauses import known
 from toolward.kernel.directory import EVERYWHERE, Directory
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.interim import Interim
+from toolward.kernel.kept import Answered
 from toolward.kernel.notices import Notices
 from toolward.kernel.parts import Parts
 from toolward.kernel.refusal import Refuse
@@ -23,7 +24,9 @@ from toolward.kernel.safeguards import Safeguards
 from toolward.kernel.sign_ins import SignIns
 from toolward.kernel.stages.decide import decide
 from toolward.kernel.stages.intend import UnderWay
+from toolward.kernel.suspended import suspended_principal
 from toolward.kernel.tasks import Background
+from toolward.model.approval import ApprovalState
 from toolward.model.call import Call, Failed, Intent, RawOutcome, Reply, Stopped
 from toolward.model.permit import Permit
 from toolward.model.principal import Principal
@@ -46,7 +49,7 @@ class Gateway:
     2. resolve    the exact pinned version; arguments fit its schema
     3. label      where each argument came from
     4. decide     Allow, Deny or Ask
-    5. authorize  only an Allow becomes a permit
+    5. authorize  only an Allow becomes a permit; an Ask, once people agreed
     6. intend     the promise is durable before any effect
     7. execute    with permit and intent, in the sandbox or upstream
     8. settle     outcome and new taint durable in one commit, then the reply leaves
@@ -79,7 +82,9 @@ class Gateway:
             with self._room.taken_by(attempt.principal.credential, reserved=bool(attempt.undo_of)):
                 session = self._parts.sessions.find(attempt.session_id, attempt.principal)
                 call = self._parts.admit(attempt, session)  # 1
-                return await again(self._decided, call, exchange)
+                return await again(self._decided, call, exchange, self._parts.approvals)
+        except Answered as answered:
+            return answered.reply
         except ToolwardError as refusal:
             return await self._refuse(attempt, call, refusal, self._revision())
 
@@ -91,7 +96,7 @@ class Gateway:
         resolved = await self._parts.resolve(call, revision)  # 2
         labelled = self._parts.label(resolved, revision)  # 3
         decision = decide(labelled, revision)  # 4
-        permit = await self._parts.authorize(labelled, decision)  # 5
+        permit = await self._parts.authorize(labelled, decision, revision)  # 5
         return await self._walk(permit, exchange, revision)  # 6, 7, 8
 
     async def _walk(self, permit: Permit, exchange: Exchange, revision: ActiveRevision) -> Reply:
@@ -140,6 +145,18 @@ class Gateway:
     async def savepoint(self, session_id: str, principal: Principal, name: str) -> Savepoint:
         """A named place in the session's history. Only the host names one, never the model's text."""
         return await self._parts.sessions.savepoint(self.session(session_id, principal), name)
+
+    async def answered(self, approval_id: str, principal: Principal, patience_s: float) -> ApprovalState:
+        """Where an approval that this caller asked for stands, once it was answered or so long has passed.
+
+        Raises `Rejected` without telling somebody else's from none.
+        """
+        ground = self._parts.approvals.ground
+        found = ground.find(approval_id)
+        if found is None or suspended_principal(found.approval.call) != principal:
+            raise Rejected("no such approval for this caller", remedy="make the call, which asks")
+        await self._parts.approvals.answered(approval_id, patience_s)
+        return ground.state(ground.found(approval_id).approval)
 
     async def close_session(self, session_id: str) -> None:
         """End what runs for this session only; its record stays."""

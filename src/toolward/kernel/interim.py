@@ -37,6 +37,11 @@ class Interim:
         """The caller's."""
         return self._exchange.capabilities
 
+    @property
+    def patience_s(self) -> float:
+        """The caller's."""
+        return self._exchange.patience_s
+
     async def notify(self, method: str, params: Mapping[str, Any]) -> None:
         """Pass it on once what it says is on the session; drop it if that can not be made durable."""
         params, _ = redact(params, self._settle.secrets.known_values())
@@ -65,7 +70,7 @@ class Interim:
             asked=self._permit.labelled,
         )
         session, changed = sessions.tainted(
-            sessions.current(call.session.session_id) or call.session, label, calls=0
+            sessions.current(call.session.session_id) or call.session, label, source=call.call_id, calls=0
         )
         if changed:
             sessions.keep(session)

@@ -8,8 +8,10 @@ from toolward.model.decision import Allow
 from toolward.model.permit import Permit
 
 
-def mint(permit_id: str, labelled: LabelledCall, decision: Allow) -> Permit:
-    """A permit for exactly this call under exactly this decision."""
+def mint(
+    permit_id: str, labelled: LabelledCall, decision: Allow, *, approvals: tuple[str, ...] = ()
+) -> Permit:
+    """A permit for exactly this call under exactly this decision; `approvals` name what lifted forbids."""
     version = labelled.resolved.version
     if not decision.policies and not decision.policy_digest:
         raise InvariantBroken("an Allow that names neither policies nor their digest")
@@ -20,5 +22,6 @@ def mint(permit_id: str, labelled: LabelledCall, decision: Allow) -> Permit:
         version_digest=version.digest if version else "",
         policy_digest=decision.policy_digest,
         policies=decision.policies,
+        approvals=approvals,
         would=decision.would.code.value if decision.would else "",
     )

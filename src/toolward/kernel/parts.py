@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from toolward.kernel.approvals.approvals import Approvals
 from toolward.kernel.audit import Auditor
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.incidents import Incidents
@@ -36,6 +37,7 @@ class Parts:
     sessions: Sessions
     registry: Registry
     incidents: Incidents
+    approvals: Approvals
     drift: DriftWatch
     upstreams: Upstreams
     notices: Notices

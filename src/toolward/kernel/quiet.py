@@ -22,6 +22,11 @@ class QuietExchange:
         """None."""
         return {}
 
+    @property
+    def patience_s(self) -> float:
+        """None: whoever calls so asks again when it suits."""
+        return 0.0
+
     async def notify(self, method: str, params: Mapping[str, Any]) -> None:
         """Nobody listens."""
 

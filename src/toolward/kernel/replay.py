@@ -82,7 +82,7 @@ class Replay:
             manifest=Manifest(result=UNKNOWN.join(vouched or UNKNOWN)),
         )
         session = self.sessions.current(call.session.session_id) or call.session
-        session, changed = self.sessions.tainted(session, label)
+        session, changed = self.sessions.tainted(session, label, source=call.call_id)
         self.sessions.keep(session)
         return [self.sessions.put(session)] if changed else []
 

@@ -12,10 +12,11 @@ from toolward.config.limits import SESSION_IDLE_S, SESSION_VALUES_MAX, SESSIONS_
 from toolward.errors import ReasonCode as Code
 from toolward.errors import Rejected
 from toolward.kernel.audit import Auditor
+from toolward.kernel.endorsed import endorsed_before
 from toolward.model.event import EventKind
-from toolward.model.label import CLEAN, Label
+from toolward.model.label import CLEAN, Integrity, Label
 from toolward.model.principal import Principal, principal_from_json
-from toolward.model.session import Savepoint, Session, SessionOrigin
+from toolward.model.session import MANY, UNTRUSTED_NAMED_MAX, Savepoint, Session, SessionOrigin
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
 from toolward.ports.store import Put, Store, Table
@@ -122,6 +123,7 @@ class Sessions:
             memory = SessionMemory(overflowed=session is None or session.taint != CLEAN)
             if session is not None:
                 self._memories[session_id] = memory
+                endorsed_before(self._store, session_id, memory)
         return memory
 
     def is_live(self, session_id: str) -> bool:
@@ -138,10 +140,22 @@ class Sessions:
                 self._remember(session)
         return session
 
-    def tainted(self, session: Session, label: Label, *, calls: int = 1) -> tuple[Session, bool]:
-        """The session after it saw something of that label, and whether its row must be written."""
-        taint = session.taint.join(label)
-        return replace(session, taint=taint, calls=session.calls + calls), taint != session.taint
+    def tainted(self, session: Session, label: Label, *, source: str, calls: int = 1) -> tuple[Session, bool]:
+        """The session after call `source` brought such a label, and whether its row must be written."""
+        taint, untrusted = session.taint.join(label), session.untrusted
+        if label.integrity is Integrity.UNTRUSTED and not {source, MANY}.intersection(untrusted):
+            untrusted = (*untrusted, source if len(untrusted) < UNTRUSTED_NAMED_MAX else MANY)
+        changed = taint != session.taint or untrusted != session.untrusted
+        return replace(session, taint=taint, untrusted=untrusted, calls=session.calls + calls), changed
+
+    def judged(self, session: Session) -> Session:
+        """As its calls are judged: it is not tainted by what a person endorsed, if nothing else tainted it.
+
+        Who may read what it has seen stays as it is.
+        """
+        if session.untrusted and self.memory(session.session_id).endorsed_calls.issuperset(session.untrusted):
+            return replace(session, taint=Label(Integrity.TRUSTED, session.taint.confidentiality))
+        return session
 
     async def savepoint(self, session: Session, name: str) -> Savepoint:
         """Name the present place in the log, to come back to. Raises `Rejected` if the name is taken."""
@@ -207,6 +221,7 @@ def session_to_json(session: Session) -> bytes:
             "objective": session.objective,
             "prompt": session.prompt,
             "taint": session.taint.as_json(),
+            "untrusted": list(session.untrusted),
             "calls": session.calls,
             "savepoints": [{"name": s.name, "log_index": s.log_index} for s in session.savepoints],
             "opened_ns": str(session.opened_ns),
@@ -225,6 +240,7 @@ def session_from_json(session_id: str, body: bytes) -> Session:
         objective=value["objective"],
         prompt=value["prompt"],
         taint=Label.from_json(value["taint"]),
+        untrusted=tuple(value.get("untrusted", [MANY])),  # rows of earlier versions name none
         calls=value["calls"],
         savepoints=tuple(Savepoint(name=s["name"], log_index=s["log_index"]) for s in value["savepoints"]),
         opened_ns=int(value["opened_ns"]),

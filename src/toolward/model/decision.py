@@ -18,6 +18,10 @@ class ApprovalNeed:
     quorum: int = 1
     four_eyes: bool = False
     expires_s: int = 3600
+    at_once: bool = False  # it runs when the last vote arrives, not when the caller asks again
+    parts: tuple[ApprovalNeed, ...] = ()  # what each forbid demands by itself, where several were joined
+    digest: str = ""  # of a part: the text of its one forbid
+    reason: str = ""  # of a part: why that forbid asks
 
 
 class _NoTruth:

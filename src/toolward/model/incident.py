@@ -12,6 +12,7 @@ class IncidentKind(StrEnum):
     INTEGRITY_FAILURE = "integrity_failure"
     QUARANTINE = "quarantine"
     REFUSED_START = "refused_start"
+    BROKEN_GLASS = "broken_glass"  # a person lifted a rule alone; `subject` is the approval
     STOP = "stop"  # a person used the kill switch
 
 

@@ -19,6 +19,12 @@ class SessionOrigin(StrEnum):
     IDLE = "idle"  # (credential, client instance) until it was idle too long
 
 
+UNTRUSTED_NAMED_MAX = 16
+"""Calls that are named one by one as what tainted a session."""
+MANY = "*"
+"""More calls than that brought untrusted content: no endorsement of single ones makes the session clean."""
+
+
 class Savepoint(Struct, frozen=True, kw_only=True):
     """A place in the log to which a session can be rolled back."""
 
@@ -35,6 +41,7 @@ class Session(Struct, frozen=True, kw_only=True):
     objective: str = ""
     prompt: str = ""
     taint: Label = CLEAN
+    untrusted: tuple[str, ...] = ()  # the calls that brought untrusted content, `MANY` when too many to name
     calls: int = 0
     savepoints: tuple[Savepoint, ...] = ()
     opened_ns: int

@@ -27,7 +27,7 @@ class Table(StrEnum):
     REVISION = "revision"  # key: revision digest -> the files and pins themselves
     CREDENTIAL = "credential"  # key: sha-256 of the token
     APPROVAL = "approval"  # key: approval_id
-    QUESTION = "question"  # key: digest of what an approval is bound to -> approval_id
+    QUESTION = "question"  # key: digest of what an approval is bound to, or of a call that ran by one
     GRANT = "grant"  # key: grant_id
     ENDORSEMENT = "endorsement"  # key: session_id/source
     IDEMPOTENCY = "idempotency"  # key: digest of caller, tool and key -> args_digest, call_id, state

@@ -40,6 +40,11 @@ class Exchange(Protocol):
         """What the caller declared that it can do (sampling, elicitation, roots)."""
         ...
 
+    @property
+    def patience_s(self) -> float:
+        """How long the caller can be kept waiting for a person's answer; 0 where it is told at once."""
+        return 0.0
+
     async def notify(self, method: str, params: Mapping[str, Any]) -> None:
         """Pass on a progress or log notification that belongs to this call."""
         ...

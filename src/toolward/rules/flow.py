@@ -48,6 +48,8 @@ class SessionMemory:
 
     seen: dict[str, Source] = field(default_factory=dict)
     overflowed: bool = False  # not everything is in it: the session's taint counts where nothing is known
+    endorsed: dict[str, str] = field(default_factory=dict)  # value -> the endorsed call that said it
+    endorsed_calls: set[str] = field(default_factory=set)
 
     def remember(self, value: str, source: Source) -> None:
         """Note that `value` stood in `source`."""
@@ -248,6 +250,10 @@ def _label_leaf(
         sources.append(seen)
     elif seen is not None:
         sources.append(Source(seen.kind, seen.reference, seen.label.join(_model_label(session))))
+    if whole and (endorsed := memory.endorsed.get(key)) is not None:
+        # a person's word makes it trusted, and never readable by more than before
+        readers = (seen.label if seen is not None else session.taint).confidentiality
+        sources.append(Source(SourceKind.RESULT, endorsed, Label(Integrity.TRUSTED, readers)))
     if not sources:
         sources.append(Source(SourceKind.MODEL, "", _model_label(session)))
     label = _combine(sources)

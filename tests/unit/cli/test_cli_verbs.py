@@ -105,6 +105,66 @@ def test_each_way_to_fail_has_its_exit_code(
     assert (ran.code, said in ran.err) == (code, True), ran
 
 
+def test_a_person_looks_at_what_waits_answers_and_the_call_runs_once(terminal: Terminal) -> None:
+    wipe = ("call", "tiny/wipe", "-a", "what=x")
+    asked = terminal.run(*wipe, "--json").json
+    approval, again = asked["error"]["data"]["details"]["approval"], ("--session", asked["session"])
+    assert f"approvals show {approval}" in terminal.run(*wipe, *again).err
+    [row] = terminal.ok("approvals", "list", "--json").json
+    assert (row["approval"], row["arguments"], row["state"]) == (approval, {"what": "x"}, "pending")
+    assert row["url"].endswith(f"/approvals/{approval}")
+    shown = terminal.ok("approvals", "show", approval).out
+    assert "guarded/irreversible" in shown
+    assert "it can not be undone" in shown
+    assert approval in terminal.ok("approvals", "list").out
+    assert "approved" in terminal.ok("approvals", "approve", approval, "--note", "fine").out
+    assert terminal.ok(*wipe, *again).out.strip() == "wipe x"
+    assert terminal.ok(*wipe, *again).out.strip() == "wipe x", "the kept result"
+    assert terminal.ok("approvals", "list", "--state", "used", "--json").json[0]["votes"][0]["note"] == "fine"
+    assert terminal.run("approvals", "approve", approval).code == Exit.FINDING
+    glass = terminal.run("approvals", "break-glass", approval, "--reason", "now")
+    assert (glass.code, "break_glass" in glass.err) == (Exit.NOT_SIGNED_IN, True)
+    assert terminal.run("approvals", "review", approval).code == Exit.FINDING
+
+
+def test_a_refused_call_stays_refused_and_nothing_waits(terminal: Terminal) -> None:
+    asked = terminal.run("call", "tiny/wipe", "-a", "what=x", "--json").json
+    approval = asked["error"]["data"]["details"]["approval"]
+    terminal.ok("approvals", "refuse", approval, "--note", "not that")
+    ran = terminal.run("call", "tiny/wipe", "-a", "what=x", "--session", asked["session"])
+    assert (ran.code, "not that" in ran.err) == (Exit.FINDING, True)
+    assert "nothing waits" in terminal.ok("approvals", "list").out
+    assert "refused" in terminal.ok("approvals", "list", "--all").out
+
+
+def test_a_grant_lets_like_calls_pass_until_it_is_taken_back(terminal: Terminal) -> None:
+    asked = terminal.run("call", "tiny/wipe", "-a", "what=x", "--json").json
+    approval = asked["error"]["data"]["details"]["approval"]
+    made = terminal.ok("grants", "make", approval, "--uses", "5", "--hours", "1", "--json").json
+    assert made["arguments"] == {"/what": {"equals": "x"}}
+    terminal.ok("call", "tiny/wipe", "-a", "what=x")
+    assert terminal.run("call", "tiny/wipe", "-a", "what=y").code == Exit.APPROVAL_REQUIRED
+    assert "1 of 5" in terminal.ok("grants", "list").out
+    assert "after 1 of 5" in terminal.ok("grants", "end", made["grant"]).out
+    assert terminal.run("call", "tiny/wipe", "-a", "what=x").code == Exit.APPROVAL_REQUIRED
+    assert "no grants" in terminal.ok("grants", "list").out
+    assert "ended" in terminal.ok("grants", "list", "--all").out
+    assert terminal.run("grants", "make", approval, "--under", "nonsense").code == Exit.USAGE
+    wider = ("--under", "/what=example.org", "--anything", "/more", "--equals", "/n=1", "--this-session")
+    assert set(terminal.ok("grants", "make", approval, *wider, "--json").json["arguments"]) == {
+        "/what",
+        "/more",
+        "/n",
+    }
+
+
+def test_a_source_is_endorsed_by_its_call(terminal: Terminal) -> None:
+    read = terminal.ok("call", "tiny/look", "-a", "what=x", "--json").json
+    ran = terminal.ok("endorse", read["session"], read["call_id"])
+    assert read["call_id"] in ran.out
+    assert terminal.run("endorse", read["session"], "tiny/wipe").code == Exit.FINDING
+
+
 def test_explain_names_the_deciding_policy_and_makes_no_call(terminal: Terminal) -> None:
     call = terminal.home / "call.json"
     call.write_text('{"tool": "tiny/wipe", "arguments": {"what": "x"}}')

@@ -10,9 +10,13 @@ import pytest
 
 import toolward
 from harness import OPERATOR
-from toolward import Denied, Rejected, ToolwardError, UnknownTool
+from toolward import Denied, Pending, Rejected, ToolwardError, UnknownTool
+from toolward.adapters.identity.keys import credential_body, credential_key
 from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.bootstrap import open_house
+from toolward.doors.python import OpenWard
+from toolward.model.principal import CredentialKind
+from toolward.ports.store import Put, Table
 
 
 def add(a: int, b: int) -> int:
@@ -122,3 +126,32 @@ def test_an_error_that_leaves_the_block_takes_the_session_back_where_the_ward_sa
         with pytest.raises(LookupError):
             work()
         assert shop.orders == ([] if on else ["1"])
+
+
+async def test_a_pending_call_names_its_approval_which_can_be_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "toolward.yaml").write_text("version: 1\nname: face\nunsafe: {}\n")
+    async with toolward.open(tmp_path, functions=[add]) as ward:
+        person = await a_person(ward, "ana")
+        await ward.desk("refresh", person=person)
+        await ward.desk("tools.approve", person=person, tools=[{"tool": "python/add"}])
+        async with ward.session(user="ana", agent="a") as session:
+            with pytest.raises(Pending) as pending:
+                await session.call("python/add", a=1, b=2)
+            assert await session.wait_for(pending.value, timeout_s=0.01) == "pending"
+            async with asyncio.TaskGroup() as group:
+                waiting = group.create_task(session.wait_for(pending.value.approval))
+                await ward.desk("approvals.approve", person=person, approval=pending.value.approval)
+            assert waiting.result() == "approved"
+            assert (await session.call("python/add", a=1, b=2)).text == "3"
+            assert await session.wait_for(pending.value) == "used"
+        async with ward.session(user="ben", agent="a") as other:
+            with pytest.raises(Rejected, match="no such approval"):
+                await other.wait_for(pending.value)
+
+
+async def a_person(ward: OpenWard, user: str) -> str:
+    """A person's credential, as the ward's owner makes one."""
+    token = "tw_face"
+    body = credential_body(name="person:face", user=user, agent="face", kind=CredentialKind.PERSON)
+    await ward._desk.parts.store.commit([], [Put(Table.CREDENTIAL, credential_key(token), body)])
+    return token

@@ -10,7 +10,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolward.errors import ReasonCode, Rejected
-from toolward.governance.desk import audit, calls, keys, revisions, safeguards, sessions, status, tools
+from toolward.governance.desk import (
+    approvals,
+    audit,
+    calls,
+    grants,
+    keys,
+    revisions,
+    safeguards,
+    sessions,
+    sources,
+    status,
+    tools,
+)
 from toolward.governance.desk.context import Desk, Verb
 from toolward.model.principal import Principal
 
@@ -23,6 +35,9 @@ VERBS: Mapping[str, Verb] = {
     **keys.VERBS,
     **safeguards.VERBS,
     **sessions.VERBS,
+    **approvals.VERBS,
+    **grants.VERBS,
+    **sources.VERBS,
 }
 
 

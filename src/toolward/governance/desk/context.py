@@ -34,6 +34,7 @@ class Desk:
     reload: Callable[[Principal], Awaitable[None]]
     write_files: Callable[[Mapping[str, bytes]], None]
     name: str
+    url: Callable[[], str]  # how people reach this gateway
 
 
 Run = Callable[[Desk, Mapping[str, Any], Principal], Awaitable[Any]]

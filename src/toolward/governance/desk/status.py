@@ -29,6 +29,7 @@ async def status(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> di
         "servers": sorted(revision.bindings),
         "tools": states,
         "records": desk.parts.store.size(),
+        "open_approvals": desk.parts.approvals.watch.count(),
         "open_incidents": sum(not incident.restored_ns for incident in desk.parts.incidents.all()),
     }
 

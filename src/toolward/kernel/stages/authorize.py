@@ -1,11 +1,19 @@
-"""5 authorize: only an Allow becomes a permit; everything else is a refusal with its reason."""
+"""5 authorize: only an Allow becomes a permit; everything else is a refusal with its reason.
+
+An Ask is answered here: by standing grants, by an approval of exactly this call, or by asking people. What
+was agreed to lifts the forbids that it names, and the policies are asked again without them; so whatever else
+they say still holds.
+"""
 
 from __future__ import annotations
 
 from typing import assert_never
 
 from toolward.errors import Denied, Pending
+from toolward.kernel.approvals.approvals import Approvals
 from toolward.kernel.mint import mint
+from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.stages.decide import decide
 from toolward.model.call import LabelledCall
 from toolward.model.decision import Allow, Ask, Decision, Deny
 from toolward.model.permit import Permit
@@ -15,19 +23,36 @@ from toolward.ports.ids import Ids
 class Authorize:
     """Stage 5, for what an agent asks for."""
 
-    def __init__(self, ids: Ids) -> None:
+    def __init__(self, ids: Ids, approvals: Approvals) -> None:
         self._ids = ids
+        self._approvals = approvals
 
-    async def __call__(self, labelled: LabelledCall, decision: Decision) -> Permit:
-        """Raises `Denied` and `Pending`."""
-        return authorize(labelled, decision, ids=self._ids)
+    async def __call__(self, labelled: LabelledCall, decision: Decision, revision: ActiveRevision) -> Permit:
+        """A permit, whose `approvals` name what lifted something.
+
+        Raises `Denied`, `Pending` once the question is on record, `Answered` where it ran already.
+        """
+        if not isinstance(decision, Ask):
+            await self._approvals.asking.kept(labelled)
+            return authorize(labelled, decision, ids=self._ids)
+        granted = self._approvals.grants.lifting(labelled, decision.need)
+        by, lifted = tuple(granted), frozenset[str]().union(*granted.values())
+        if lifted:
+            decision = decide(labelled, revision, lifted=lifted)
+        if isinstance(decision, Ask):
+            approval = await self._approvals.asking.answer(labelled, decision)
+            by, lifted = (*by, approval.approval_id), lifted.union(approval.need.policies)
+            decision = decide(labelled, revision, lifted=lifted)
+        return authorize(labelled, decision, ids=self._ids, approvals=by)
 
 
-def authorize(labelled: LabelledCall, decision: Decision, *, ids: Ids) -> Permit:
-    """A permit, or `Denied`, or `Pending` naming the approval it would need."""
+def authorize(
+    labelled: LabelledCall, decision: Decision, *, ids: Ids, approvals: tuple[str, ...] = ()
+) -> Permit:
+    """A permit, or `Denied`, or `Pending` naming who would have to agree, where nobody can be waited for."""
     match decision:
         case Allow():
-            return mint(ids.new(), labelled, decision)
+            return mint(ids.new(), labelled, decision, approvals=approvals)
         case Deny():
             raise Denied(
                 decision.reason.text,
@@ -41,7 +66,7 @@ def authorize(labelled: LabelledCall, decision: Decision, *, ids: Ids) -> Permit
                 decision.reason.text,
                 remedy=decision.reason.remedy,
                 details=(
-                    ("approval_by", ", ".join(need.roles)),
+                    ("roles", ", ".join(need.roles)),
                     ("quorum", str(need.quorum)),
                     ("four_eyes", "yes" if need.four_eyes else "no"),
                     ("policies", ", ".join(need.policies)),

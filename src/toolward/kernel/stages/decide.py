@@ -8,10 +8,12 @@ from toolward.model.call import LabelledCall
 from toolward.model.decision import Decision, Deny
 
 
-def decide(labelled: LabelledCall, revision: ActiveRevision) -> Decision:
-    """The policy's answer under the revision that the call began with."""
+def decide(
+    labelled: LabelledCall, revision: ActiveRevision, *, lifted: frozenset[str] = frozenset()
+) -> Decision:
+    """The policy's answer under the revision that the call began with, without what is `lifted`."""
     try:
-        return revision.book.decide(labelled)
+        return revision.book.decide(labelled, lifted=lifted)
     except (ToolwardError, ValueError, TypeError, KeyError, RecursionError) as error:
         # The engine promises not to raise. If it does, the answer is no, and the record says why.
         return Deny(

@@ -16,7 +16,8 @@ class Label:
 
     def __call__(self, resolved: ResolvedCall, revision: ActiveRevision) -> LabelledCall:
         """Never fails: what is not known is untrusted."""
-        session = self._sessions.current(resolved.call.session.session_id) or resolved.call.session
+        asked = resolved.call.session
+        session = self._sessions.judged(self._sessions.current(asked.session_id) or asked)
         leaves, label, facts = label_call(
             resolved,
             session,

@@ -205,7 +205,7 @@ class Settle:
             asked=permit.labelled,
         )
         session = self.sessions.current(call.session.session_id) or call.session
-        session, changed = self.sessions.tainted(session, label)
+        session, changed = self.sessions.tainted(session, label, source=call.call_id)
         self.sessions.keep(session)
         return session.taint.as_json(), [self.sessions.put(session)] if changed else []
 

@@ -137,7 +137,7 @@ def refuse(stage: Stage, office: Office, door: Door) -> None:
         agent, "sqlite__write_query", "approval_required", query="DELETE FROM orders WHERE number = 'R-1041'"
     )
     details = delete.denial.get("details") or {}
-    named = details.get("approval_by") == "user" and details.get("policies") == "guarded/irreversible"
+    named = details.get("roles") == "user" and details.get("policies") == "guarded/irreversible"
     expect("the approval it would need is named", named, delete.denial)
     _taint(stage, door)
 

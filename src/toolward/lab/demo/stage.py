@@ -161,7 +161,7 @@ class Stage:
         self.denied += 1
         details = answer.denial.get("details") or {}
         rule = details.get("policy") or details.get("policies") or ""
-        by = f", by the {details['approval_by']}" if "approval_by" in details else ""
+        by = f", by the {details['roles']}" if "roles" in details else ""
         self.stopped(tool, f"record {answer.record:<3}  {code}{by}{f' ({rule})' if rule else ''}")
         self._below(str(answer.denial.get("reason")))
         if answer.denial.get("remedy"):

@@ -14,10 +14,10 @@ from cedarpy import pst
 from toolward.errors import WardError
 
 ANNOTATIONS: Final = frozenset(
-    {"id", "ask", "quorum", "expires", "four_eyes", "reason", "remedy", "title", "owner", "note"}
+    {"id", "ask", "quorum", "expires", "four_eyes", "execute", "reason", "remedy", "title", "owner", "note"}
 )
 """What an annotation may be called. An unknown one is an error: `@quorm("2")` would weaken a rule unseen."""
-_ASK_DETAILS: Final = ("quorum", "expires", "four_eyes")
+_ASK_DETAILS: Final = ("quorum", "expires", "four_eyes", "execute")
 _DURATION: Final = re.compile(r"(\d{1,6})([smhd])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 EXPIRES_DEFAULT_S: Final = 3600
@@ -33,6 +33,7 @@ class AskRule:
     quorum: int = 1
     four_eyes: bool = False
     expires_s: int = EXPIRES_DEFAULT_S
+    at_once: bool = False  # `@execute("approval")`: it runs when the last vote arrives
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,12 @@ def _ask(tree: pst.Template) -> AskRule | None:
         raise ValueError(f'`@quorum("{quorum}")` is not a number from 1 to {QUORUM_MAX}')
     if notes.get("four_eyes", "") not in ("", "true"):
         raise ValueError("`@four_eyes` takes no value; leave it out where one person is enough")
-    return AskRule(roles, int(quorum), "four_eyes" in notes, _expires(notes.get("expires")))
+    execute = notes.get("execute", "retry")
+    if execute not in ("retry", "approval"):
+        raise ValueError(f'`@execute("{execute}")` is neither `retry` nor `approval`')
+    return AskRule(
+        roles, int(quorum), "four_eyes" in notes, _expires(notes.get("expires")), execute == "approval"
+    )
 
 
 def _expires(text: str | None) -> int:

@@ -80,9 +80,8 @@ def forbidden(determining: Sequence[Policy]) -> Deny:
 
 def asked(determining: Sequence[Policy]) -> Ask:
     """Only askable forbids stand against the call. The strictest of their demands is what is needed."""
-    rules = [p.ask for p in determining if p.ask is not None]
     first = determining[0]
-    need = approval_need(tuple(p.policy_id for p in determining), rules)
+    need = approval_need([part_of(p, p.ask) for p in determining if p.ask is not None])
     return Ask(
         need=need,
         reason=Reason(
@@ -98,17 +97,33 @@ def asked(determining: Sequence[Policy]) -> Ask:
     )
 
 
-def approval_need(policies: tuple[str, ...], rules: Sequence[AskRule]) -> ApprovalNeed:
-    """Join what several forbids demand: only roles that may lift each of them, if there are such."""
-    common = [r for r in rules[0].roles if all(r in rule.roles for rule in rules)]
-    every = [r for rule in rules for r in rule.roles]
+def part_of(policy: Policy, rule: AskRule) -> ApprovalNeed:
+    """What one askable forbid demands by itself."""
     return ApprovalNeed(
-        policies=policies,
+        policies=(policy.policy_id,),
+        roles=rule.roles,
+        quorum=rule.quorum,
+        four_eyes=rule.four_eyes,
+        expires_s=rule.expires_s,
+        at_once=rule.at_once,
+        digest=policy_digest([policy]),
+        reason=_text(policy),
+    )
+
+
+def approval_need(parts: Sequence[ApprovalNeed]) -> ApprovalNeed:
+    """Join what several forbids demand: only roles that may lift each of them, if there are such."""
+    common = [r for r in parts[0].roles if all(r in part.roles for part in parts)]
+    every = [r for part in parts for r in part.roles]
+    return ApprovalNeed(
+        policies=tuple(policy for part in parts for policy in part.policies),
         roles=tuple(common) or tuple(dict.fromkeys(every)),
         every_role=not common,
-        quorum=max(rule.quorum for rule in rules),
-        four_eyes=any(rule.four_eyes for rule in rules),
-        expires_s=min(rule.expires_s for rule in rules),
+        quorum=max(part.quorum for part in parts),
+        four_eyes=any(part.four_eyes for part in parts),
+        expires_s=min(part.expires_s for part in parts),
+        at_once=all(part.at_once for part in parts),
+        parts=tuple(parts),
     )
 
 

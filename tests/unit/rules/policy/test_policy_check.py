@@ -7,6 +7,8 @@ import pytest
 from policy_samples import tool
 from toolward.model.tool import Effect
 from toolward.rules.policy import Severity, check_policies, read_vocabulary
+from toolward.rules.policy.answerable import unanswerable
+from toolward.rules.policy.check import read_files
 from toolward.rules.policy.policy_text import split_policies
 
 VOCABULARY = read_vocabulary(
@@ -113,3 +115,31 @@ def test_statements_are_split_where_semicolons_end_them_and_nowhere_else() -> No
     text = '// a; b\npermit (x) when { "a;\\";b" }; // tail; \n\n  forbid "//";\nrest'
     chunks = [(c.line, c.text) for c in split_policies(text)]
     assert chunks == [(2, 'permit (x) when { "a;\\";b" };'), (4, 'forbid "//";'), (5, "rest")]
+
+
+@pytest.mark.parametrize(
+    ("annotations", "warned"),
+    [
+        ('@ask("user")', ""),
+        ('@ask("owner")', ""),
+        ('@ask("owner") @quorum("2")', "that can be 1"),
+        ('@ask("owner, user") @quorum("2")', ""),
+        ('@ask("user") @four_eyes', "that can be nobody"),
+        ('@ask("ghost")', "that can be nobody"),
+    ],
+)
+def test_a_question_that_too_few_people_could_answer_is_warned_of(annotations: str, warned: str) -> None:
+    [policy] = read_files({"a.cedar": f'@id("a") {annotations} forbid (principal, action, resource);'})[0]
+    found = list(unanswerable([policy], {"owner": ("olga",)}))
+    assert [warned in each.text for each in found] == ([True] if warned else [])
+
+
+@pytest.mark.parametrize("value", ["retry", "approval"])
+def test_execute_says_when_an_approved_call_runs(value: str) -> None:
+    text = f'@ask("user") @execute("{value}") forbid (principal, action, resource);'
+    [policy], findings = read_files({"a.cedar": text})
+    assert findings == []
+    assert policy.ask is not None
+    assert policy.ask.at_once is (value == "approval")
+    for wrong in (text.replace(value, "now"), text.replace('@ask("user") ', "")):
+        assert read_files({"a.cedar": wrong})[1]

@@ -17,8 +17,7 @@ from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
 from toolward.bootstrap.assembly import Builder, House, Machine, close_house
 from toolward.config.ward import load_ward
-from toolward.kernel.attempt import Attempt
-from toolward.kernel.stages.admit import IDEMPOTENCY_META
+from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
 from toolward.model.call import Action, Era, Intent, RawOutcome, Reply, Returned
 from toolward.model.capability import IsolationLevel, IsolationReport
 from toolward.model.permit import Permit

@@ -24,7 +24,7 @@ from tests.harness import (
 from toolward.adapters.stores.memory import MemoryStore
 from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
-from toolward.kernel.stages.admit import IDEMPOTENCY_META
+from toolward.kernel.attempt import IDEMPOTENCY_META
 from toolward.model.call import Action, Failed, Intent, RawOutcome, Returned, Stopped
 from toolward.model.permit import Permit
 from toolward.model.principal import Principal

@@ -29,12 +29,11 @@ from toolward.errors import (
 )
 from toolward.governance.desk import Desk, invoke
 from toolward.governance.desk.sessions import shown
-from toolward.kernel.attempt import Attempt
+from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.quiet import QuietExchange
 from toolward.kernel.rollback.automatic import Automatic
 from toolward.kernel.rollback.engine import Rollbacks
-from toolward.kernel.stages.admit import IDEMPOTENCY_META
 from toolward.kernel.stops import StopKind
 from toolward.model.call import Action, Era, Reply
 from toolward.model.principal import CredentialKind, Principal

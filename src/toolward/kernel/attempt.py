@@ -10,6 +10,10 @@ from msgspec import Struct
 from toolward.model.call import Action, Era
 from toolward.model.principal import Principal
 
+IDEMPOTENCY_META = "dev.toolward/idempotencyKey"
+"""In `_meta` of `tools/call`: the caller's own name for this effect, so that it happens once."""
+IDEMPOTENCY_CHARS_MAX = 255
+
 
 class Attempt(Struct, frozen=True, kw_only=True):
     """`params` are the JSON-RPC params as `rules.canonical.parse_strict` gave them, `_meta` included.

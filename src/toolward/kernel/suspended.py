@@ -7,8 +7,7 @@ from typing import Any
 
 import orjson
 
-from toolward.kernel.attempt import Attempt
-from toolward.kernel.stages.admit import IDEMPOTENCY_META
+from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
 from toolward.model.call import Action, Call, Era
 from toolward.model.principal import Principal, principal_from_json
 

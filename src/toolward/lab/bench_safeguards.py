@@ -28,11 +28,10 @@ from toolward.adapters.system.ids import SystemIds
 from toolward.bootstrap.assembly import House, close_house
 from toolward.errors import ReasonCode
 from toolward.governance.desk import invoke
-from toolward.kernel.attempt import Attempt
+from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
 from toolward.kernel.escrow import HELD
 from toolward.kernel.quiet import QuietExchange
 from toolward.kernel.releases import Releases
-from toolward.kernel.stages.admit import IDEMPOTENCY_META
 from toolward.lab.report import Row, write_report
 from toolward.lab.scripted import ScriptedServer, open_scripted
 from toolward.model.call import Action, Reply

@@ -8,7 +8,7 @@ from mcp_door_world import World, call_body, denied, message, modern_meta
 from mcp_door_world import answering as answering_with
 from toolward.doors.mcp.wire import DENIAL_KEY
 from toolward.errors import ReasonCode
-from toolward.kernel.stages.admit import IDEMPOTENCY_META
+from toolward.kernel.attempt import IDEMPOTENCY_META
 
 
 async def test_a_key_in_meta_reaches_the_corridor_in_both_eras() -> None:

@@ -9,9 +9,8 @@ import orjson
 
 from toolward.errors import CallerError, Denied, ReasonCode, Rejected
 from toolward.governance.desk.context import Desk, Verb, text
-from toolward.kernel.attempt import Attempt
+from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
 from toolward.kernel.quiet import QuietExchange
-from toolward.kernel.stages.admit import IDEMPOTENCY_META
 from toolward.model.call import Action, Era
 from toolward.model.decision import Allow, Ask, Deny
 from toolward.model.label import Confidentiality, Integrity, Label

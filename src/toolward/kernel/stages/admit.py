@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from toolward.errors import Rejected
-from toolward.kernel.attempt import Attempt
+from toolward.kernel.attempt import IDEMPOTENCY_CHARS_MAX, IDEMPOTENCY_META, Attempt
 from toolward.kernel.audit import Auditor
 from toolward.model.call import LIST_ACTIONS, Action, Call, Era
 from toolward.model.session import Session
@@ -32,9 +32,6 @@ _FORWARDED: Mapping[str, Callable[[Any], bool]] = {
     "traceparent": lambda value: isinstance(value, str) and bool(_TRACEPARENT.fullmatch(value)),
 }
 """What of `_meta` goes on to a server. It is no argument: nobody judges it, so it must not carry a text."""
-IDEMPOTENCY_META = "dev.toolward/idempotencyKey"
-"""In `_meta` of `tools/call`: the caller's own name for this effect, so that it happens once."""
-IDEMPOTENCY_CHARS_MAX = 255
 _RETRIED = frozenset({Action.CALL_TOOL, Action.GET_PROMPT, Action.READ_RESOURCE})
 
 

@@ -24,6 +24,7 @@ from tests.harness import (
 from toolward.adapters.stores.memory import MemoryStore
 from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
+from toolward.errors import WardError
 from toolward.kernel.attempt import IDEMPOTENCY_META
 from toolward.model.call import Action, Failed, Intent, RawOutcome, Returned, Stopped
 from toolward.model.permit import Permit
@@ -279,18 +280,15 @@ async def test_a_probe_is_a_call_of_the_gateways_own_and_taints_no_agent(tmp_pat
         assert probe["session_id"] != session
 
 
-async def test_a_probe_of_which_nobody_said_that_it_reads_is_not_asked(tmp_path: Path) -> None:
+async def test_a_ward_whose_probe_would_write_is_not_opened(tmp_path: Path) -> None:
     files = probed()
     files["tools/files.yaml"] = files["tools/files.yaml"].replace(
-        "  is_there: {effect: read_only, egress: false}\n", ""
+        "is_there: {effect: read_only, egress: false}", "is_there: {effect: reversible, egress: false}"
     )
     write_ward(tmp_path, files)
-    async with open_world(tmp_path, tools=probed_tools()) as world:
-        session = await world.session()
-        Ledger(world, outcome=Stopped(reason="timed_out", message="no answer"))
-        await world.call(session, *WRITE, once="k1")
-        assert code_of(await world.call(session, *WRITE, once="k1")) == "unknown_outcome"
-        assert [ran[0] for ran in world.upstreams.ran] == ["files/write"]
+    with pytest.raises(WardError, match="reading tool"):
+        async with open_world(tmp_path, tools=probed_tools()):
+            pass
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, 7, None, ["k"]])

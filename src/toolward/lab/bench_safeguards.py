@@ -21,10 +21,13 @@ from typing import Any, Final
 
 import uvloop
 
+from toolward.adapters.identity.keys import credential_body, credential_key
 from toolward.adapters.stores.sqlite import SqliteStore
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
 from toolward.bootstrap.assembly import House, close_house
+from toolward.errors import ReasonCode
+from toolward.governance.desk import invoke
 from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
 from toolward.kernel.escrow import HELD
 from toolward.kernel.quiet import QuietExchange
@@ -40,23 +43,34 @@ from toolward.rules.canonical import canonical
 IN_FLIGHT: Final = 32
 CALLS: Final = 1_500
 ROUNDS: Final = 4
+AGREED_MAX: Final = 90
+"""Calls with an approval in one round: a session may have about so many open questions."""
 PENDING: Final = 10_000
 IDLE_S: Final = 5.0
 RATIO_GOAL: Final = 1.5
 IDLE_GOAL_S: Final = 0.05
 """CPU of five idle seconds: what a process that only waits uses, and a little more."""
 
-_TOOLS: Final = ("read", "write", "touch", "quick", "again")
-_MANIFEST: Final = """\
+_TOOLS: Final = ("read", "write", "touch", "quick", "again", "asked")
+_TRUSTED: Final = "result: {integrity: trusted, confidentiality: public}"
+_MANIFEST: Final = f"""\
 server: world
 tools:
-  read: {effect: read_only, egress: false}
-  write: {effect: reversible, egress: false}
-  touch: {effect: reversible, egress: false, undo: {resources: ["file:{arg:path}"]}}
-  quick: {effect: reversible, egress: false, undo: {escrow: {delay_s: 60}}}
-  again: {effect: reversible, egress: false}
+  read: {{effect: read_only, egress: false, {_TRUSTED}}}
+  write: {{effect: reversible, egress: false, {_TRUSTED}}}
+  touch: {{effect: reversible, egress: false, {_TRUSTED}, undo: {{resources: ["file:{{arg:path}}"]}}}}
+  quick: {{effect: reversible, egress: false, {_TRUSTED}, undo: {{escrow: {{delay_s: 60}}}}}}
+  again: {{effect: reversible, egress: false, {_TRUSTED}}}
+  asked: {{effect: reversible, egress: false, {_TRUSTED}}}
 """
+_POLICY: Final = """\
+@id("asked") @ask("user") @reason("a person agrees")
+forbid (principal, action in Toolward::Action::"call", resource == Toolward::Tool::"world/asked");
+"""
+_FILES: Final = {"tools/world.yaml": _MANIFEST, "policies/bench.cedar": _POLICY}
 _AGENT: Final = Principal(user="ann", agent="bench", credential="os:ann", kind=CredentialKind.OS_USER)
+_PERSON: Final = Principal(user="ann", agent="cli", credential="bench", kind=CredentialKind.PERSON)
+_CREDENTIAL: Final = credential_body(name="bench", user="ann", agent="cli", kind=CredentialKind.PERSON)
 
 
 @dataclass(slots=True)
@@ -67,6 +81,8 @@ class Kind:
     tool: str
     meta: Callable[[int], Mapping[str, Any]] = lambda _: {}
     path: Callable[[int], str] = lambda _: "/srv/one"
+    agreed: bool = False  # a person agrees to each call beforehand, which is not measured
+    judged: bool = True
     rounds: list[float] = field(default_factory=list)
 
 
@@ -77,9 +93,16 @@ def kinds() -> list[Kind]:
         Kind("read: one merged record, no intent", "read"),
         Kind("write with a new idempotency key", "write", meta=lambda n: {IDEMPOTENCY_META: f"key-{n}"}),
         Kind("retry of a key: the kept result", "again", meta=lambda _: {IDEMPOTENCY_META: "one"}),
-        Kind("write on a resource of its own session", "touch"),
+        Kind("write on one resource: calls take turns, one in each commit", "touch", judged=False),
         Kind("write on a resource that is new", "touch", path=lambda n: f"/srv/{n}"),
         Kind("escrow declared, and not applying", "quick"),
+        Kind(
+            "write with an approval, used up by it",
+            "asked",
+            path=lambda n: f"/srv/{n}",
+            agreed=True,
+            judged=False,
+        ),
     ]
 
 
@@ -88,7 +111,8 @@ async def measure(folder: Path, *, calls: int = CALLS, rounds: int = ROUNDS) -> 
     clock, ids = SystemClock(), SystemIds()
     store = SqliteStore.open(folder / "state", origin="bench/safeguards", clock=clock, ids=ids)
     server = ScriptedServer(_TOOLS, ("path",))
-    house = await open_scripted(folder, _MANIFEST, server, store=store, clock=clock, ids=ids)
+    house = await open_scripted(folder, server, _FILES, store=store, clock=clock, ids=ids)
+    await store.commit([], [Put(Table.CREDENTIAL, credential_key("bench"), _CREDENTIAL)])
     try:
         opened = await house.gateway.open_session(_AGENT, SessionOrigin.HANDLE)
         numbers, all_kinds = itertools.count(), kinds()
@@ -105,17 +129,31 @@ async def _round(
     house: House, session_id: str, kind: Kind, numbers: itertools.count[int], calls: int
 ) -> float:
     """CPU microseconds for each call."""
-    left = iter(range(calls))
+    calls = min(calls, AGREED_MAX) if kind.agreed else calls
+    todo = [
+        {"name": kind.tool, "arguments": {"path": kind.path(n)}, "_meta": dict(kind.meta(n))}
+        for n in itertools.islice(numbers, calls)
+    ]
+    if kind.agreed:
+        for params in todo:
+            await _agree(house, await house.gateway.perform(_attempt(session_id, params), QuietExchange()))
+    left = iter(todo)
 
     async def caller() -> None:
-        for _ in left:
-            n = next(numbers)
-            params = {"name": kind.tool, "arguments": {"path": kind.path(n)}, "_meta": dict(kind.meta(n))}
+        for params in left:
             _must(await house.gateway.perform(_attempt(session_id, params), QuietExchange()))
 
     start = time.process_time()
     await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
     return (time.process_time() - start) / calls * 1e6
+
+
+async def _agree(house: House, reply: Reply) -> None:
+    """As the user, to what a call asks for."""
+    if reply.error is None or reply.error.data["code"] != ReasonCode.APPROVAL_REQUIRED.value:
+        raise RuntimeError(f"a call that asks was not asked for: {reply.error}")
+    approval = str(reply.error.data["details"]["approval"])
+    _ = await invoke(house.desk, "approvals.approve", {"approval": approval}, _PERSON)
 
 
 def _attempt(session_id: str, params: Mapping[str, Any]) -> Attempt:
@@ -136,7 +174,7 @@ def rows_of(measured: list[Kind]) -> list[Row]:
     for kind in measured:
         best = min(kind.rounds)
         rows.append(Row(f"CPU per call: {kind.name}", round(best, 1), "us"))
-        judged = kind is not measured[0]
+        judged = kind.judged and kind is not measured[0]
         rows.append(
             Row(
                 f"beside the governed write: {kind.name}",
@@ -165,7 +203,7 @@ async def idle(folder: Path, *, pending: int = PENDING, seconds: float = IDLE_S)
         server = ScriptedServer(_TOOLS, ("path",))
         place = folder / f"ward-{count}"
         place.mkdir()
-        house = await open_scripted(place, _MANIFEST, server, store=store, clock=clock, ids=ids)
+        house = await open_scripted(place, server, _FILES, store=store, clock=clock, ids=ids)
         releases: Releases = house.parts.safeguards.releases
         keeping = asyncio.create_task(releases.keep())
         await asyncio.sleep(0.2)  # what starting left to do

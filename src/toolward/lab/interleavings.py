@@ -84,6 +84,7 @@ tools:
     egress: true
     undo: {escrow: {until_seal: true}, resources: ["db:{arg:at}"]}
 """
+_FILES: Final = {"tools/world.yaml": _MANIFEST}
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +291,7 @@ async def try_all(wanted: Iterator[Schedule]) -> Tried:
 async def _open(folder: Path) -> tuple[House, TwoResources]:
     clock, ids, world = VirtualClock(), CountingIds(), TwoResources()
     store = MemoryStore(clock=clock, ids=ids)
-    return await open_scripted(folder, _MANIFEST, world, store=store, clock=clock, ids=ids), world
+    return await open_scripted(folder, world, _FILES, store=store, clock=clock, ids=ids), world
 
 
 def rows_of(tried: Tried, effects: int, seconds: float) -> list[Row]:

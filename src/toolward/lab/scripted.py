@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,17 +76,22 @@ class NoSecrets:
 
 async def open_scripted(
     folder: Path,
-    manifest: str,
     server: ScriptedServer,
+    files: Mapping[str, str],
     *,
     store: Store,
     clock: SystemClock | VirtualClock,
     ids: Ids,
 ) -> House:
-    """An open house in `folder` with every tool approved. Close it with `close_house`, then its store."""
-    (folder / "tools").mkdir(exist_ok=True)
-    (folder / "toolward.yaml").write_text(_WARD)
-    (folder / "tools" / "world.yaml").write_text(manifest)
+    """An open house in `folder` with every tool approved. Close it with `close_house`, then its store.
+
+    `files` are the ward's beside `toolward.yaml`. The profile only observes, unless they hold a policy.
+    """
+    guarded = any(name.startswith("policies/") for name in files)
+    ward = _WARD.replace("observe", "guarded") if guarded else _WARD
+    for name, text in {"toolward.yaml": ward, **files}.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
 
     def upstreams(hooks: UpstreamHooks) -> ScriptedServer:
         del hooks

@@ -202,3 +202,18 @@ async def test_the_wards_own_files_are_never_part_of_it(images: CagedImages, tmp
     with pytest.raises(Denied) as refused:
         await images.capture([str(tmp_path / "ward" / "x")], within=[str(tmp_path)], bytes_max=BYTES)
     assert refused.value.reason.code is ReasonCode.GRANT_REFUSED
+
+
+async def test_a_root_that_holds_the_ward_is_put_back_without_it(images: CagedImages, tmp_path: Path) -> None:
+    (tmp_path / "ward" / ".toolward").mkdir()
+    (tmp_path / "ward" / "toolward.yaml").write_text("kept")
+    (tmp_path / "note").write_text("old")
+    within = [str(tmp_path)]
+    image = await images.capture([str(tmp_path)], within=within, bytes_max=BYTES)
+    assert str(tmp_path / "ward" / "toolward.yaml") not in image.listing
+    (tmp_path / "note").write_text("new")
+    (tmp_path / "ward" / "toolward.yaml").write_text("changed by a person")
+    found = await images.look([str(tmp_path)], within=within)
+    await images.restore(image, within=within, found=found)
+    assert (tmp_path / "note").read_text() == "old"
+    assert (tmp_path / "ward" / "toolward.yaml").read_text() == "changed by a person"

@@ -436,3 +436,53 @@ async def test_what_looking_changes_is_put_back_and_not_compared(tmp_path: Path)
             things.files["/data/a.seen"] = "looked at"
             assert (await roll_back(world, session))["state"] == state
             assert ("/data/a.seen" in things.files) is (state == "NEEDS_HUMAN")
+
+
+async def test_a_call_on_its_way_is_waited_for_and_taken_back_too(tmp_path: Path) -> None:
+    things = Things()
+    async with undoable_world(tmp_path, things) as world:
+        session = await world.session()
+        running, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slowly(permit: Any, intent: Any, exchange: Any) -> Any:
+            running.set()
+            await go_on.wait()
+            return await things.run(permit, intent, exchange)
+
+        world.upstreams.answers["shop/place"] = slowly
+        call = asyncio.ensure_future(world.call(session, *FOUR[1]))
+        await running.wait()
+        rolling = asyncio.ensure_future(roll_back(world, session))
+        await asyncio.sleep(0)
+        with pytest.raises(Rejected, match="already"):
+            await roll_back(world, session)
+        go_on.set()
+        assert (await call).error is None
+        row = await rolling
+        assert (row["state"], len(row["plan"]["steps"])) == ("COMPENSATED", 1)
+        assert things.orders == set()
+
+
+async def test_whoever_asked_may_go_away_and_the_rollback_goes_on(tmp_path: Path) -> None:
+    things = Things()
+    async with undoable_world(tmp_path, things) as world:
+        session = await world.session()
+        await act(world, session, *FOUR)
+        striking, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slowly(permit: Any, intent: Any, exchange: Any) -> Any:
+            striking.set()
+            await go_on.wait()
+            return await things.run(permit, intent, exchange)
+
+        world.upstreams.answers["shop/strike"] = slowly
+        rolling = asyncio.ensure_future(roll_back(world, session))
+        await striking.wait()
+        rolling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await rolling
+        go_on.set()
+        await world.house.background.drain()
+        [row] = world.house.rollbacks.rows(session)
+        assert (row["state"], things.state()) == ("COMPENSATED", Things().state())
+        await act(world, session, ("shop/place", {"order": "8"}))

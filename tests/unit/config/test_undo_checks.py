@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from toolward.config.undoing import from_undo, to_undo
 from toolward.config.ward import check_ward, load_ward, undo_findings, unkept_findings
+from toolward.model.undo import Compensation, Conflicts, Escrow, Snapshot, ToolUse, Undo
+from toolward.rules.undo import undo_from_json
 
 WARD = """\
 version: 1
@@ -115,3 +118,23 @@ def test_a_word_of_undoing_without_a_way_is_a_warning_that_says_what_follows(tmp
     assert check_ward(folder) == []
     [found] = unkept_findings(load_ward(folder))
     assert (found.line, "names what it did as a residual" in found.reason.text) == (3, True)
+
+
+def test_what_is_declared_comes_back_from_the_file_and_from_the_store() -> None:
+    use = ToolUse(tool="t", arguments={"id": "/input/id", "why": {"value": 1}})
+    declared = Undo(
+        snapshot=Snapshot(use=use, paths=("{arg:p}",), volatile=("{arg:p}/x",), bytes_max=5),
+        compensate=Compensation(
+            use=use, precondition=use, otherwise=use, window_s=1, attempts_max=2, deadline_s=3
+        ),
+        probe=use,
+        verify=use,
+        preview=use,
+        escrow=Escrow(delay_s=4, until_seal=True),
+        resources=("db:{arg:id}",),
+        conflicts=Conflicts.SERIALIZE,
+    )
+    restored = Undo(snapshot=Snapshot(paths=("/srv",)), compensate=Compensation())
+    for undo in (declared, restored, Undo()):
+        assert to_undo(from_undo(undo)) == undo
+        assert undo_from_json(undo.as_json()) == undo

@@ -25,33 +25,33 @@ from toolward.rules.undo_templates import (
 SERVER = ServerBinding(
     server="s",
     kind=BindingKind.STDIO,
-    command=("prog", "--db", "data/x.db", "--log=/work/log"),
-    env={"FILE": "/work/f", "TOKEN": "${secret:T}"},
-    cwd="/work",
-    roots=("/work", "/more"),
+    command=("prog", "--db", "data/x.db", "--log=/srv/log"),
+    env={"FILE": "/srv/f", "TOKEN": "${secret:T}"},
+    cwd="/srv",
+    roots=("/srv", "/more"),
 )
 ARGUMENTS: dict[str, Any] = {
-    "path": "/work//a/./b",
-    "paths": ["/work/1", "/work/2"],
+    "path": "/srv//a/./b",
+    "paths": ["/srv/1", "/srv/2"],
     "n": 7,
-    "up": "/work/../etc",
+    "up": "/srv/../etc",
 }
 
 
 @pytest.mark.parametrize(
     ("template", "paths"),
     [
-        ("{arg:path}", ("/work/a/b",)),
-        ("{arg:paths}", ("/work/1", "/work/2")),
-        ("{dir:path}", ("/work/a",)),
-        ("{arg:path}.bak", ("/work/a/b.bak",)),
-        ("{arg:path}/.git/index", ("/work/a/b/.git/index",)),
-        ("{env:FILE}", ("/work/f",)),
-        ("{option:--db}", ("/work/data/x.db",)),
-        ("{option:--db}-wal", ("/work/data/x.db-wal",)),
-        ("{option:--log}", ("/work/log",)),
-        ("{roots}", ("/work", "/more")),
-        ("/work/fixed", ("/work/fixed",)),
+        ("{arg:path}", ("/srv/a/b",)),
+        ("{arg:paths}", ("/srv/1", "/srv/2")),
+        ("{dir:path}", ("/srv/a",)),
+        ("{arg:path}.bak", ("/srv/a/b.bak",)),
+        ("{arg:path}/.git/index", ("/srv/a/b/.git/index",)),
+        ("{env:FILE}", ("/srv/f",)),
+        ("{option:--db}", ("/srv/data/x.db",)),
+        ("{option:--db}-wal", ("/srv/data/x.db-wal",)),
+        ("{option:--log}", ("/srv/log",)),
+        ("{roots}", ("/srv", "/more")),
+        ("/srv/fixed", ("/srv/fixed",)),
     ],
 )
 def test_a_template_stands_for_these_paths(template: str, paths: tuple[str, ...]) -> None:
@@ -85,8 +85,8 @@ def test_a_relative_argument_is_refused_since_servers_differ_on_where_it_lies() 
 
 def test_resources_are_the_paths_and_what_is_declared_for_each_value() -> None:
     declared = ["order:{arg:id}", "db:main", "pair:{arg:id}/{arg:kind}", "none:{arg:absent}"]
-    found = resources_of(declared, ["/work/a"], {"id": ["1", "2"], "kind": "x"})
-    assert found == ("db:main", "order:1", "order:2", "pair:1/x", "pair:2/x", "path:/work/a")
+    found = resources_of(declared, ["/srv/a"], {"id": ["1", "2"], "kind": "x"})
+    assert found == ("db:main", "order:1", "order:2", "pair:1/x", "pair:2/x", "path:/srv/a")
 
 
 def test_arguments_come_from_the_record_or_are_written_out() -> None:
@@ -120,7 +120,7 @@ def test_only_where_a_tool_may_write_can_something_be_put_back() -> None:
             PathCapability(access=PathAccess.READ, template="/etc/app"),
         )
     )
-    assert writable_roots(SERVER, Manifest(capabilities=capabilities)) == ("/work", "/more", "/data")
+    assert writable_roots(SERVER, Manifest(capabilities=capabilities)) == ("/srv", "/more", "/data")
 
 
 @pytest.mark.parametrize(

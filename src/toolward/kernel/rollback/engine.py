@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -119,11 +120,11 @@ class Rollbacks:
             if all_or_nothing:
                 check_whole(plan)
             await self._settling.begins(session_id, self._after(session_id, to), by)
-            row = await self._begin(plan, by=by, why=why)
         except BaseException:
             fenced.discard(session_id)
             raise
-        return await self._go_on(row)
+        # whoever asked may go away: what was begun goes on
+        return await asyncio.shield(self._background.start(self._carry_out(plan, by, why)))
 
     async def retry(self, rollback_id: str, *, by: Principal) -> RollbackRow:
         """Try what is stuck again, with the same plan. Raises `Rejected` if nothing of it is."""
@@ -136,8 +137,7 @@ class Rollbacks:
             if step["state"] not in _OVER:
                 step["state"] = StepState.WAITING.value
         row["state"] = RollbackState.RUNNING.value
-        await self._commit(row, self._said(row, "", "retried", {"by": by.as_json()}))
-        return await self._go_on(row)
+        return await asyncio.shield(self._background.start(self._again(row, by)))
 
     async def accept(self, rollback_id: str, call_id: str, *, reason: str, by: Principal) -> RollbackRow:
         """Let an effect stay. Two people have to say so, each with a reason; raises `Rejected` otherwise."""
@@ -206,6 +206,18 @@ class Rollbacks:
                 _ = self._background.start(self._go_on(row))
 
     # --- the run
+
+    async def _carry_out(self, plan: Plan, by: Principal, why: str) -> RollbackRow:
+        try:
+            row = await self._begin(plan, by=by, why=why)
+        except BaseException:
+            self._journal.fences.sessions.discard(plan.session_id)
+            raise
+        return await self._go_on(row)
+
+    async def _again(self, row: RollbackRow, by: Principal) -> RollbackRow:
+        await self._commit(row, self._said(row, "", "retried", {"by": by.as_json()}))
+        return await self._go_on(row)
 
     async def _begin(self, plan: Plan, *, by: Principal, why: str) -> RollbackRow:
         digest = plan_hash(plan)

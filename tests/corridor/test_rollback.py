@@ -12,6 +12,8 @@ from tests.harness import AGENT, OPERATOR, World, code_of
 from tests.rollback_world import MANIFESTS, WARD, FakeImages, Things, undoable_world
 
 from toolward.errors import Denied, Rejected
+from toolward.kernel.rollback.rows import unpromised
+from toolward.model.call import Failed, RawOutcome
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.rollback import Occasion
 from toolward.ports.store import Table
@@ -285,16 +287,38 @@ async def test_a_window_that_is_over_is_a_residual(tmp_path: Path) -> None:
         assert row["residuals"][0]["reason"] == "its time for being undone is over"
 
 
-async def test_the_journal_holds_a_row_for_each_write_and_none_for_reads_and_refusals(tmp_path: Path) -> None:
+async def test_the_journal_holds_a_row_where_undo_is_promised_and_the_log_tells_of_other_writes(
+    tmp_path: Path,
+) -> None:
     async with undoable_world(tmp_path, Things()) as world:
         session = await world.session()
         await act(world, session, FOUR[0], ("shop/sell", {"item": "pen"}), ("shop/has", {"order": "7"}))
         await world.call(session, "disk/wipe", {"path": "/data/a"})  # asked about, and not run
         rows = [orjson.loads(row.body) for row in world.store.scan(Table.EFFECT, f"{session}/")]
-        assert {(row["tool"], row["way"], row["status"]) for row in rows} == {
-            ("disk/write", "restore", "committed"),
-            ("shop/sell", "none", "committed"),
-        }
+        assert [(row["tool"], row["way"], row["status"]) for row in rows] == [
+            ("disk/write", "restore", "committed")
+        ]
+        others = [(row["tool"], row["way"], row["status"]) for row in unpromised(world.store, session)]
+        assert others == [("shop/sell", "none", "committed")], "no reads, and nothing that was refused"
+
+
+async def test_a_write_that_surely_never_ran_stands_for_nothing_that_could_stay(tmp_path: Path) -> None:
+    async with undoable_world(tmp_path, Things()) as world:
+        session = await world.session()
+
+        async def away(*_: object) -> RawOutcome:
+            return Failed(code=-32000, message="not reached", reason="tool_unreachable", from_server=False)
+
+        async def unclear(*_: object) -> RawOutcome:
+            return Failed(code=-32000, message="no", reason="tool_failed")
+
+        sell = ("shop/sell", {"item": "pen"})
+        for answer, status in ((away, "failed"), (unclear, "unknown")):
+            world.upstreams.answers["shop/sell"] = answer
+            await world.call(session, *sell)
+            assert [row["status"] for row in unpromised(world.store, session)][-1] == status
+        row = await roll_back(world, session)
+        assert len(row["residuals"]) == 1
 
 
 async def test_a_tool_that_breaks_its_word_is_quarantined_with_an_incident(tmp_path: Path) -> None:

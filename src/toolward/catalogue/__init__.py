@@ -19,10 +19,10 @@ import msgspec
 
 from toolward.config.clients.runners import KnownPackage
 from toolward.config.convert import to_struct
+from toolward.config.meaning import to_manifest
 from toolward.config.render import NetworkNeeds
 from toolward.config.section import Section
 from toolward.config.shape import EffectSource, ToolEntry
-from toolward.config.ward import to_manifest
 from toolward.config.yamltext import read_yaml
 from toolward.errors import InvariantBroken, Rejected
 from toolward.model.server import ServerBinding

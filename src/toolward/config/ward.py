@@ -15,36 +15,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from toolward.config.capabilities import absolute, to_capabilities
+from toolward.config.capabilities import to_capabilities
 from toolward.config.checks import check_config, check_manifest
 from toolward.config.convert import to_struct
-from toolward.config.limits import UPSTREAM_TIMEOUT_MS
+from toolward.config.meaning import binding, metadata, timeout_ms, to_manifest
 from toolward.config.per_call import (
     MODULE_BYTES_MAX,
     check_module,
     check_source,
     source_place,
-    to_commands,
-    to_modules,
 )
-from toolward.config.shape import LabelConfig, ManifestFile, ServerConfig, ToolEntry, WardConfig
+from toolward.config.shape import ManifestFile, WardConfig
 from toolward.config.undo_checks import check_undo_against, unkept_promises
-from toolward.config.undoing import to_undo
 from toolward.config.yamltext import FILE_BYTES_MAX, Node, read_yaml
 from toolward.errors import WardError
-from toolward.model.capability import Capabilities, IsolationLevel
-from toolward.model.label import Confidentiality, Integrity, Label
+from toolward.model.capability import Capabilities
 from toolward.model.server import ServerBinding
-from toolward.model.tool import Argument, BindingKind, Manifest, Metadata
+from toolward.model.tool import Manifest, Metadata
 
 CONFIG_FILE: Final = "toolward.yaml"
 STATE_DIRECTORY: Final = ".toolward"
 """State, secrets and schema copies; never part of the revision, never checked in."""
 FILES_MAX: Final = 2_000
 """Files of one ward; each server has one manifest."""
-EVERY: Final = ManifestFile(server="any")
-"""A file that says nothing of its tools' cages, as the catalogue's do not."""
-NO_CODE: Final[Mapping[str, bytes]] = {}
 S = TypeVar("S", WardConfig, ManifestFile)
 _FOLDERS: Final = (("tools", ".yaml"), ("policies", ".cedar"), ("objectives", ".yaml"))
 
@@ -104,8 +97,8 @@ def load_ward(path: Path | str) -> Ward:
         ),
         manifests={
             f"{file.server}/{tool}": (
-                to_manifest(entry, file, ward=reading.path, timeout_ms=_timeout_ms(config, file.server)),
-                _metadata(entry, file),
+                to_manifest(entry, file, ward=reading.path, timeout_ms=timeout_ms(config, file.server)),
+                metadata(entry, file),
             )
             for file in reading.tools
             for tool, entry in file.tools.items()
@@ -325,95 +318,3 @@ def _process_capabilities(server: str, reading: _Reading) -> Capabilities | None
     """What the server's process may touch, where a manifest says so."""
     found = next((file.capabilities for file in reading.tools if file.server == server), None)
     return to_capabilities(found, reading.path) if found is not None else None
-
-
-def binding(
-    name: str,
-    server: ServerConfig,
-    ward: Path,
-    *,
-    capabilities: Capabilities | None = None,
-    source: str = "",
-    modules: Mapping[str, bytes] = NO_CODE,
-) -> ServerBinding:
-    """How the server is reached; relative paths count from the ward.
-
-    `source` is its functions' text, `modules` the content of files by the name that the ward gives them.
-    """
-    return ServerBinding(
-        server=name,
-        kind=_kind(server),
-        command=(server.command, *server.arguments) if server.command else (),
-        package=server.package,
-        entry=server.entry,
-        constraints=server.constraints,
-        arguments=() if server.command else server.arguments,
-        env=dict(server.env),
-        cwd=absolute(server.cwd, ward) if server.cwd else "",
-        functions=server.functions,
-        source=source,
-        requirements=server.requirements,
-        commands=to_commands(server.commands),
-        modules=to_modules(server.modules, modules),
-        url=server.url,
-        headers=dict(server.headers),
-        private_network=server.private_network,
-        capabilities=capabilities,
-        unsafe_no_sandbox=server.unsafe_no_sandbox,
-        stateless=server.stateless,
-        accepts=tuple(item.value for item in server.accepts),
-        roots=tuple(absolute(root, ward) for root in server.roots),
-        destinations=server.destinations,
-        start_timeout_ms=server.start_timeout_ms,
-        timeout_ms=server.timeout_ms,
-        definitions_max_age_s=server.definitions_max_age_s,
-    )
-
-
-def _kind(server: ServerConfig) -> BindingKind:
-    if server.functions:
-        return BindingKind.FUNCTIONS
-    if server.commands:
-        return BindingKind.COMMANDS
-    if server.modules:
-        return BindingKind.MODULES
-    return BindingKind.HTTP if server.url else BindingKind.STDIO
-
-
-def _timeout_ms(config: WardConfig, server: str) -> int:
-    """The server's limit for one call; functions of this process have no entry and take the default."""
-    entry = config.servers.get(server)
-    return entry.timeout_ms if entry is not None else UPSTREAM_TIMEOUT_MS
-
-
-def to_manifest(
-    entry: ToolEntry, file: ManifestFile = EVERY, *, ward: Path = Path("/"), timeout_ms: int
-) -> Manifest:
-    """The security part of an entry; what it leaves out of the cage, its file says for all."""
-    capabilities = entry.capabilities or file.capabilities
-    return Manifest(
-        effect=entry.effect,
-        effect_source=entry.source.value,
-        egress=entry.egress,
-        arguments={name: Argument(role=a.role, kind=a.kind) for name, a in entry.arguments.items()},
-        result=_label(entry.result) if entry.result else None,
-        result_fields={pointer: _label(item) for pointer, item in entry.result_fields.items()},
-        timeout_ms=entry.timeout_ms or timeout_ms,
-        output_bytes_max=entry.output_bytes_max,
-        capabilities=to_capabilities(capabilities, ward) if capabilities is not None else None,
-        min_isolation=IsolationLevel((entry.min_isolation or file.min_isolation).value),
-        min_scope=entry.min_scope or file.min_scope,
-        undo=to_undo(entry.undo) if entry.undo is not None else None,
-    )
-
-
-def _label(config: LabelConfig) -> Label:
-    return Label(Integrity[config.integrity.name], Confidentiality[config.confidentiality.name])
-
-
-def _metadata(entry: ToolEntry, file: ManifestFile) -> Metadata:
-    return Metadata(
-        owner=entry.owner or file.owner,
-        purpose=entry.purpose or file.purpose,
-        review_by=entry.review_by or file.review_by,
-    )

@@ -36,10 +36,15 @@ class Clause:
     after a crash `abandon` takes the place of `conclude`. Calls with a merged record have no clauses.
     """
 
-    async def answer(self, call: Call) -> Reply | None:
-        """Before resolve: the answer to a call that is known already, or None to go on.
+    def concerns(self, call: Call) -> bool:
+        """Before resolve, for every call: whether `answer` is to be asked. It must be cheap."""
+        del call
+        return False
 
-        Raises what refuses the call. It may wait, for a bounded time; it must be cheap for other calls.
+    async def answer(self, call: Call) -> Reply | None:
+        """The answer to a call that is known already, or None to go on.
+
+        Raises what refuses the call. It may wait, for a bounded time.
         """
         del call
         return None
@@ -77,7 +82,7 @@ class Clause:
 async def known(clauses: Sequence[Clause], call: Call) -> Reply | None:
     """The first answer that a clause has for a call that it knows already."""
     for clause in clauses:
-        if (answer := await clause.answer(call)) is not None:
+        if clause.concerns(call) and (answer := await clause.answer(call)) is not None:
             return answer
     return None
 

@@ -52,11 +52,13 @@ class EscrowClause(Clause):
     # --- the clause -------------------------------------------------------------------------------
 
     @override
+    def concerns(self, call: Call) -> bool:
+        return bool(self._tools) and not call.released and named(call) in self._tools
+
+    @override
     async def answer(self, call: Call) -> Reply | None:
         """A retry of what was released gets its result; of what was called off, the reason."""
         tool = named(call)
-        if call.released or tool not in self._tools:
-            return None
         row = self._store.get(Table.ESCROW, self._id(call, tool))
         held = orjson.loads(row.body) if row else {}
         if not held or held["state"] in (HELD, DUE) or not self._is_kept(held):

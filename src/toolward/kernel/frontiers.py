@@ -69,10 +69,10 @@ class Frontiers(Clause):
     # --- the clause -------------------------------------------------------------------------------
 
     @override
-    async def answer(self, call: Call) -> Reply | None:
-        if call.session.session_id in self._seen:
+    def concerns(self, call: Call) -> bool:
+        if call.session.session_id in self._seen:  # it still goes on, so it holds what it holds
             self._seen[call.session.session_id] = self._clock.now_ns()
-        return None
+        return False
 
     @override
     async def promise(self, permit: Permit, revision: ActiveRevision) -> Promise:

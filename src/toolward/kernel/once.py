@@ -67,9 +67,11 @@ class Once(Clause):
         self._claims: dict[str, str] = {}  # call_id -> the key that it holds
 
     @override
+    def concerns(self, call: Call) -> bool:
+        return bool(call.idempotency_key)
+
+    @override
     async def answer(self, call: Call) -> Reply | None:
-        if not call.idempotency_key:
-            return None
         key = self._key(call)
         await self._wait(key, call)
         row = self._store.get(Table.IDEMPOTENCY, key)

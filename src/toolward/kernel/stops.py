@@ -68,6 +68,10 @@ class Stops(Clause):
         self._read: tuple[Row, dict[str, Any]] | None = None
 
     @override
+    def concerns(self, call: Call) -> bool:
+        return bool(self._rows())
+
+    @override
     async def answer(self, call: Call) -> Reply | None:
         if (reason := self.reason(call, named(call))) is not None:
             raise Denied(reason.text, code=reason.code, remedy=reason.remedy, details=reason.details)

@@ -8,7 +8,7 @@ from typing import Any
 from toolward.errors import ReasonCode, Rejected
 from toolward.governance.desk.context import Desk, Verb, text
 from toolward.kernel.rollback.entries import RollbackRow, residuals_of
-from toolward.kernel.rollback.rows import effect_of, rows_of
+from toolward.kernel.rollback.rows import EffectRow, effect_of, rows_of, unpromised
 from toolward.kernel.sessions import session_from_json
 from toolward.model.principal import Principal
 from toolward.model.rollback import UNDO_AGENT
@@ -31,7 +31,7 @@ async def list_sessions(desk: Desk, parameters: Mapping[str, Any], by: Principal
         session = session_from_json(stored.key, stored.body)
         if session.principal.agent == UNDO_AGENT:
             continue
-        effects = written.get(stored.key, [])
+        effects = [*written.get(stored.key, []), *("" for _ in unpromised(desk.parts.store, stored.key))]
         found.append(
             {
                 "session": stored.key,
@@ -47,6 +47,12 @@ async def list_sessions(desk: Desk, parameters: Mapping[str, Any], by: Principal
     return sorted(found, key=lambda row: str(row["opened_ns"]), reverse=True)[:limit]
 
 
+def _effects(desk: Desk, session_id: str) -> list[EffectRow]:
+    """All that it wrote, whether or not somebody said how that is undone."""
+    promised = [row for row, _ in rows_of(desk.parts.store, session_id)]
+    return [*promised, *unpromised(desk.parts.store, session_id)]
+
+
 async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
     """One session: what it wrote, in order, how each is undone, its savepoints and its rollbacks."""
     del by
@@ -55,7 +61,7 @@ async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict
     if session is None:
         raise Rejected(f"no session `{session_id[:100]}`", code=ReasonCode.UNKNOWN_SESSION)
     effects = sorted(
-        (effect_of(desk.parts.store, row) for row, _ in rows_of(desk.parts.store, session_id)),
+        (effect_of(desk.parts.store, row) for row in _effects(desk, session_id)),
         key=lambda effect: effect.order,
     )
     return {

@@ -11,9 +11,23 @@ import orjson
 from toolward.errors import ReasonCode, Rejected
 from toolward.kernel.audit import Auditor
 from toolward.kernel.rollback.asking import UndoCalls
-from toolward.kernel.rollback.entries import RollbackRow, check_whole, new_entry, residuals_of
+from toolward.kernel.rollback.entries import (
+    RollbackRow,
+    check_whole,
+    found_before,
+    new_entry,
+    residuals_of,
+    stuck_entry,
+)
 from toolward.kernel.rollback.journal import Journal
-from toolward.kernel.rollback.rows import effect_of, intent_index, put_effect, read_effect, rows_of
+from toolward.kernel.rollback.rows import (
+    effect_of,
+    intent_index,
+    put_effect,
+    read_effect,
+    rows_of,
+    unpromised,
+)
 from toolward.kernel.rollback.undoing import Stuck, Undoing
 from toolward.kernel.safeguards import Settling
 from toolward.kernel.sessions import Sessions
@@ -82,6 +96,7 @@ class Rollbacks:
         """
         after = self._after(session_id, to)
         mine = [row for row, _ in rows_of(self._store, session_id)]
+        mine += unpromised(self._store, session_id)
         touched = [resource for row in mine for resource in row["resources"]]
         others = (
             row
@@ -128,7 +143,7 @@ class Rollbacks:
 
     async def retry(self, rollback_id: str, *, by: Principal) -> RollbackRow:
         """Try what is stuck again, with the same plan. Raises `Rejected` if nothing of it is."""
-        row = self._stuck(rollback_id)
+        row = stuck_entry(self._store, rollback_id)
         session_id = row["session_id"]
         if session_id in self._journal.fences.sessions:
             raise Rejected("this session is being rolled back already", code=ReasonCode.IN_PROGRESS)
@@ -141,7 +156,7 @@ class Rollbacks:
 
     async def accept(self, rollback_id: str, call_id: str, *, reason: str, by: Principal) -> RollbackRow:
         """Let an effect stay. Two people have to say so, each with a reason; raises `Rejected` otherwise."""
-        row = self._stuck(rollback_id)
+        row = stuck_entry(self._store, rollback_id)
         step = row["steps"].get(call_id)
         if step is None or step["state"] in _OVER:
             raise Rejected(
@@ -277,7 +292,9 @@ class Rollbacks:
         changes: list[Change] = []
         try:
             work = self._undoing.prepare(step, key, effect or {}, begin)
-            work.begun, work.found = mine["begun"], self._found(row, step)
+            work.begun = mine["begun"]
+            if step.way is Way.RESTORE and work.begun:
+                work.found = found_before(self._store, row["rollback_id"], step.call_id)
             note = await self._undoing(work)
         except Stuck as stuck:
             mine |= {"state": StepState.STUCK.value, "note": str(stuck)}
@@ -288,18 +305,6 @@ class Rollbacks:
             self._journal.turns.leave(f"undo {step.call_id}")
         body = {"key": key, "note": mine["note"]}
         await self._commit(row, self._said(row, step.call_id, mine["state"], body), changes=changes)
-
-    def _found(self, row: RollbackRow, step: Step) -> dict[str, str] | None:
-        """What an earlier try of this step found before it put anything back."""
-        if step.way is not Way.RESTORE or not row["steps"][step.call_id]["begun"]:
-            return None
-        for record in self._store.find(kind=EventKind.ROLLBACK_STEP.value, call_id=step.call_id):
-            if orjson.loads(record.body).get("rollback_id") == row["rollback_id"]:
-                body = self._store.payload(record.index, "found")
-                if body is not None:
-                    found: dict[str, str] = orjson.loads(body)
-                    return found
-        return None
 
     def _ended(self, row: RollbackRow) -> Event:
         """Settle the state, fence what is stuck, and say what is left."""
@@ -373,23 +378,13 @@ class Rollbacks:
         for mark in session.savepoints:
             if mark.name == to:
                 return mark.log_index - 1  # the log had so many records then, counted from 0
-        if read_effect(self._store, session.session_id, to) is None:
+        index = intent_index(self._store, to, session_id=session.session_id)
+        if index < 0:
             raise Rejected(
                 f"`{to[:100]}` is neither a savepoint nor a call of this session that wrote",
                 remedy=f"toolward sessions show {session.session_id}",
             )
-        return intent_index(self._store, to) - 1
-
-    def _stuck(self, rollback_id: str) -> RollbackRow:
-        stored = self._store.get(Table.ROLLBACK, rollback_id)
-        row: RollbackRow | None = orjson.loads(stored.body) if stored is not None else None
-        if row is None or row["state"] != RollbackState.NEEDS_HUMAN.value:
-            raise Rejected(
-                f"`{rollback_id[:100]}` is no rollback that waits for a person",
-                code=ReasonCode.NOT_PENDING,
-                remedy="toolward sessions list",
-            )
-        return row
+        return index - 1
 
     async def _quiet(self, session_id: str) -> None:
         """Wait until what the session has on its way has ended."""

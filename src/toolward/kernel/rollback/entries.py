@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from toolward.errors import Denied, ReasonCode
+import orjson
+
+from toolward.errors import Denied, ReasonCode, Rejected
+from toolward.model.event import EventKind
 from toolward.model.principal import Principal
 from toolward.model.rollback import Plan, RollbackState, StepState
+from toolward.ports.store import Store, Table
 
 RollbackRow = dict[str, Any]
 """`rollback_id, session_id, to, by, why, plan, plan_hash, state, steps, began_ns`; at the end `residuals`."""
@@ -50,3 +54,27 @@ def residuals_of(row: Mapping[str, Any]) -> list[dict[str, str]]:
             why = f"{mine['state']}: {mine['note']}"
             left.append({"call_id": step["call_id"], "tool": step["tool"], "reason": why})
     return left
+
+
+def stuck_entry(store: Store, rollback_id: str) -> RollbackRow:
+    """The row of a rollback that waits for a person. Raises `Rejected` for any other."""
+    stored = store.get(Table.ROLLBACK, rollback_id)
+    row: RollbackRow | None = orjson.loads(stored.body) if stored is not None else None
+    if row is None or row["state"] != RollbackState.NEEDS_HUMAN.value:
+        raise Rejected(
+            f"`{rollback_id[:100]}` is no rollback that waits for a person",
+            code=ReasonCode.NOT_PENDING,
+            remedy="toolward sessions list",
+        )
+    return row
+
+
+def found_before(store: Store, rollback_id: str, call_id: str) -> dict[str, str] | None:
+    """What an earlier try of a step found before it put anything back."""
+    for record in store.find(kind=EventKind.ROLLBACK_STEP.value, call_id=call_id):
+        if orjson.loads(record.body).get("rollback_id") == rollback_id:
+            body = store.payload(record.index, "found")
+            if body is not None:
+                found: dict[str, str] = orjson.loads(body)
+                return found
+    return None

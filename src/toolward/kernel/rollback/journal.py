@@ -66,7 +66,10 @@ class Fences:
 
 
 class Journal(Clause):
-    """One row for each call that writes, whether or not it can be undone: what stays is to be named too."""
+    """One row for each call whose manifest says how it is undone, or what its before-image is.
+
+    Of other calls that write the log tells enough (`rows.unpromised`), so they cost no row.
+    """
 
     def __init__(  # noqa: PLR0913 -- what it is made of
         self,
@@ -97,8 +100,11 @@ class Journal(Clause):
         version = resolved.version
         if version is None or call.undo_of:
             return NO_PROMISE
-        undo = version.manifest.undo or _NOTHING
-        if version.manifest.effect is Effect.READ_ONLY and not undo.snapshot:
+        undo = version.manifest.undo
+        if undo is None or (undo.snapshot is None and version.manifest.effect is Effect.READ_ONLY):
+            if version.manifest.effect is not Effect.READ_ONLY:
+                self.fences.check(call.session.session_id, ())
+                self.open[call.call_id] = {"session_id": call.session.session_id}
             return NO_PROMISE
         binding = revision.binding(resolved.server)
         roots = writable_roots(binding, version.manifest)
@@ -240,7 +246,7 @@ class Journal(Clause):
     def conclude(self, permit: Permit, outcome: RawOutcome) -> Sequence[Change]:
         call = permit.labelled.call
         row = self.open.get(call.call_id)
-        if row is None:
+        if row is None or "call_id" not in row:
             return ()
         self.turns.leave(call.call_id)
         row["status"] = status_of(row, outcome).value

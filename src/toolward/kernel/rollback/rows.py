@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from toolward.model.event import EventKind
 from toolward.model.rollback import Effect, EffectStatus, Way
+from toolward.model.tool import Effect as ToolEffect
 from toolward.ports.images import Image, Listing
 from toolward.ports.store import Put, Store, Table
 from toolward.rules.canonical import canonical
 
+_CALLS_MAX: Final = 100_000
+"""Of one session, looked at for what it wrote; a session is an agent's run, not a year of it."""
 EffectRow = dict[str, Any]
 """`session_id, call_id, tool, version, effect, way, resources, paths, volatile, within, until_ns, before,
 after, left, answer, status, undone`: `before` and `after` are digests of listings, `left` is that of `after`
@@ -41,9 +44,42 @@ def rows_of(store: Store, session_id: str = "") -> Iterator[tuple[EffectRow, int
         yield orjson.loads(row.body), row.version
 
 
-def intent_index(store: Store, call_id: str) -> int:
-    """Where a call's intent stands in the log, or -1."""
-    found = store.find(kind=EventKind.CALL_INTENT.value, call_id=call_id, limit=1)
+def unpromised(store: Store, session_id: str) -> Iterator[EffectRow]:
+    """A session's calls that wrote and of which no manifest says how they are undone, out of the log."""
+    for record in store.find(
+        kind=EventKind.CALL_INTENT.value, session_id=session_id, limit=_CALLS_MAX, newest_first=False
+    ):
+        said = orjson.loads(record.body)
+        if said["effect"] == ToolEffect.READ_ONLY or not said["version"] or {"undo", "undo_of"} & said.keys():
+            continue
+        yield {
+            "session_id": session_id,
+            "call_id": said["call_id"],
+            "tool": said["tool"],
+            "version": said["version"],
+            "effect": said["effect"],
+            "way": Way.NONE.value,
+            "resources": [],
+            "until_ns": "0",
+            "status": _became(store, said["call_id"]).value,
+            "undone": "",
+        }
+
+
+def _became(store: Store, call_id: str) -> EffectStatus:
+    """As the outcome's record has it."""
+    found = store.find(kind=EventKind.CALL_OUTCOME.value, call_id=call_id, limit=1)
+    if not found:
+        return EffectStatus.OPEN
+    said = orjson.loads(found[0].body)
+    if said.get("never_ran"):
+        return EffectStatus.FAILED
+    return EffectStatus.COMMITTED if said["status"] == "returned" else EffectStatus.UNKNOWN
+
+
+def intent_index(store: Store, call_id: str, *, session_id: str = "") -> int:
+    """Where a call's intent stands in the log, or -1; with `session_id`, -1 for another session's too."""
+    found = store.find(kind=EventKind.CALL_INTENT.value, call_id=call_id, session_id=session_id, limit=1)
     return found[0].index if found else -1
 
 

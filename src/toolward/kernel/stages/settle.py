@@ -82,6 +82,8 @@ class Settle:
         if said is not None and call.action not in LIST_ACTIONS:
             body["taint"], change = self._taint(permit, said)
             changes += change
+        if isinstance(outcome, Failed) and not outcome.from_server:
+            body["never_ran"] = True
         if outcome.hint:
             body["hint"] = outcome.hint
         body |= self._facts(checked, duration_ns=self.clock.monotonic_ns() - call.received_ns)

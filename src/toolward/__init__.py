@@ -50,7 +50,7 @@ async def open(  # noqa: A001 -- read as `toolward.open`
         registered.register(function)
     async with open_house(ward, functions=registered) as house:
         _ = house.background.start(house.parts.safeguards.releases.keep())
-        yield OpenWard(house.gateway, house.automatic, house.desk, house.identity)
+        yield OpenWard(house)
 
 
 def open_sync(

@@ -36,7 +36,7 @@ async def images(tmp_path: Path) -> AsyncIterator[CagedImages]:
     async def no_way_out(*_: object) -> None:
         raise AssertionError("a before-image needs no network")
 
-    cages = SharedCages(opened, no_way_out, background=Background(lambda error: None))  # type: ignore[arg-type]
+    cages = SharedCages(opened, no_way_out, wasm=opened, background=Background(lambda error: None))  # type: ignore[arg-type]
     ward = tmp_path / "ward"
     ward.mkdir()
     yield CagedImages(cages, kept=lambda: Kept(hidden=(str(ward / ".toolward"),), wards=(str(ward),)))

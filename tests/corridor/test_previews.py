@@ -9,6 +9,7 @@ import pytest
 from tests.approvals_world import WIPE, approval_of, ask_desk, policy, ran, sign_up
 from tests.harness import MANIFESTS, open_world, text_result
 
+from toolward.errors import WardError
 from toolward.ports.store import Table
 
 
@@ -38,8 +39,6 @@ async def test_the_manifests_reading_tool_is_asked_with_the_calls_own_arguments(
 @pytest.mark.parametrize(
     ("declared", "rule", "why_not"),
     [
-        ("{tool: write, arguments: {path: /input/path, text: {value: x}}}", "", "more than read"),
-        ("{tool: nothing, arguments: {}}", "", "unknown tool"),
         ("{tool: read, arguments: {path: /input/none}}", "", "leads nowhere"),
         (
             "{tool: read, arguments: {path: /input/path}}",
@@ -54,6 +53,20 @@ async def test_what_does_more_or_is_not_simply_allowed_is_not_tried_and_nobody_i
     preview, executed, approvals = await shown(tmp_path, {**manifest(declared), "policies/a.cedar": rule})
     assert why_not in preview["why_not"]
     assert (executed, approvals) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("declared", "why_not"),
+    [
+        ("{tool: write, arguments: {path: /input/path, text: {value: x}}}", "only a reading tool"),
+        ("{tool: nothing, arguments: {}}", "no tool `nothing`"),
+    ],
+)
+async def test_a_ward_that_would_preview_with_more_than_a_reading_tool_is_not_read(
+    tmp_path: Path, declared: str, why_not: str
+) -> None:
+    with pytest.raises(WardError, match=why_not):
+        await shown(tmp_path, manifest(declared))
 
 
 async def test_there_is_none_where_nothing_is_declared(tmp_path: Path) -> None:

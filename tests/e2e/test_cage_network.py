@@ -64,9 +64,7 @@ async def test_a_granted_destination_is_reached_and_another_is_not_and_both_are_
         rows: list[dict[str, Any]] = await invoke(house.desk, "tools.list", {}, PERSON)
         wanted = [{"tool": row["tool"], "digest": row["digest"]} for row in rows]
         await invoke(house.desk, "tools.approve", {"tools": wanted, "note": "test"}, PERSON)
-        async with OpenWard(house.gateway, house.automatic, house.desk, house.identity).session(
-            user="ana", agent="helper"
-        ) as session:
+        async with OpenWard(house).session(user="ana", agent="helper") as session:
             granted = await session.call("helper/phone_home", target=f"http://localhost:{port}/in")
             other = await session.call("helper/phone_home", target=f"http://127.0.0.1:{port}/out")
             session_id = session.session_id
@@ -115,7 +113,7 @@ async def test_a_call_in_a_cage_of_its_own_is_told_what_it_was_refused_and_its_r
         rows: list[dict[str, Any]] = await invoke(house.desk, "tools.list", {}, PERSON)
         wanted = [{"tool": row["tool"], "digest": row["digest"]} for row in rows]
         await invoke(house.desk, "tools.approve", {"tools": wanted, "note": "test"}, PERSON)
-        async with OpenWard(house.gateway).session(user="ana", agent="a") as session:
+        async with OpenWard(house).session(user="ana", agent="a") as session:
             granted = await session.call("web/fetch", url=f"http://localhost:{port}/in")
             refused = await session.call("web/fetch", url=f"http://127.0.0.1:{port}/out")
             wrong = await session.call("web/fetch", url="mailto:")

@@ -41,7 +41,7 @@ async def main():
         for pin in list(house.parts.registry.pins()):
             await house.parts.registry.approve(pin.key, by=PERSON)
         await house.desk.reload(PERSON)
-        async with OpenWard(house.gateway).session(user="ana", agent="a") as session:
+        async with OpenWard(house).session(user="ana", agent="a") as session:
             async def one(n):
                 try:
                     result = await session.call_once(f"k{n}", "python/note", {"key": f"k{n}"})

@@ -209,9 +209,7 @@ async def test_reload_takes_a_changed_source_and_runs_it_once_a_person_agreed(wa
     source = ward / "functions" / "reports.py"
     async with (
         open_house(ward) as house,
-        OpenWard(house.gateway, house.automatic, house.desk, house.identity).session(
-            user="ana", agent="a"
-        ) as session,
+        OpenWard(house).session(user="ana", agent="a") as session,
     ):
         before = house.revision.digest
         assert (await session.call("reports/peek", path="/x")).text.startswith("FileNotFoundError")
@@ -240,9 +238,7 @@ async def test_a_source_that_can_not_be_read_leaves_all_as_it_was(ward: Path) ->
     await approve(ward)
     async with (
         open_house(ward) as house,
-        OpenWard(house.gateway, house.automatic, house.desk, house.identity).session(
-            user="ana", agent="a"
-        ) as session,
+        OpenWard(house).session(user="ana", agent="a") as session,
     ):
         before = house.revision.digest
         (ward / "functions" / "reports.py").write_text("raise RuntimeError('no')\n\ndef peek() -> str: ...\n")

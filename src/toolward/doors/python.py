@@ -14,7 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from toolward.errors import (
     BadArguments,
@@ -156,14 +156,38 @@ class WardSession:
         return await self._gateway.perform(attempt, QuietExchange())
 
 
+class OpenHouse(Protocol):
+    """What of an open house this face stands on."""
+
+    @property
+    def gateway(self) -> Gateway:
+        """The corridor."""
+        ...
+
+    @property
+    def automatic(self) -> Automatic:
+        """What takes a session back by itself."""
+        ...
+
+    @property
+    def desk(self) -> Desk:
+        """What people do."""
+        ...
+
+    @property
+    def identity(self) -> Identity:
+        """Who shows a credential."""
+        ...
+
+
 class OpenWard:
     """A ward that this process has open."""
 
-    def __init__(self, gateway: Gateway, automatic: Automatic, desk: Desk, identity: Identity) -> None:
-        self._gateway = gateway
-        self._automatic = automatic
-        self._desk = desk
-        self._identity = identity
+    def __init__(self, house: OpenHouse) -> None:
+        self._gateway = house.gateway
+        self._automatic = house.automatic
+        self._desk = house.desk
+        self._identity = house.identity
 
     async def desk(self, verb: str, *, person: str, **parameters: Any) -> Any:
         """A verb of the desk, as the command line has it, with a person's credential: `approvals.approve`.

@@ -48,9 +48,7 @@ async def test_a_function_is_listed_called_and_recorded(tmp_path: Path) -> None:
         for name in ("add", "fail"):
             await house.parts.registry.approve(f"python/{name}", by=OPERATOR)
         await house.desk.reload(OPERATOR)
-        async with OpenWard(house.gateway, house.automatic, house.desk, house.identity).session(
-            user="ana", agent="a", prompt="add 4 and 38"
-        ) as session:
+        async with OpenWard(house).session(user="ana", agent="a", prompt="add 4 and 38") as session:
             assert [t["name"] for t in await session.list_tools()] == ["python__add", "python__fail"]
             result = await session.call("python/add", a=4, b=38)
             assert result.structured == {"sum": 42}

@@ -95,9 +95,7 @@ async def _through_the_gateway(
         rows = await invoke(house.desk, "tools.list", {}, by)
         wanted = [{"tool": row["tool"], "digest": row["digest"]} for row in rows]
         await invoke(house.desk, "tools.approve", {"tools": wanted, "note": "demo"}, by)
-        async with OpenWard(house.gateway, house.automatic, house.desk, house.identity).session(
-            user="ana", agent="helper"
-        ) as session:
+        async with OpenWard(house).session(user="ana", agent="helper") as session:
             told = {
                 name: {
                     deed: (await session.call(f"{name}/{deed}", target=target)).text

@@ -28,7 +28,7 @@ from toolward.kernel.approvals.ground import Ground
 from toolward.kernel.approvals.people import People
 from toolward.kernel.audit import Auditor
 from toolward.kernel.cage_hints import CageHints
-from toolward.kernel.clauses import Clause
+from toolward.kernel.clauses import Clauses
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.events import LIST_CHANGED, UpstreamNews
 from toolward.kernel.gateway import Gateway
@@ -168,7 +168,7 @@ class Builder:
         )
         approvals = self._approvals(auditor, incidents, sessions, safeguards.replay)
         journal = make_journal(self.machine, registry, sessions, self.repin)
-        clauses: tuple[Clause, ...] = (*safeguards.clauses, approvals.clause, journal)
+        clauses = Clauses((*safeguards.clauses, approvals.clause, journal))
         settle = Settle(
             store=store,
             auditor=auditor,

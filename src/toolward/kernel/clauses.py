@@ -34,10 +34,11 @@ class Clause:
 
     For each permit that reaches `promise`, exactly one of `concluded` and `lapsed` follows in this process;
     after a crash `abandon` takes the place of `conclude`. Calls with a merged record have no clauses.
+    What is asked for every call (`concerns`, `binds`) must be cheap.
     """
 
     def concerns(self, call: Call) -> bool:
-        """Before resolve, for every call: whether `answer` is to be asked. It must be cheap."""
+        """Before resolve: whether `answer` is to be asked."""
         del call
         return False
 
@@ -48,6 +49,11 @@ class Clause:
         """
         del call
         return None
+
+    def binds(self, permit: Permit) -> bool:
+        """Whether it has any part in this call from its intent on."""
+        del permit
+        return False
 
     async def promise(self, permit: Permit, revision: ActiveRevision) -> Promise:
         """Its share of the intent. Raises `PolicyError` or `GatewayError`: then nothing runs."""
@@ -79,12 +85,49 @@ class Clause:
         return ()
 
 
-async def known(clauses: Sequence[Clause], call: Call) -> Reply | None:
-    """The first answer that a clause has for a call that it knows already."""
-    for clause in clauses:
-        if clause.concerns(call) and (answer := await clause.answer(call)) is not None:
-            return answer
-    return None
+class Clauses:
+    """All clauses of a gateway, in the order in which they are asked, and which of them bind which call."""
+
+    def __init__(self, every: Sequence[Clause] = ()) -> None:
+        self.every = tuple(every)
+        self._bound: dict[str, list[Clause]] = {}
+
+    async def answer(self, call: Call) -> Reply | None:
+        """The first answer that a clause has for a call that it knows already."""
+        for clause in self.every:
+            if clause.concerns(call) and (answer := await clause.answer(call)) is not None:
+                return answer
+        return None
+
+    async def promises(self, permit: Permit, revision: ActiveRevision) -> list[Promise]:
+        """The promises of those that bind. Raises what they raise, after the others were told."""
+        bound: list[Clause] = []
+        promises: list[Promise] = []
+        for clause in self.every:
+            if clause.binds(permit):
+                if not bound:
+                    self._bound[permit.labelled.call.call_id] = bound
+                bound.append(clause)
+                try:
+                    promises.append(await clause.promise(permit, revision))
+                except BaseException:
+                    self.lapse(permit)
+                    raise
+        return promises
+
+    def of(self, call_id: str) -> Sequence[Clause]:
+        """Those that bind a call whose intent was made here."""
+        return self._bound.get(call_id, ())
+
+    def lapse(self, permit: Permit) -> None:
+        """Its intent was not made."""
+        for clause in self._bound.pop(permit.labelled.call.call_id, ()):
+            clause.lapsed(permit)
+
+    def conclude(self, permit: Permit, reply: Reply) -> None:
+        """Its outcome is durable."""
+        for clause in self._bound.pop(permit.labelled.call.call_id, ()):
+            clause.concluded(permit, reply)
 
 
 def named(call: Call) -> str:

@@ -71,6 +71,11 @@ class EscrowClause(Clause):
         raise _ended(held)
 
     @override
+    def binds(self, permit: Permit) -> bool:
+        version = permit.labelled.resolved.version
+        return version is not None and version.manifest.undo is not None
+
+    @override
     async def promise(self, permit: Permit, revision: ActiveRevision) -> Promise:
         call, version = permit.labelled.call, permit.labelled.resolved.version
         escrow = version.manifest.undo.escrow if version and version.manifest.undo else None

@@ -75,6 +75,13 @@ class Frontiers(Clause):
         return False
 
     @override
+    def binds(self, permit: Permit) -> bool:
+        """What changes something that has a name, and whatever a session does that holds such a thing."""
+        version = permit.labelled.resolved.version
+        declared = version is not None and version.manifest.undo is not None
+        return declared or permit.labelled.call.session.session_id in self._seen
+
+    @override
     async def promise(self, permit: Permit, revision: ActiveRevision) -> Promise:
         call, version = permit.labelled.call, permit.labelled.resolved.version
         self._busy[call.session.session_id] += 1

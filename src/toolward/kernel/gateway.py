@@ -10,7 +10,6 @@ from typing import Any, Final
 from toolward.errors import Reason, ReasonCode, Rejected, ToolwardError, UnknownTool
 from toolward.kernel.again import again
 from toolward.kernel.attempt import Attempt
-from toolward.kernel.clauses import known
 from toolward.kernel.directory import EVERYWHERE, Directory
 from toolward.kernel.drift import DriftWatch
 from toolward.kernel.interim import Interim
@@ -96,7 +95,7 @@ class Gateway:
 
     async def _decided(self, call: Call, exchange: Exchange) -> Reply:
         """Steps 2 to 5 under the revision of now, then the rest. Whatever was suspended re-enters here."""
-        if (answer := await known(self._parts.intend.clauses, call)) is not None:
+        if (answer := await self._parts.intend.clauses.answer(call)) is not None:
             return answer
         revision = self._revision()
         resolved = await self._parts.resolve(call, revision)  # 2

@@ -95,6 +95,10 @@ class Once(Clause):
                 raise _unknown(claim["call_id"])
 
     @override
+    def binds(self, permit: Permit) -> bool:
+        return bool(permit.labelled.call.idempotency_key)
+
+    @override
     async def promise(self, permit: Permit, revision: ActiveRevision) -> Promise:
         call = permit.labelled.call
         if not call.idempotency_key:

@@ -31,7 +31,7 @@ async def recover(store: Store, auditor: Auditor, settle: Settle) -> int:
                 "settled_by": "recovery",
             },
         )
-        changes = [each for clause in settle.clauses for each in clause.abandon(row.key, left)]
+        changes = [each for clause in settle.clauses.every for each in clause.abandon(row.key, left)]
         await settle.close(event, changes, open_intent=True)
         settled += 1
     return settled

@@ -41,6 +41,10 @@ class ApprovalClause(Clause):
         self._held: dict[str, _Held] = {}
 
     @override
+    def binds(self, permit: Permit) -> bool:
+        return bool(permit.approvals)
+
+    @override
     async def promise(self, permit: Permit, revision: ActiveRevision) -> Promise:
         """Raises `Contested` when something that lifted does not stand any more: it is decided again."""
         del revision

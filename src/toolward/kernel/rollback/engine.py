@@ -389,7 +389,8 @@ class Rollbacks:
     async def _quiet(self, session_id: str) -> None:
         """Wait until what the session has on its way has ended."""
         until = self._clock.monotonic_ns() + int(QUIET_WAIT_S * 1_000_000_000)
-        while any(row["session_id"] == session_id for row in self._journal.open.values()):
+        await self._store.commit([])  # intents that were on their way when it was fenced are rows after it
+        while self._journal.is_busy(session_id):
             if self._clock.monotonic_ns() > until:
                 raise Rejected(
                     "calls of this session are still on their way",

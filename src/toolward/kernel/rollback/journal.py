@@ -31,7 +31,7 @@ from toolward.model.tool import Effect, ToolVersion
 from toolward.model.undo import ToolUse, Undo
 from toolward.ports.clock import Clock
 from toolward.ports.images import Images
-from toolward.ports.store import Change, Store
+from toolward.ports.store import Change, Store, Table
 from toolward.rules.canonical import canonical
 from toolward.rules.rollback import overlap
 from toolward.rules.undo_templates import NotRecorded, arguments_of, paths_of, resources_of, writable_roots
@@ -94,6 +94,18 @@ class Journal(Clause):
         self.open: dict[str, EffectRow] = {}  # calls on their way
         self.left: list[tuple[str, str]] = []  # (session, call) that a crash left open
 
+    def is_busy(self, session_id: str) -> bool:
+        """Whether a call of that session is on its way."""
+        return any(row["session_id"] == session_id for row in self.open.values()) or any(
+            orjson.loads(row.body)["session_id"] == session_id for row in self._store.scan(Table.OPEN_INTENT)
+        )
+
+    @override
+    def binds(self, permit: Permit) -> bool:
+        """Where undo is declared; and everywhere while a session is rolled back, to keep it still."""
+        version = permit.labelled.resolved.version
+        return version is not None and (version.manifest.undo is not None or bool(self.fences.sessions))
+
     @override
     async def promise(self, permit: Permit, revision: ActiveRevision) -> Promise:
         resolved, call = permit.labelled.resolved, permit.labelled.call
@@ -104,7 +116,6 @@ class Journal(Clause):
         if undo is None or (undo.snapshot is None and version.manifest.effect is Effect.READ_ONLY):
             if version.manifest.effect is not Effect.READ_ONLY:
                 self.fences.check(call.session.session_id, ())
-                self.open[call.call_id] = {"session_id": call.session.session_id}
             return NO_PROMISE
         binding = revision.binding(resolved.server)
         roots = writable_roots(binding, version.manifest)
@@ -246,7 +257,7 @@ class Journal(Clause):
     def conclude(self, permit: Permit, outcome: RawOutcome) -> Sequence[Change]:
         call = permit.labelled.call
         row = self.open.get(call.call_id)
-        if row is None or "call_id" not in row:
+        if row is None:
             return ()
         self.turns.leave(call.call_id)
         row["status"] = status_of(row, outcome).value

@@ -9,7 +9,7 @@ from typing import Any
 
 from toolward.errors import Contested
 from toolward.kernel.audit import Auditor
-from toolward.kernel.clauses import Clause, Promise
+from toolward.kernel.clauses import Clauses, Promise
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import LIST_ACTIONS, UPSTREAM_ACTIONS, Call, Intent
 from toolward.model.event import EventKind
@@ -31,7 +31,7 @@ class Intend:
 
     store: Store
     auditor: Auditor
-    clauses: Sequence[Clause] = ()
+    clauses: Clauses
 
     async def __call__(self, permit: Permit, revision: ActiveRevision) -> Intent:
         """Raises `AuditUnavailable`, `Contested` and what a clause raises: then nothing ran.
@@ -41,17 +41,13 @@ class Intend:
         """
         if is_merged(permit):
             return Intent(call_id=permit.labelled.call.call_id, log_index=-1, merged=True)
-        promised: list[Clause] = []
+        promises = await self.clauses.promises(permit, revision)
         try:
-            promises = []
-            for clause in self.clauses:
-                promised.append(clause)
-                promises.append(await clause.promise(permit, revision))
             return await self._commit(permit, revision, promises)
-        except BaseException as failure:
-            if not isinstance(failure, UnderWay):
-                for clause in promised:
-                    clause.lapsed(permit)
+        except UnderWay:
+            raise
+        except BaseException:
+            self.clauses.lapse(permit)
             raise
 
     async def _commit(self, permit: Permit, revision: ActiveRevision, promises: Sequence[Promise]) -> Intent:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from toolward.errors import Overloaded, ReasonCode
 from toolward.kernel.audit import Auditor
-from toolward.kernel.clauses import Clause
+from toolward.kernel.clauses import Clause, Clauses
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stages.intend import describe, payloads_of, tool_of
@@ -66,7 +66,7 @@ class Settle:
     secrets: Secrets
     clock: Clock
     background: Background
-    clauses: Sequence[Clause] = ()
+    clauses: Clauses
 
     async def __call__(
         self, permit: Permit, intent: Intent, outcome: RawOutcome, *, revision: ActiveRevision
@@ -74,7 +74,8 @@ class Settle:
         """The reply, once its record is durable. Raises `AuditUnavailable`: then no result leaves."""
         call = permit.labelled.call
         outcome = _fit(outcome)
-        gone = not intent.merged and await self._looked(permit, outcome)
+        bound = self.clauses.of(call.call_id)
+        gone = bool(bound) and await self._looked(bound, permit, outcome)
         checked = self._check(outcome)
         changes: list[Change] = []
         body: dict[str, Any] = describe(permit, revision) if intent.merged else {}
@@ -105,25 +106,23 @@ class Settle:
             payloads=payloads,
             digests=digests,
         )
-        clauses = () if intent.merged else self.clauses
-        for clause in clauses:
+        for clause in bound:
             changes += clause.conclude(permit, outcome)
         receipt = await self.close(event, changes, open_intent=not intent.merged)
         resolved = permit.labelled.resolved
         receipt = {**receipt, "isolation": resolved.isolation, "scope": resolved.scope}
         reply = Reply(call_id=call.call_id, result=checked.result, error=checked.error, receipt=receipt)
-        for clause in clauses:
-            clause.concluded(permit, reply)
+        self.clauses.conclude(permit, reply)
         if gone:
             raise asyncio.CancelledError
         return reply
 
-    async def _looked(self, permit: Permit, outcome: RawOutcome) -> bool:
+    async def _looked(self, bound: Sequence[Clause], permit: Permit, outcome: RawOutcome) -> bool:
         """Let each clause look at what the call left; whether the caller went away meanwhile.
 
         A caller that goes must not take the outcome with it: whoever went is told once it is durable.
         """
-        work = [found for each in self.clauses if (found := each.inspection(permit, outcome)) is not None]
+        work = [found for each in bound if (found := each.inspection(permit, outcome)) is not None]
         if not work:
             return False
 

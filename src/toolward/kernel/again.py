@@ -22,9 +22,7 @@ async def again(
 
     Raises what `walk` raises.
     """
-    now = asyncio.get_running_loop().time
-    until = now() + exchange.patience_s
-    tries = 1
+    until, tries = 0.0, 1
     while True:
         try:
             return await walk(call, exchange)
@@ -33,6 +31,8 @@ async def again(
                 raise
             tries += 1
         except Pending as pending:
-            approval, left_s = pending.approval, until - now()
+            now = asyncio.get_running_loop().time()
+            until = until or now + exchange.patience_s
+            approval, left_s = pending.approval, until - now
             if not approval or left_s <= 0 or not await approvals.wait(approval, exchange, left_s):
                 raise

@@ -7,8 +7,7 @@ tool runs. Calls that run are cancelled at their server and settled. Undo goes o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -92,16 +91,16 @@ class Stops(Clause):
                 )
         return None
 
-    @contextmanager
-    def running(self, permit: Permit) -> Iterator[Running]:
-        """Where the tool runs: a stop that matches cancels the task and says so in `stopped`."""
+    def running(self, permit: Permit) -> Running:
+        """Where the tool runs, to be left: a stop that matches cancels the task and says so in `stopped`."""
         call, resolved = permit.labelled.call, permit.labelled.resolved
         entry = Running(call, f"{resolved.server}/{resolved.name}", asyncio.current_task())
         self._running.add(entry)
-        try:
-            yield entry
-        finally:
-            self._running.discard(entry)
+        return entry
+
+    def left(self, entry: Running) -> None:
+        """The tool has answered, or was left."""
+        self._running.discard(entry)
 
     async def set(self, kind: StopKind, name: str, *, why: str, by: Principal) -> dict[str, Any]:
         """Stop it, write that down with an incident, and cancel what runs; returns what was cancelled.

@@ -38,14 +38,16 @@ class Execute:
             return self._listing.tools(permit, revision)
         if (withdrawn := self._withdrawn(permit)) is not None:
             return withdrawn
-        with self._stops.running(permit) as running:
-            try:
-                outcome = await self._upstreams.execute(permit, intent, exchange)
-            except asyncio.CancelledError:
-                outcome = Stopped(
-                    reason=ReasonCode.UNKNOWN_OUTCOME.value,
-                    message="the caller went away while the tool was running",
-                )
+        running = self._stops.running(permit)
+        try:
+            outcome = await self._upstreams.execute(permit, intent, exchange)
+        except asyncio.CancelledError:
+            outcome = Stopped(
+                reason=ReasonCode.UNKNOWN_OUTCOME.value,
+                message="the caller went away while the tool was running",
+            )
+        finally:
+            self._stops.left(running)
         if running.stopped is not None and running.task is not None:
             _ = running.task.uncancel()  # the caller is still there, and is told
             if isinstance(outcome, Stopped):

@@ -13,6 +13,8 @@ SESSION_IDLE_S: Final = 30 * 60
 """How long (credential, client instance) stays one session."""
 SESSION_VALUES_MAX: Final = 500_000
 """Values of results that all sessions together remember, about 150 MiB; past this the quietest forget."""
+SESSION_CALLS_COUNTED_MAX: Final = 100_000
+"""Of one session, when it comes back from the store: past this its budgets see this number."""
 SESSIONS_MAX: Final = 10_000
 """Sessions kept in memory at once; each costs a few kilobytes."""
 

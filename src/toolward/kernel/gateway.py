@@ -102,6 +102,7 @@ class Gateway:
         labelled = self._parts.label(resolved, revision)  # 3
         decision = decide(labelled, revision)  # 4
         permit = await self._parts.authorize(labelled, decision, revision)  # 5
+        self._parts.sessions.let_through(permit)
         return await self._walk(permit, exchange, revision)  # 6, 7, 8
 
     async def _walk(self, permit: Permit, exchange: Exchange, revision: ActiveRevision) -> Reply:

@@ -74,7 +74,7 @@ class Interim:
             asked=self._permit.labelled,
         )
         session, changed = sessions.tainted(
-            sessions.current(call.session.session_id) or call.session, label, source=call.call_id, calls=0
+            sessions.current(call.session.session_id) or call.session, label, source=call.call_id
         )
         if changed:
             sessions.keep(session)

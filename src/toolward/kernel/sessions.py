@@ -8,15 +8,23 @@ from collections import OrderedDict
 import orjson
 from msgspec.structs import replace
 
-from toolward.config.limits import SESSION_IDLE_S, SESSION_VALUES_MAX, SESSIONS_MAX
+from toolward.config.limits import (
+    SESSION_CALLS_COUNTED_MAX,
+    SESSION_IDLE_S,
+    SESSION_VALUES_MAX,
+    SESSIONS_MAX,
+)
 from toolward.errors import ReasonCode as Code
 from toolward.errors import Rejected
 from toolward.kernel.audit import Auditor
 from toolward.kernel.endorsed import endorsed_before
+from toolward.model.call import LIST_ACTIONS
 from toolward.model.event import EventKind
 from toolward.model.label import CLEAN, Integrity, Label
+from toolward.model.permit import Permit
 from toolward.model.principal import Principal, principal_from_json
 from toolward.model.session import MANY, UNTRUSTED_NAMED_MAX, Savepoint, Session, SessionOrigin
+from toolward.model.tool import Effect
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
 from toolward.ports.store import Put, Store, Table
@@ -135,18 +143,41 @@ class Sessions:
         session = self._live.get(session_id)
         if session is None:
             row = self._store.get(Table.SESSION, session_id)
-            session = session_from_json(session_id, row.body) if row else None
+            session = self._counted(session_from_json(session_id, row.body)) if row else None
             if session is not None:
                 self._remember(session)
         return session
 
-    def tainted(self, session: Session, label: Label, *, source: str, calls: int = 1) -> tuple[Session, bool]:
+    def tainted(self, session: Session, label: Label, *, source: str) -> tuple[Session, bool]:
         """The session after call `source` brought such a label, and whether its row must be written."""
         taint, untrusted = session.taint.join(label), session.untrusted
         if label.integrity is Integrity.UNTRUSTED and not {source, MANY}.intersection(untrusted):
             untrusted = (*untrusted, source if len(untrusted) < UNTRUSTED_NAMED_MAX else MANY)
         changed = taint != session.taint or untrusted != session.untrusted
-        return replace(session, taint=taint, untrusted=untrusted, calls=session.calls + calls), changed
+        return (replace(session, taint=taint, untrusted=untrusted) if changed else session), changed
+
+    def let_through(self, permit: Permit) -> None:
+        """Count a call from its permit on, so that calls that run at once can not pass one bound together.
+
+        Nothing may wait between the decision and this.
+        """
+        resolved = permit.labelled.resolved
+        if resolved.call.action in LIST_ACTIONS:
+            return
+        session_id = resolved.call.session.session_id
+        session = self.current(session_id) or resolved.call.session
+        wrote = resolved.version is not None and resolved.version.manifest.effect is not Effect.READ_ONLY
+        self._live[session_id] = replace(session, calls=session.calls + 1, written=session.written + wrote)
+
+    def _counted(self, session: Session) -> Session:
+        """As its row does not have it: what the log says of how often it was let through."""
+        intents, merged = (
+            self._store.find(kind=kind, session_id=session.session_id, limit=SESSION_CALLS_COUNTED_MAX)
+            for kind in (EventKind.CALL_INTENT.value, EventKind.CALL_MERGED.value)
+        )
+        said = [orjson.loads(each.body) for each in intents]
+        wrote = sum(bool(each["version"]) and each["effect"] != Effect.READ_ONLY for each in said)
+        return replace(session, calls=len(intents) + len(merged), written=wrote)
 
     def judged(self, session: Session) -> Session:
         """As its calls are judged: it is not tainted by what a person endorsed, if nothing else tainted it.
@@ -222,7 +253,6 @@ def session_to_json(session: Session) -> bytes:
             "prompt": session.prompt,
             "taint": session.taint.as_json(),
             "untrusted": list(session.untrusted),
-            "calls": session.calls,
             "savepoints": [{"name": s.name, "log_index": s.log_index} for s in session.savepoints],
             "opened_ns": str(session.opened_ns),
             "last_used_ns": str(session.last_used_ns),
@@ -241,7 +271,6 @@ def session_from_json(session_id: str, body: bytes) -> Session:
         prompt=value["prompt"],
         taint=Label.from_json(value["taint"]),
         untrusted=tuple(value.get("untrusted", [MANY])),  # rows of earlier versions name none
-        calls=value["calls"],
         savepoints=tuple(Savepoint(name=s["name"], log_index=s["log_index"]) for s in value["savepoints"]),
         opened_ns=int(value["opened_ns"]),
         last_used_ns=int(value["last_used_ns"]),

@@ -123,6 +123,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     outside_roots: bool = True  # some path argument lies outside them; True where nobody looked
     critical: bool = False
     calls: int = 0
+    written: int = 0
     objective: str = ""
     undo: bool = False  # the call undoes an earlier one, with arguments from recorded data
 

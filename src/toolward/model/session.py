@@ -42,7 +42,8 @@ class Session(Struct, frozen=True, kw_only=True):
     prompt: str = ""
     taint: Label = CLEAN
     untrusted: tuple[str, ...] = ()  # the calls that brought untrusted content, `MANY` when too many to name
-    calls: int = 0
+    calls: int = 0  # that were let through, those in flight included; lists do not count
+    written: int = 0  # of those, the ones with an effect
     savepoints: tuple[Savepoint, ...] = ()
     opened_ns: int
     last_used_ns: int

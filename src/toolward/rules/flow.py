@@ -319,6 +319,7 @@ def _facts(
         tainted=session.taint.integrity is Integrity.UNTRUSTED,
         read_confidential=session.taint.confidentiality is Confidentiality.CONFIDENTIAL,
         calls=session.calls,
+        written=session.written,
         objective=session.objective,
         undo=bool(resolved.call.undo_of),
     )

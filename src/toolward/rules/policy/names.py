@@ -48,6 +48,7 @@ SESSION_FACTS: Final = (
     ("tainted", "Bool"),
     ("read_confidential", "Bool"),
     ("calls", "Long"),
+    ("written", "Long"),
     ("objective", "String"),
 )
 """Attributes of `context.session`; each is a field of `model.call.Facts`."""

@@ -431,7 +431,8 @@ async def provoke(upstreams: McpUpstreams, tool: str, **manifest: Any) -> Any:
 async def test_a_hostile_tool_is_stopped_with_its_code(
     pair: McpUpstreams, tool: str, reason: ReasonCode
 ) -> None:
-    outcome = await provoke(pair, tool, timeout_ms=1_500, output_bytes_max=1_500_000)
+    patience_ms = 1_500 if reason is ReasonCode.TIMED_OUT else 20_000  # a busy machine is no finding
+    outcome = await provoke(pair, tool, timeout_ms=patience_ms, output_bytes_max=1_500_000)
     assert isinstance(outcome, Stopped), outcome
     assert outcome.reason == reason.value
 

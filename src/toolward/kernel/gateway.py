@@ -109,9 +109,8 @@ class Gateway:
         """Steps 6 to 8. A caller that hangs up stops the tool, never the record."""
         try:
             intent = await self._parts.intend(permit, revision)  # 6
-        except UnderWay:  # that nothing ran follows the record
-            intent = Intent(call_id=permit.labelled.call.call_id, log_index=-1, merged=False)
-            _ = self._background.start(self._parts.settle(permit, intent, NEVER_RAN, revision=revision))
+        except UnderWay:
+            _ = self._background.start(self._called_off(permit, revision))
             raise
         outcome = await self._tried(permit, intent, exchange, revision)  # 7
         outcome = self._parts.hints(permit, self._parts.requests.review(permit, outcome))
@@ -119,6 +118,18 @@ class Gateway:
         if type(outcome) is Stopped and (task := asyncio.current_task()) is not None and task.cancelling():
             raise asyncio.CancelledError  # execute made an outcome of it; whoever cancelled is told now
         return reply
+
+    async def _called_off(self, permit: Permit, revision: ActiveRevision) -> None:
+        """The caller left while the intent was being written. If it was, that nothing ran follows it."""
+        made = False
+        try:
+            made = await self._parts.intend.was_made(permit)
+        finally:
+            if not made:
+                self._parts.intend.clauses.lapse(permit)
+        if made:
+            intent = Intent(call_id=permit.labelled.call.call_id, log_index=-1, merged=False)
+            _ = await self._parts.settle(permit, intent, NEVER_RAN, revision=revision)
 
     async def _tried(
         self, permit: Permit, intent: Intent, exchange: Exchange, revision: ActiveRevision

@@ -63,7 +63,6 @@ class MemoryStore(Store):
     async def commit(self, events: Sequence[Event], changes: Sequence[Change] = ()) -> tuple[Receipt, ...]:
         sealed = [self._sealer.seal(event) for event in events]
         wanted = checked(changes)
-        await asyncio.sleep(0)  # as with a disk, others run before a commit returns
         self._meet_faults()
         state = self._changed(wanted)
         receipts: tuple[Receipt, ...] = ()
@@ -75,6 +74,8 @@ class MemoryStore(Store):
             receipts = grown.receipts
         self._state = state
         self._health = ""
+        # as with a disk, others run before a commit returns, and a caller who goes does not call it back
+        await asyncio.sleep(0)
         return receipts
 
     def restart(self) -> None:

@@ -22,7 +22,7 @@ _MERGED = LIST_ACTIONS | UPSTREAM_ACTIONS
 
 
 class UnderWay(asyncio.CancelledError):
-    """The caller went away while the intent was being written: that can not be called back."""
+    """The caller went away while the intent was being written: that can not be called back, but may fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,12 @@ class Intend:
         except BaseException:
             self.clauses.lapse(permit)
             raise
+
+    async def was_made(self, permit: Permit) -> bool:
+        """Whether an intent that was `UnderWay` came to be: what was handed over first is written first."""
+        await self.store.commit([])
+        call_id = permit.labelled.call.call_id
+        return bool(self.store.find(kind=EventKind.CALL_INTENT.value, call_id=call_id, limit=1))
 
     async def _commit(self, permit: Permit, revision: ActiveRevision, promises: Sequence[Promise]) -> Intent:
         call = permit.labelled.call

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 import orjson
 from msgspec import Struct
 
-from toolward.errors import Overloaded, ReasonCode
+from toolward.errors import AuditUnavailable, Overloaded, ReasonCode
 from toolward.kernel.audit import Auditor
 from toolward.kernel.clauses import Clause, Clauses
 from toolward.kernel.revision import ActiveRevision
@@ -42,6 +42,10 @@ RESULT_DEPTH_MAX = 100
 """Nesting of an answer; past 254 it could not be written as JSON, and its outcome would be lost."""
 QUEUE_PAUSE_S = 0.05
 """Before an outcome is offered again to a log whose queue is full."""
+
+
+FULL_PAUSE_S = 1.0
+"""Before an outcome is offered again to a log that had no room, or has stopped until the next start."""
 
 
 class Checked(Struct, frozen=True, kw_only=True):
@@ -108,7 +112,7 @@ class Settle:
         )
         for clause in bound:
             changes += clause.conclude(permit, outcome)
-        receipt = await self.close(event, changes, open_intent=not intent.merged)
+        receipt = await self._written(permit, event, changes, open_intent=not intent.merged)
         resolved = permit.labelled.resolved
         receipt = {**receipt, "isolation": resolved.isolation, "scope": resolved.scope}
         reply = Reply(call_id=call.call_id, result=checked.result, error=checked.error, receipt=receipt)
@@ -150,13 +154,32 @@ class Settle:
                 receipts = await self.store.commit([event], changes)
             except Overloaded:
                 # it ran: to say that nothing did would have the agent do it again. So the caller waits.
-                try:
-                    await asyncio.sleep(QUEUE_PAUSE_S)
-                except asyncio.CancelledError:  # or goes, and the outcome waits alone
-                    _ = self.background.start(self.close(event, changes, open_intent=False))
-                    raise
+                await asyncio.sleep(QUEUE_PAUSE_S)
             else:
                 return receipts[0].as_json()
+
+    async def _written(
+        self, permit: Permit, event: Event, changes: list[Change], *, open_intent: bool
+    ) -> Mapping[str, Any]:
+        """As `close`; when the caller goes, or nothing can be written now, it is written later all the same."""
+        try:
+            return await self.close(event, changes, open_intent=open_intent)
+        except (asyncio.CancelledError, AuditUnavailable):
+            _ = self.background.start(self._end(permit, event, changes, open_intent=open_intent))
+            raise
+
+    async def _end(self, permit: Permit, event: Event, changes: list[Change], *, open_intent: bool) -> None:
+        """Offer the outcome until it is written, once; whoever waits for its end is told then."""
+        while True:
+            try:
+                await self.store.commit([])  # what was handed over before is written, or never will be
+                if not self.store.find(kind=event.kind.value, call_id=event.call_id, limit=1):
+                    _ = await self.close(event, changes, open_intent=open_intent)
+            except (AuditUnavailable, Overloaded):
+                await asyncio.sleep(FULL_PAUSE_S)
+            else:
+                self.clauses.conclude(permit, Reply(call_id=event.call_id))
+                return
 
     def _check(self, outcome: RawOutcome) -> Checked:
         """Redact, and turn the outcome into what may leave."""

@@ -103,10 +103,10 @@ async def test_a_dead_zygote_is_replaced_and_its_calls_end(small: CagedSandbox) 
         pass  # it was not armed yet
     else:
         assert isinstance(ended, Stopped)
-    for _ in range(20):  # a worker that was ready may still die under a call
+    for _ in range(200):  # a worker that was ready may still die under a call, or its place be free late
         try:
             ended = await small.run(source("def f(): return 2"), Scope())
-        except SandboxUnavailable:
+        except (SandboxUnavailable, Overloaded):
             continue
         if isinstance(ended, Value):
             break

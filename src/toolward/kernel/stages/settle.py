@@ -161,7 +161,7 @@ class Settle:
     async def _written(
         self, permit: Permit, event: Event, changes: list[Change], *, open_intent: bool
     ) -> Mapping[str, Any]:
-        """As `close`; when the caller goes, or nothing can be written now, it is written later all the same."""
+        """As `close`; when the caller goes or nothing can be written, it is written later all the same."""
         try:
             return await self.close(event, changes, open_intent=open_intent)
         except (asyncio.CancelledError, AuditUnavailable):

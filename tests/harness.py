@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from tests.builders import FakeExchange
+from toolward.adapters.identity.keys import credential_body, credential_key
 from toolward.adapters.stores.memory import MemoryStore
 from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
@@ -25,10 +26,11 @@ from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import SessionOrigin
 from toolward.ports.hooks import RollbackHook
 from toolward.ports.images import Images
-from toolward.ports.store import Store
+from toolward.ports.store import Put, Store, Table
 from toolward.ports.upstream import Exchange, ServerDescription, UpstreamHooks
 
 OPERATOR = Principal(user="olga", agent="cli", credential="person-1", kind=CredentialKind.PERSON)
+AGENT_KEY = credential_key("key-1")
 AGENT = Principal(user="alice", agent="scripted", credential="key-1", kind=CredentialKind.API_KEY)
 
 WARD = """\
@@ -276,6 +278,9 @@ async def open_world(
         rollback_hook=rollback_hook,
     )
     house = await Builder(load_ward(folder), machine).build()
+    if store.get(Table.CREDENTIAL, AGENT_KEY) is None:
+        key = credential_body(name="key-1", user="alice", agent="scripted", kind=CredentialKind.API_KEY)
+        await store.commit([], [Put(Table.CREDENTIAL, AGENT_KEY, key)])
     world = World(house, upstreams, store, clock)
     if approved:
         await world.approve_all()

@@ -57,11 +57,11 @@ class Shown(Struct, frozen=True, kw_only=True):
     size: int = 0
 
 
-def shown(value: Any) -> Shown:
-    """A JSON leaf, or an empty container."""
+def shown(value: Any, *, brief: bool = False) -> Shown:
+    """A JSON leaf, or an empty container; of a long text only the ends where it is to be `brief`."""
     match value:
         case str():
-            return _shown_text(value)
+            return _shown_text(value, HEAD_CHARS + TAIL_CHARS if brief else WHOLE_CHARS_MAX)
         case bool() | None:
             return Shown(kind="literal", parts=(Part(json.dumps(value)),))
         case int() | float():
@@ -105,7 +105,9 @@ def parts_of(text: str) -> tuple[Part, ...]:
 
 def one_line(text: str, chars_max: int = 80) -> str:
     """For titles and other places that take no marks: what can not be seen is left out, the rest cut."""
-    clean = "".join(part.text if not part.mark else " " for part in parts_of(text))
+    clean = "".join(part.text if not part.mark else " " for part in parts_of(text[: 4 * chars_max]))
+    if len(text) > 4 * chars_max:
+        return clean[: chars_max - 1] + "…"
     return clean if len(clean) <= chars_max else clean[: chars_max - 1] + "…"
 
 
@@ -124,15 +126,15 @@ def notes_of(text: str) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _shown_text(text: str) -> Shown:
+def _shown_text(text: str, looked_at: int) -> Shown:
     whole = len(text) <= HEAD_CHARS + TAIL_CHARS and text.count("\n") < LINES_MAX
-    notes = notes_of(text if len(text) <= WHOLE_CHARS_MAX else text[:WHOLE_CHARS_MAX] + text[-TAIL_CHARS:])
+    notes = notes_of(text if len(text) <= looked_at else text[:looked_at] + text[-TAIL_CHARS:])
     return Shown(
         kind="string",
         parts=parts_of(text) if whole else _shortened(text),
-        rest=() if whole or len(text) > WHOLE_CHARS_MAX else parts_of(text),
+        rest=() if whole or len(text) > looked_at else parts_of(text),
         notes=notes,
-        exact=json.dumps(text) if len(text) <= WHOLE_CHARS_MAX and (notes or not text.isascii()) else "",
+        exact=json.dumps(text) if len(text) <= looked_at and (notes or not text.isascii()) else "",
         size=len(text),
     )
 

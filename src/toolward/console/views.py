@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from msgspec import Struct
@@ -13,6 +14,8 @@ from toolward.model.approval import OWN_USER
 from toolward.model.principal import Principal
 
 VALUES_MAX: Final = 300
+PAGE_CHARS_MAX: Final = 200_000
+"""Past this, of all texts together, each is shown by its beginning and end: looking at them takes time."""
 """Values of one call that are shown on its page; its JSON twin has all."""
 RECENT_MAX: Final = 30
 GIST_VALUES: Final = 3
@@ -72,7 +75,7 @@ def approval_view(row: Mapping[str, Any], by: Principal, now_ns: int) -> dict[st
         "left_out": left_out,
         "headline": _HEADLINES.get(row["state"], "A call that was asked for"),
         "erased": row.get("arguments") is None,
-        "untrusted": sum(line.untrusted for line in lines),
+        "untrusted": sum(_is_untrusted(each) for each in row.get("lineage") or ()),
         "preview": preview_of(row.get("preview")),
         "need": need_in_words(row.get("need") or {}, row["who"]["user"]),
         "own": by.user == row["who"]["user"],
@@ -91,8 +94,15 @@ def lines_of(value: Any, lineage: Sequence[Mapping[str, Any]]) -> tuple[tuple[Li
     """Each leaf with its lineage, and how many were left out."""
     known = {each["pointer"]: each for each in lineage}
     every = list(leaves(value))
-    lines = tuple(_line(pointer, leaf, known.get(pointer)) for pointer, leaf in every[:VALUES_MAX])
+    brief = sum(len(leaf) for _, leaf in every if isinstance(leaf, str)) > PAGE_CHARS_MAX
+    lines = tuple(
+        _line(pointer, leaf, known.get(pointer), brief=brief) for pointer, leaf in every[:VALUES_MAX]
+    )
     return lines, max(0, len(every) - VALUES_MAX)
+
+
+def _is_untrusted(told: Mapping[str, Any]) -> bool:
+    return "untrusted" in (told.get("label") or {}).values()
 
 
 def preview_of(preview: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -109,7 +119,7 @@ def gist_of(arguments: Mapping[str, Any]) -> str:
     """Enough of the arguments to tell one call from another; who answers sees all of them first."""
     short = [
         f"{one_line(pointer.lstrip('/'), 24)}: {one_line(str(value), 48)}"
-        for pointer, value in list(leaves(arguments))[:GIST_VALUES]
+        for pointer, value in islice(leaves(arguments), GIST_VALUES)
     ]
     return ", ".join(short)
 
@@ -159,13 +169,13 @@ def _summary(row: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
     }
 
 
-def _line(pointer: str, value: Any, known: Mapping[str, Any] | None) -> Line:
+def _line(pointer: str, value: Any, known: Mapping[str, Any] | None, *, brief: bool) -> Line:
     if known is None:
-        return Line(pointer=pointer, value=shown(value))
+        return Line(pointer=pointer, value=shown(value, brief=brief))
     label = " ".join(str(each) for each in (known.get("label") or {}).values()).split()
     return Line(
         pointer=pointer,
-        value=shown(value),
+        value=shown(value, brief=brief),
         tags=tuple(_TAGS.get(word, word) for word in label if _TAGS.get(word, word)),
         untrusted="untrusted" in label,
         sources=tuple(str(source) for source in known.get("sources") or () if source != "model"),

@@ -110,6 +110,7 @@ class Grant(Struct, frozen=True, kw_only=True):
     agent: str
     session_id: str  # "" for every session of user and agent
     tool: str
+    version: str  # of the tool: what was approved anew is granted anew
     arguments: Mapping[str, Pattern]
     parts: tuple[ApprovalNeed, ...]
     uses: int

@@ -21,7 +21,7 @@ def covers(grant: Grant, labelled: LabelledCall) -> bool:
     adds; content is free unless a pattern names it.
     """
     version, principal = labelled.resolved.version, labelled.call.session.principal
-    if version is None or version.key != grant.tool:
+    if version is None or (version.key, version.digest) != (grant.tool, grant.version):
         return False
     if grant.session_id and grant.session_id != labelled.call.session.session_id:
         return False

@@ -110,6 +110,7 @@ def grant(session_id: str = "", **arguments: Pattern) -> Grant:
         agent="scripted",
         session_id=session_id,
         tool="files/write",
+        version=a_version("files", "write", arguments={"note": CONTENT}).digest,
         arguments={f"/{name}": pattern for name, pattern in arguments.items()},
         parts=(),
         uses=1,

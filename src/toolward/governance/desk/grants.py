@@ -88,13 +88,18 @@ def _free(desk: Desk, parameters: Mapping[str, Any], by: Principal, bounds: dict
     session = desk.parts.sessions.current(session_id) if session_id else None
     if session_id and session is None:
         raise Rejected(f"no session `{session_id[:100]}`")
+    tool = text(parameters, "tool")
+    served = desk.parts.registry.served(tool)
+    if served is None:
+        raise Rejected(f"no tool `{tool[:200]}` is served", remedy="see `toolward tools list`")
     return Grant(
         by=by.user,
         credential=by.credential,
         user=session.principal.user if session else text(parameters, "user"),
         agent=session.principal.agent if session else text(parameters, "agent"),
         session_id=session_id,
-        tool=text(parameters, "tool"),
+        tool=tool,
+        version=served[1].digest,
         arguments=_patterns(parameters),
         parts=_parts(desk, parameters),
         **bounds,

@@ -72,6 +72,8 @@ class Incoming:
         user = hook.people.get(said.person)
         if user is None:
             raise _refused("nobody of this ward answers under that name")
+        if said.verdict == "approve" and not hook.arguments:
+            raise _refused("nobody can agree where the arguments are not shown")
         # before the vote: an answer that was lost is given again by a person, one that counts twice is not
         await self._use_up(name, message_id)
         by = Principal(

@@ -75,7 +75,7 @@ def _arguments(row: Mapping[str, Any]) -> str:
 
 
 def _plain(text: str, chars_max: int) -> dict[str, Any]:
-    clean = _ascii(text)
+    clean = _ascii(text[:chars_max])
     return {"type": "plain_text", "text": clean[:chars_max] or "-", "emoji": False}
 
 

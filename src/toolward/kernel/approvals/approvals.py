@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
+
+from msgspec.structs import replace
 
 from toolward.kernel.approvals.asking import Asking
 from toolward.kernel.approvals.bell import Bell
 from toolward.kernel.approvals.clause import ApprovalClause
 from toolward.kernel.approvals.endorsing import Endorsing
 from toolward.kernel.approvals.grants import Grants
-from toolward.kernel.approvals.ground import Ground
+from toolward.kernel.approvals.ground import Ground, put_approval
 from toolward.kernel.approvals.pruning import prune
 from toolward.kernel.approvals.voting import Voting
-from toolward.kernel.approvals.watch import Watch
+from toolward.kernel.approvals.watch import Watch, ended
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.incidents import Incidents
 from toolward.kernel.quiet import QuietExchange
 from toolward.kernel.replay import Replay
 from toolward.kernel.sessions import Sessions
-from toolward.kernel.suspended import attempt_of
+from toolward.kernel.suspended import attempt_of, suspended_principal
 from toolward.model.approval import Approval, ApprovalState
 from toolward.model.call import Reply
+from toolward.ports.store import Conflict
 from toolward.ports.upstream import Exchange
 
 Perform = Callable[[Attempt, Exchange], Awaitable[Reply]]
@@ -74,11 +78,22 @@ class Approvals:
                 self.resume(approval)
 
 
+async def _end(ground: Ground, approval: Approval, why: str) -> None:
+    """It is over without having run. Somebody who changed it at this moment has the last word."""
+    found = ground.found(approval.approval_id)
+    over = replace(found.approval, state=ApprovalState.ENDED, ended_ms=ground.now_ms())
+    with suppress(Conflict):
+        await ground.store.commit([ended(ground, approval, why)], [put_approval(over, expect=found.version)])
+
+
 async def ask_again(ground: Ground, approval: Approval, perform: Perform) -> None:
     """The frozen call once more, from resolve on: it runs if all that it is bound to still stands."""
     arguments = ground.arguments(approval)
     if arguments is None:
         return  # erased: only the caller knows what it asked for
+    if not ground.people.stands(suspended_principal(approval.call)):
+        await _end(ground, approval, "its caller is not let in any more, or has other roles")
+        return
     attempt = attempt_of(approval.call, arguments, released=approval.approval_id, door="approval")
     _ = await perform(attempt, QuietExchange())
 

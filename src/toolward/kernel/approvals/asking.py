@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,10 +19,13 @@ from toolward.model.approval import Approval, ApprovalState, Verdict
 from toolward.model.call import Action, LabelledCall
 from toolward.model.decision import Ask
 from toolward.model.event import Event, EventKind
+from toolward.model.lineage import Leaf
 from toolward.ports.store import Change, Conflict, Row, Table
 from toolward.rules.approval import question_of, subject_of
 from toolward.rules.canonical import canonical
 
+LINEAGE_MAX: Final = 300
+"""Values of one question whose origin is kept: as many as the page shows."""
 _LOOK_S: Final = 1.0
 """Whoever waits for an execution looks this often whether its record can still be written."""
 
@@ -141,7 +145,7 @@ class Asking:
                     "label": leaf.label.as_json(),
                     "sources": [f"{source.kind.value} {source.reference}".strip() for source in leaf.sources],
                 }
-                for leaf in labelled.leaves
+                for leaf in _worth_telling(labelled.leaves)
             ),
             frozen=call.action is Action.CALL_TOOL
             and not (call.retry or call.undo_of or call.idempotency_key),
@@ -211,6 +215,13 @@ class Asking:
     def _retry_digest(self, labelled: LabelledCall) -> str:
         retry = labelled.call.retry
         return self._ground.auditor.digest(canonical(retry)) if retry else ""
+
+
+def _worth_telling(leaves: Sequence[Leaf]) -> Sequence[Leaf]:
+    """All, or of very many the least trustworthy: a question is read by people, and kept until it is over."""
+    if len(leaves) <= LINEAGE_MAX:
+        return leaves
+    return sorted(leaves, key=lambda leaf: -leaf.label.integrity)[:LINEAGE_MAX]
 
 
 def pending(approval: Approval) -> Pending:

@@ -176,6 +176,7 @@ def grant_like(approval: Approval, by: Principal, **bounds: Any) -> Grant:
         user=principal["user"],
         agent=principal["agent"],
         tool=approval.tool,
+        version=approval.version,
         parts=approval.need.parts,
         approval_id=approval.approval_id,
         **bounds,

@@ -46,6 +46,18 @@ class People:
             return bool(held) and hook is not None and user in hook.people.values()
         return credential in held
 
+    def stands(self, caller: Principal) -> bool:
+        """Whether a caller of then is let in now: its key is in force, and the user's roles are the same.
+
+        Of callers that the host itself names, only the host knows.
+        """
+        if caller.kind not in (CredentialKind.API_KEY, CredentialKind.PERSON):
+            return True
+        rows = (orjson.loads(each.body) for each in self._store.scan(Table.CREDENTIAL))
+        known = any((row["name"], row["user"]) == (caller.credential, caller.user) for row in rows)
+        roles = sorted(role for role, users in self._roles().items() if caller.user in users)
+        return known and roles == sorted(caller.roles)
+
     def is_present(self, by: Principal) -> bool:
         """Whether a person stands here with a credential that is in force."""
         kinds = (CredentialKind.PERSON, CredentialKind.WEBHOOK)

@@ -32,8 +32,8 @@ class Authorize:
 
         Raises `Denied`, `Pending` once the question is on record, `Answered` where it ran already.
         """
+        await self._approvals.asking.kept(labelled)  # before grants too: it ran, and does not run again
         if not isinstance(decision, Ask):
-            await self._approvals.asking.kept(labelled)
             return authorize(labelled, decision, ids=self._ids)
         granted = self._approvals.grants.lifting(labelled, decision.need)
         by, lifted = tuple(granted), frozenset[str]().union(*granted.values())

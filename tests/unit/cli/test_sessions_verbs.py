@@ -87,6 +87,11 @@ def test_what_is_stuck_exits_1_names_the_two_ways_out_and_takes_two_people(
     accept = ("sessions", "accept", number, step["call"], "--reason", "it is right so", "--json")
     assert terminal.run(*accept).json["state"] == "NEEDS_HUMAN"
     assert "second person" in terminal.run(*accept[:-1]).err
+    refused = terminal.run("keys", "create", "--person", "--user", "piet")
+    assert "role `admin`" in refused.err
+    me = next(row["user"] for row in terminal.ok("keys", "list", "--json").json if row["kind"] == "person")
+    config = terminal.ward / "toolward.yaml"
+    config.write_text(config.read_text() + f"roles: {{admin: [{me}]}}\n")
     second = terminal.ok("keys", "create", "--person", "--user", "piet", "--json").json["token"]
     assert terminal.run(*accept, "--person-key", second).json["state"] == "PARTIALLY_COMPENSATED"
     write(terminal, files / "a", "again")

@@ -36,6 +36,7 @@ approvals:
     team:
       url: https://hooks.example/in
       secret: ${secret:TEAM}
+      arguments: true
       people: {ext-1: alice, ext-2: sven}
     chat:
       url: https://chat.example/in
@@ -116,6 +117,7 @@ async def pages(tmp_path: Path) -> AsyncIterator[Pages]:
 
 
 async def test_a_question_is_told_signed_and_without_what_the_agent_wrote(pages: Pages) -> None:
+    await edit(pages.world, {"toolward.yaml": WARD + CONFIG.replace("arguments: true", "arguments: false")})
     outbox = FakeOutbox()
     async with told(pages, outbox):
         approval = await pages.asked("mail/send", {"to": "bob", "text": "the secret plan"})

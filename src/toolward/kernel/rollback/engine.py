@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from toolward.errors import ReasonCode, Rejected
+from toolward.errors import Denied, ReasonCode, Rejected
 from toolward.kernel.audit import Auditor
 from toolward.kernel.rollback.asking import UndoCalls
 from toolward.kernel.rollback.entries import (
@@ -28,7 +28,7 @@ from toolward.kernel.rollback.rows import (
     rows_of,
     unpromised,
 )
-from toolward.kernel.rollback.undoing import Stuck, Undoing
+from toolward.kernel.rollback.undoing import Stuck, Undoing, Work
 from toolward.kernel.safeguards import Settling
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.tasks import Background
@@ -282,22 +282,26 @@ class Rollbacks:
         mine = row["steps"][step.call_id]
         effect = read_effect(self._store, row["session_id"], step.call_id)
         key = step_key(step.call_id, row["plan_hash"])
-        await self._journal.turns.take(f"undo {step.call_id}", step.resources)
+        work: Work | None = None
+        changes: list[Change] = []
 
         async def begin(payloads: Mapping[str, bytes]) -> None:
-            mine.update(state=StepState.BEGUN.value, begun=True, tries=mine["tries"] + 1)
+            other = work is not None and work.other
+            mine.update(state=StepState.BEGUN.value, begun=True, other=other, tries=mine["tries"] + 1)
             event = self._said(row, step.call_id, StepState.BEGUN.value, {"key": key}, payloads)
             await self._commit(row, event)
 
-        changes: list[Change] = []
         try:
+            await self._turn(step)
             work = self._undoing.prepare(step, key, effect or {}, begin)
-            work.begun = mine["begun"]
+            work.begun, work.other = mine["begun"], mine.get("other", False)
             if step.way is Way.RESTORE and work.begun:
                 work.found = found_before(self._store, row["rollback_id"], step.call_id)
             note = await self._undoing(work)
         except Stuck as stuck:
             mine |= {"state": StepState.STUCK.value, "note": str(stuck)}
+            if work is not None:  # what surely did not happen is tried afresh the next time
+                mine |= {"begun": work.begun, "other": work.other}
         else:
             mine |= {"state": StepState.DONE.value, "note": note}
             changes = [put_effect({**work.row, "undone": row["rollback_id"]})]
@@ -305,6 +309,13 @@ class Rollbacks:
             self._journal.turns.leave(f"undo {step.call_id}")
         body = {"key": key, "note": mine["note"]}
         await self._commit(row, self._said(row, step.call_id, mine["state"], body), changes=changes)
+
+    async def _turn(self, step: Step) -> None:
+        """Raises `Stuck` when another call is at work on the same for too long."""
+        try:
+            await self._journal.turns.take(f"undo {step.call_id}", step.resources)
+        except Denied as busy:
+            raise Stuck(busy.reason.text) from busy
 
     def _ended(self, row: RollbackRow) -> Event:
         """Settle the state, fence what is stuck, and say what is left."""

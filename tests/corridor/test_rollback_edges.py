@@ -7,10 +7,11 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.corridor.test_rollback import act, roll_back
-from tests.harness import OPERATOR, text_result
-from tests.rollback_world import MANIFESTS, Things, undoable_world, unreached
+from tests.corridor.test_rollback import SECOND, act, roll_back
+from tests.harness import OPERATOR, World, code_of, text_result
+from tests.rollback_world import MANIFESTS, WARD, Things, undoable_world, unreached
 
+from toolward.errors import Rejected
 from toolward.model.call import Failed, RawOutcome, Returned, Stopped
 
 PROBE = "      probe: {tool: has, arguments: {order: /input/order}}\n"
@@ -142,3 +143,111 @@ async def test_the_key_of_the_first_tool_says_nothing_of_the_other_one(tmp_path:
         row = await world.house.rollbacks.retry(row["rollback_id"], by=OPERATOR)
         assert row["state"] == "NEEDS_HUMAN"
         assert sorted(things.done) == ["hide id-hello", "note hello"]
+
+
+# --- what is in doubt is not planned anew
+
+
+async def test_no_new_rollback_while_an_earlier_one_may_have_undone_a_step(tmp_path: Path) -> None:
+    """A new plan has new keys, and knows nothing of the try."""
+    things = Things()
+    async with undoable_world(tmp_path, things, files=NO_PROBE) as world:
+        session = await world.session()
+        [call_id] = await act(world, session, PLACE)
+        world.upstreams.answers["shop/cancel"] = after_doing(things, LOST)
+        row = await roll_back(world, session)
+        with pytest.raises(Rejected, match="not known") as refused:
+            await roll_back(world, session)
+        assert refused.value.reason.code == "in_progress"
+        assert row["rollback_id"] in refused.value.reason.remedy
+        assert things.done["cancel 7"] == 1
+        for person in (OPERATOR, SECOND):
+            row = await world.house.rollbacks.accept(
+                row["rollback_id"], call_id, reason="it is cancelled", by=person
+            )
+        assert row["state"] == "PARTIALLY_COMPENSATED"
+
+
+async def test_after_a_step_that_surely_was_not_undone_both_a_retry_and_a_new_rollback_work(
+    tmp_path: Path,
+) -> None:
+    for again in ("retry", "run"):
+        things = Things()
+        async with undoable_world(tmp_path / again, things, files=NO_PROBE) as world:
+            session = await world.session()
+            await act(world, session, PLACE)
+            world.upstreams.answers["shop/cancel"] = answering(unreached())
+            row = await roll_back(world, session)
+            assert row["state"] == "NEEDS_HUMAN"
+            world.upstreams.answers["shop/cancel"] = things.run
+            if again == "retry":
+                row = await world.house.rollbacks.retry(row["rollback_id"], by=OPERATOR)
+            else:
+                row = await roll_back(world, session)
+            assert (row["state"], things.done["cancel 7"]) == ("COMPENSATED", 1), again
+
+
+# --- incidents
+
+
+ON_INCIDENT = {"toolward.yaml": WARD + "rollback: {on: [incident]}\n"}
+
+
+async def quarantine(world: World, tool: str) -> None:
+    registry = world.house.parts.registry
+    pin = registry.pin(tool)
+    assert pin is not None
+    await registry.quarantine(tool, pin.digest, "it did harm")
+    await world.house.background.drain()
+
+
+async def test_an_incident_takes_back_sessions_that_wrote_with_a_tool_that_nothing_undoes(
+    tmp_path: Path,
+) -> None:
+    things = Things()
+    async with undoable_world(tmp_path, things, files=ON_INCIDENT) as world:
+        struck, bystander = await world.session(), await world.session()
+        await act(world, struck, PLACE, ("shop/sell", {"item": "pen"}))
+        await act(world, bystander, ("shop/place", {"order": "8"}))
+        await quarantine(world, "shop/sell")
+        [row] = world.house.rollbacks.rows()
+        assert (row["session_id"], row["state"]) == (struck, "PARTIALLY_COMPENSATED")
+        assert [left["tool"] for left in row["residuals"]] == ["shop/sell"]
+        assert things.orders == {"8"}
+
+
+async def test_what_breaks_for_one_session_leaves_the_others_their_rollback(tmp_path: Path) -> None:
+    things = Things()
+    async with undoable_world(tmp_path, things, files=ON_INCIDENT) as world:
+        first, second = sorted([await world.session(), await world.session()])
+        await act(world, first, ("shop/place", {"order": "1"}))
+        await act(world, second, ("shop/place", {"order": "2"}))
+        world.house.rollbacks._journal.fences.sessions.add(first)  # somebody rolls it back at this moment
+        await quarantine(world, "shop/place")
+        assert [row["session_id"] for row in world.house.rollbacks.rows()] == [second]
+        assert things.orders == {"1"}
+
+
+# --- what undo may use
+
+
+async def test_an_undo_that_needs_a_tool_nobody_approved_is_not_promised(tmp_path: Path) -> None:
+    things = Things()
+    async with undoable_world(tmp_path, things, approved=False) as world:
+        registry = world.house.parts.registry
+        for server in world.upstreams.names():
+            await world.house.parts.drift.refresh(server)
+        for pin in list(registry.pins()):
+            if pin.key != "shop/cancel":
+                await registry.approve(pin.key, by=OPERATOR)
+        await world.house.desk.reload(OPERATOR)
+        session = await world.session()
+        reply = await world.call(session, *PLACE)
+        assert code_of(reply) == "not_undoable"
+        assert reply.error is not None
+        assert "toolward tools approve shop/cancel" in reply.error.data["remedy"]
+        assert things.done == {}
+        await registry.approve("shop/cancel", by=OPERATOR)
+        await world.house.desk.reload(OPERATOR)
+        await act(world, session, PLACE)
+        assert (await roll_back(world, session))["state"] == "COMPENSATED"

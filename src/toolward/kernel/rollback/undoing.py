@@ -14,6 +14,7 @@ from toolward.kernel.registry import Registry
 from toolward.kernel.rollback.asking import Answer, Fate, UndoCalls, happened
 from toolward.kernel.rollback.journal import said_by
 from toolward.kernel.rollback.rows import EffectRow, digest_of, image_from_json, intent_index, steady
+from toolward.kernel.rollback.writing import commit_patiently
 from toolward.model.event import EventKind
 from toolward.model.rollback import Step, Way
 from toolward.model.undo import Compensation, ToolUse, Undo
@@ -254,7 +255,7 @@ class Undoing:
             tool=work.step.tool,
             body={"answer": {True: "yes", False: "no", None: "unknown"}[there], "by": answer.call_id},
         )
-        await self.store.commit([event])
+        await commit_patiently(self.store, [event])
         return there
 
     async def _asked(self, work: Work, use: ToolUse) -> Answer:

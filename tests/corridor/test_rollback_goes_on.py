@@ -142,6 +142,25 @@ async def test_nothing_is_accepted_while_it_is_tried_again(tmp_path: Path) -> No
         assert told == ["not_pending"]
 
 
+async def test_nothing_is_accepted_between_a_retry_and_its_record(tmp_path: Path) -> None:
+    things, store = Things(), crowded()
+    async with undoable_world(tmp_path, things, store=store) as world:
+        session = await world.session()
+        [call_id] = await act(world, session, PLACE)
+        things.broken = {"cancel"}
+        rollbacks, number = world.house.rollbacks, (await roll_back(world, session))["rollback_id"]
+        things.broken, told = set(), []
+
+        async def meanwhile() -> None:
+            with pytest.raises(Rejected) as refused:
+                await rollbacks.accept(number, call_id, reason="x", by=OPERATOR)
+            told.append(refused.value.reason.code)
+
+        store.first = meanwhile
+        assert (await rollbacks.retry(number, by=OPERATOR))["state"] == "COMPENSATED"
+        assert told == ["in_progress"]
+
+
 @pytest.mark.parametrize("first", ["accept", "retry"])
 async def test_who_accepts_just_after_somebody_else_decided_is_told_to_look_again(
     tmp_path: Path, first: str

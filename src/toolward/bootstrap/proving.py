@@ -190,7 +190,11 @@ class _Trial:
             server = self.tool.partition("/")[0]
             answer = await self.house.rollbacks.ask(session, reply.call_id, f"{server}/{use.tool}", call)
             same = await self._state(version, arguments) == before
-            self._say(f"{what}, nothing changes", same and answer.fate is not Fate.UNKNOWN, answer.text)
+            self._say(
+                f"{what}, nothing changes",
+                same and (answer.said or answer.fate is not Fate.UNKNOWN),
+                answer.text,
+            )
 
     async def _state(self, version: ToolVersion, arguments: Mapping[str, Any]) -> bytes:
         """All that lies in the copies, and what the declared reading tools say."""

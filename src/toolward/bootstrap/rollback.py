@@ -25,7 +25,7 @@ def make_journal(
         machine.store,
         registry,
         machine.images,
-        UndoCalls(sessions),
+        UndoCalls(sessions, machine.store),
         clock=machine.clock,
         fences=Fences(),
         repin=repin,

@@ -8,28 +8,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+import orjson
+
 from toolward.errors import GatewayError, InvariantBroken, ReasonCode, Rejected
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.quiet import QuietExchange
+from toolward.kernel.rollback.rows import intent_index
 from toolward.kernel.sessions import Sessions
 from toolward.model.call import Action, Era, Reply
+from toolward.model.event import EventKind
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.rollback import UNDO_AGENT
 from toolward.model.session import SessionOrigin
+from toolward.ports.store import Store
 from toolward.ports.upstream import Exchange
 from toolward.rules.recorded import happened as said_happened
 
 Perform = Callable[[Attempt, Exchange], Awaitable[Reply]]
-_MAY_HAVE_HAPPENED: Final = frozenset(
-    {
-        ReasonCode.UNKNOWN_OUTCOME.value,
-        ReasonCode.TIMED_OUT.value,
-        ReasonCode.KILLED.value,
-        ReasonCode.BAD_OUTPUT.value,
-        ReasonCode.OUTPUT_TOO_LARGE.value,
-        ReasonCode.INTERNAL.value,
-    }
-)
 _PASSING: Final = frozenset(
     {
         ReasonCode.TOOL_UNREACHABLE.value,
@@ -46,9 +41,9 @@ class Fate(StrEnum):
     """What became of a call of the undo principal."""
 
     DONE = "done"
-    FAILED = "failed"  # it had no effect, and the next try may succeed
+    FAILED = "failed"  # it surely did not run, and the next try may succeed
     REFUSED = "refused"  # it did not run, and would not if it were tried again
-    UNKNOWN = "unknown"  # it may have happened
+    UNKNOWN = "unknown"  # it may have happened: an error of the tool's own says nothing of its effect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +54,15 @@ class Answer:
     result: Mapping[str, Any]
     call_id: str = ""
     text: str = ""
+    said: bool = False  # the tool did answer, if only with an error
 
 
 class UndoCalls:
     """Calls through the whole corridor. `perform` is the gateway's, set by `bootstrap` once there is one."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, store: Store) -> None:
         self._sessions = sessions
+        self._store = store
         self.perform: Perform | None = None
 
     async def __call__(
@@ -91,7 +88,7 @@ class UndoCalls:
             undo_of=undo_of,
         )
         reply = await self.perform(attempt, QuietExchange())
-        return _answer(reply)
+        return self._answer(reply)
 
     async def _session(self, session_id: str, principal: Principal) -> str:
         """One for each session that is undone."""
@@ -100,6 +97,41 @@ class UndoCalls:
             with contextlib.suppress(Rejected):  # another task was first
                 await self._sessions.open(principal, SessionOrigin.HANDLE, session_id=own)
         return own
+
+    def _answer(self, reply: Reply) -> Answer:
+        """What the reply means. What ran is read from the log, never from the server's words."""
+        if reply.result is not None:
+            failed = reply.result.get("isError") is True
+            return Answer(
+                fate=Fate.UNKNOWN if failed else Fate.DONE,
+                result=reply.result,
+                call_id=reply.call_id,
+                text=_text(reply.result) if failed else "",
+                said=True,
+            )
+        error = reply.error
+        said = error.data if error is not None and isinstance(error.data, Mapping) else {}
+        code, ran = str(said.get("code", ReasonCode.TOOL_FAILED.value)), False
+        outcome = self._outcome(reply.call_id)
+        if outcome is not None:
+            code, ran = str(outcome.get("reason", code)), not outcome.get("never_ran")
+        elif code == ReasonCode.AUDIT_UNAVAILABLE.value:
+            raise GatewayError(
+                "nothing can be recorded, so nothing is undone", code=ReasonCode.AUDIT_UNAVAILABLE
+            )
+        elif reply.call_id and intent_index(self._store, reply.call_id) >= 0:
+            ran = True  # it was let out, and what became of it is not on record
+        fate = Fate.UNKNOWN if ran else Fate.FAILED if code in _PASSING else Fate.REFUSED
+        text = str(said.get("reason", error.message if error is not None else ""))
+        said_no = ran and code == ReasonCode.TOOL_FAILED.value
+        return Answer(fate=fate, result={}, call_id=reply.call_id, text=f"{code}: {text}", said=said_no)
+
+    def _outcome(self, call_id: str) -> dict[str, Any] | None:
+        for kind in (EventKind.CALL_OUTCOME, EventKind.CALL_MERGED) if call_id else ():
+            for record in self._store.find(kind=kind.value, call_id=call_id, limit=1):
+                body: dict[str, Any] = orjson.loads(record.body)
+                return body
+        return None
 
 
 def undo_principal(sessions: Sessions, session_id: str) -> Principal:
@@ -114,25 +146,6 @@ def undo_principal(sessions: Sessions, session_id: str) -> Principal:
         credential="undo",
         kind=CredentialKind.IN_PROCESS,
     )
-
-
-def _answer(reply: Reply) -> Answer:
-    if reply.result is not None:
-        failed = reply.result.get("isError") is True
-        return Answer(
-            fate=Fate.FAILED if failed else Fate.DONE,
-            result=reply.result,
-            call_id=reply.call_id,
-            text=_text(reply.result) if failed else "",
-        )
-    error = reply.error
-    data = error.data if error is not None and isinstance(error.data, Mapping) else {}
-    code = str(data.get("code", ReasonCode.TOOL_FAILED.value))
-    if code == ReasonCode.AUDIT_UNAVAILABLE.value:
-        raise GatewayError("nothing can be recorded, so nothing is undone", code=ReasonCode.AUDIT_UNAVAILABLE)
-    fate = Fate.UNKNOWN if code in _MAY_HAVE_HAPPENED else Fate.FAILED if code in _PASSING else Fate.REFUSED
-    text = str(data.get("reason", error.message if error is not None else ""))
-    return Answer(fate=fate, result={}, call_id=reply.call_id, text=f"{code}: {text}")
 
 
 def _text(result: Mapping[str, Any]) -> str:

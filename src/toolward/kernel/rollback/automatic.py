@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Final
 
+import orjson
 from typing_extensions import override
 
+from toolward.errors import ToolwardError
 from toolward.kernel.rollback.asking import undo_principal
 from toolward.kernel.rollback.engine import Rollbacks
 from toolward.kernel.rollback.entries import RollbackRow
-from toolward.kernel.rollback.rows import rows_of
+from toolward.kernel.rollback.rows import rows_of, unpromised
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.tasks import Background
+from toolward.model.event import EventKind
 from toolward.model.incident import Incident, IncidentKind
 from toolward.model.rollback import EffectStatus, Occasion
 from toolward.ports.hooks import RollbackHook
 from toolward.ports.store import Store
+
+_INTENTS_MAX: Final = 100_000
+"""Of one tool, looked at for the sessions that it wrote in; the newest come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +59,28 @@ class Automatic:
             _ = self.background.start(self._after(incident))
 
     async def _after(self, incident: Incident) -> None:
-        wrote = {
+        """What breaks for one session leaves the others their rollback, and is reported."""
+        for session_id in sorted(self._wrote(incident.subject)):
+            try:
+                _ = await self._at(Occasion.INCIDENT, session_id, incident.text)
+            except ToolwardError as error:
+                self.background.tell(error)
+
+    def _wrote(self, tool: str) -> set[str]:
+        """Sessions that run and in which something stands that this tool did, if it can be undone or not."""
+        rows = [row for row, _ in rows_of(self.store)]
+        intents = self.store.find(kind=EventKind.CALL_INTENT.value, tool=tool, limit=_INTENTS_MAX)
+        for session_id in {str(orjson.loads(record.body)["session_id"]) for record in intents}:
+            if self.sessions.is_live(session_id):
+                rows += unpromised(self.store, session_id)
+        return {
             row["session_id"]
-            for row, _ in rows_of(self.store)
-            if row["tool"] == incident.subject
+            for row in rows
+            if row["tool"] == tool
             and not row["undone"]
             and row["status"] != EffectStatus.FAILED.value
             and self.sessions.is_live(row["session_id"])
         }
-        for session_id in sorted(wrote):
-            _ = await self._at(Occasion.INCIDENT, session_id, incident.text)
 
     async def _at(self, occasion: Occasion, session_id: str, why: str) -> RollbackRow | None:
         to = await self.hook(occasion, session_id, why)

@@ -3,44 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, Final
 
-import orjson
-
-from toolward.errors import ReasonCode, Rejected
+from toolward.errors import Contested, Denied, ReasonCode, Rejected
 from toolward.kernel.audit import Auditor
 from toolward.kernel.rollback.asking import UndoCalls
 from toolward.kernel.rollback.entries import (
+    OVER,
     RollbackRow,
+    check_no_doubt,
     check_whole,
+    fence,
     found_before,
     new_entry,
+    place_of,
     residuals_of,
+    rows_of_rollbacks,
     stuck_entry,
 )
 from toolward.kernel.rollback.journal import Journal
+from toolward.kernel.rollback.left import look_at_left
 from toolward.kernel.rollback.rows import (
     effect_of,
-    intent_index,
     put_effect,
     read_effect,
     rows_of,
     unpromised,
 )
-from toolward.kernel.rollback.undoing import Stuck, Undoing
+from toolward.kernel.rollback.undoing import Stuck, Undoing, Work
+from toolward.kernel.rollback.writing import commit_patiently
 from toolward.kernel.safeguards import Settling
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.tasks import Background
 from toolward.model.event import Event, EventKind
 from toolward.model.principal import Principal
-from toolward.model.rollback import EffectStatus as Status
 from toolward.model.rollback import Plan, RollbackState, Step, StepState, Way, plan_from_json
-from toolward.model.session import Session
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
 from toolward.ports.images import Images
-from toolward.ports.store import Change, Put, Store, Table
+from toolward.ports.store import Change, Conflict, Put, Store, Table
 from toolward.rules.canonical import canonical
 from toolward.rules.rollback import end_state, overlap, plan_hash, plan_rollback, step_key
 
@@ -48,7 +50,6 @@ QUIET_WAIT_S: Final = 60.0
 """How long calls in flight are waited for before a session is rolled back."""
 QUIET_LOOK_S: Final = 0.05
 PEOPLE_TO_ACCEPT: Final = 2
-_OVER: Final = (StepState.DONE.value, StepState.ACCEPTED.value)
 
 
 class Rollbacks:
@@ -76,6 +77,7 @@ class Rollbacks:
         self._ids = ids
         self._background = background
         self._settling = settling
+        self._live: set[str] = set()  # sessions whose rollback goes on in this process
 
     @property
     def ask(self) -> UndoCalls:
@@ -128,6 +130,7 @@ class Rollbacks:
                 code=ReasonCode.IN_PROGRESS,
                 remedy=f"toolward sessions show {session_id}",
             )
+        check_no_doubt(self._store, session_id)
         fenced.add(session_id)
         try:
             await self._quiet(session_id)
@@ -139,29 +142,34 @@ class Rollbacks:
             fenced.discard(session_id)
             raise
         # whoever asked may go away: what was begun goes on
-        return await asyncio.shield(self._background.start(self._carry_out(plan, by, why)))
+        return await asyncio.shield(self._start(session_id, self._carry_out(plan, by, why)))
 
     async def retry(self, rollback_id: str, *, by: Principal) -> RollbackRow:
-        """Try what is stuck again, with the same plan. Raises `Rejected` if nothing of it is."""
-        row = stuck_entry(self._store, rollback_id)
-        session_id = row["session_id"]
-        if session_id in self._journal.fences.sessions:
+        """Try what is stuck again, or go on with what broke off, with the same plan.
+
+        Raises `Rejected` if there is nothing of that; `Contested` if somebody else was first.
+        """
+        row, version = stuck_entry(self._store, rollback_id, running=True)
+        session_id, fenced = row["session_id"], self._journal.fences.sessions
+        stuck = row["state"] == RollbackState.NEEDS_HUMAN.value
+        if session_id in self._live or (stuck and session_id in fenced):
             raise Rejected("this session is being rolled back already", code=ReasonCode.IN_PROGRESS)
-        self._journal.fences.sessions.add(session_id)
+        fenced.add(session_id)
         for step in row["steps"].values():
-            if step["state"] not in _OVER:
+            if step["state"] not in OVER:
                 step["state"] = StepState.WAITING.value
         row["state"] = RollbackState.RUNNING.value
-        return await asyncio.shield(self._background.start(self._again(row, by)))
+        return await asyncio.shield(self._start(session_id, self._again(row, by, version, stuck=stuck)))
 
     async def accept(self, rollback_id: str, call_id: str, *, reason: str, by: Principal) -> RollbackRow:
         """Let an effect stay. Two people have to say so, each with a reason; raises `Rejected` otherwise."""
-        row = stuck_entry(self._store, rollback_id)
+        row, version = stuck_entry(self._store, rollback_id)
+        if row["session_id"] in self._journal.fences.sessions:
+            raise Rejected("this session is being rolled back now", code=ReasonCode.IN_PROGRESS)
         step = row["steps"].get(call_id)
-        if step is None or step["state"] in _OVER:
-            raise Rejected(
-                f"`{call_id[:100]}` is no stuck step", remedy=f"toolward sessions show {row['session_id']}"
-            )
+        if step is None or step["state"] in OVER:
+            remedy = f"toolward sessions show {row['session_id']}"
+            raise Rejected(f"`{call_id[:100]}` is no stuck step", remedy=remedy)
         if not reason.strip():
             raise Rejected("an effect that stays needs a reason", remedy="give one with --reason")
         if any(said["by"] == by.user for said in step["accepted"]):
@@ -175,16 +183,14 @@ class Rollbacks:
         events = [self._said(row, call_id, "accepted", body)]
         if step["state"] == StepState.ACCEPTED.value:
             events.append(self._ended(row))
-        await self._commit(row, *events)
+        await self._commit(row, *events, expect=version)
+        fence(self._journal.fences, row)
         await self._let_go(row)
         return row
 
     def rows(self, session_id: str = "") -> Iterator[RollbackRow]:
         """Every rollback, or those of one session, oldest first."""
-        for stored in self._store.scan(Table.ROLLBACK):
-            row: RollbackRow = orjson.loads(stored.body)
-            if not session_id or row["session_id"] == session_id:
-                yield row
+        yield from rows_of_rollbacks(self._store, session_id)
 
     # --- after a start
 
@@ -194,31 +200,13 @@ class Rollbacks:
             if row["state"] == RollbackState.RUNNING.value:
                 self._journal.fences.sessions.add(row["session_id"])
             elif row["state"] == RollbackState.NEEDS_HUMAN.value:
-                self._fence(row)
-        left, self._journal.left = self._journal.left, []
-        for session_id, call_id in left:
-            effect = read_effect(self._store, session_id, call_id)
-            if effect is None or not effect["paths"]:
-                continue
-            await self._journal.look_at(effect)
-            if not effect["after"]:
-                continue
-            gone = effect["after"] == effect["before"]
-            effect["status"] = (Status.FAILED if gone else Status.UNKNOWN).value
-            event = self._auditor.event(
-                EventKind.CALL_PROBED,
-                call_id=call_id,
-                session_id=session_id,
-                tool=effect["tool"],
-                body={"answer": "no" if gone else "unknown", "by": "recovery"},
-            )
-            await self._store.commit([event], [put_effect(effect)])
+                fence(self._journal.fences, row)
+        await look_at_left(self._journal, self._store, self._auditor)
 
     def resume(self) -> None:
         """Go on with what a crash cut off, each with the plan that it began with."""
-        for row in list(self.rows()):
-            if row["state"] == RollbackState.RUNNING.value:
-                _ = self._background.start(self._go_on(row))
+        for row in [each for each in self.rows() if each["state"] == RollbackState.RUNNING.value]:
+            _ = self._start(row["session_id"], self._go_on(row))
 
     # --- the run
 
@@ -230,8 +218,20 @@ class Rollbacks:
             raise
         return await self._go_on(row)
 
-    async def _again(self, row: RollbackRow, by: Principal) -> RollbackRow:
-        await self._commit(row, self._said(row, "", "retried", {"by": by.as_json()}))
+    def _start(self, session_id: str, work: Coroutine[Any, Any, RollbackRow]) -> asyncio.Task[RollbackRow]:
+        """`_live` tells what goes on here from what broke off and waits, fenced, for a retry."""
+        self._live.add(session_id)
+        task = self._background.start(work)
+        task.add_done_callback(lambda _: self._live.discard(session_id))
+        return task
+
+    async def _again(self, row: RollbackRow, by: Principal, version: int, *, stuck: bool) -> RollbackRow:
+        try:
+            await self._commit(row, self._said(row, "", "retried", {"by": by.as_json()}), expect=version)
+        except BaseException:
+            if stuck:
+                self._journal.fences.sessions.discard(row["session_id"])
+            raise
         return await self._go_on(row)
 
     async def _begin(self, plan: Plan, *, by: Principal, why: str) -> RollbackRow:
@@ -260,7 +260,7 @@ class Rollbacks:
         plan = plan_from_json(row["plan"])
         for step in plan.steps:
             mine = row["steps"][step.call_id]
-            if mine["state"] in _OVER:
+            if mine["state"] in OVER:
                 continue
             waits = [each for each in step.after if row["steps"][each]["state"] != StepState.DONE.value]
             if waits:
@@ -268,7 +268,9 @@ class Rollbacks:
                 await self._commit(row, self._said(row, step.call_id, StepState.FROZEN.value))
                 continue
             await self._step(row, step)
-        await self._commit(row, self._ended(row))
+        ended = self._ended(row)
+        fence(self._journal.fences, row)
+        await self._commit(row, ended)
         self._journal.fences.sessions.discard(row["session_id"])
         await self._let_go(row)
         return row
@@ -282,22 +284,26 @@ class Rollbacks:
         mine = row["steps"][step.call_id]
         effect = read_effect(self._store, row["session_id"], step.call_id)
         key = step_key(step.call_id, row["plan_hash"])
-        await self._journal.turns.take(f"undo {step.call_id}", step.resources)
+        work: Work | None = None
+        changes: list[Change] = []
 
         async def begin(payloads: Mapping[str, bytes]) -> None:
-            mine.update(state=StepState.BEGUN.value, begun=True, tries=mine["tries"] + 1)
+            other = work is not None and work.other
+            mine.update(state=StepState.BEGUN.value, begun=True, other=other, tries=mine["tries"] + 1)
             event = self._said(row, step.call_id, StepState.BEGUN.value, {"key": key}, payloads)
             await self._commit(row, event)
 
-        changes: list[Change] = []
         try:
+            await self._turn(step)
             work = self._undoing.prepare(step, key, effect or {}, begin)
-            work.begun = mine["begun"]
+            work.begun, work.other = mine["begun"], mine.get("other", False)
             if step.way is Way.RESTORE and work.begun:
                 work.found = found_before(self._store, row["rollback_id"], step.call_id)
             note = await self._undoing(work)
         except Stuck as stuck:
             mine |= {"state": StepState.STUCK.value, "note": str(stuck)}
+            if work is not None:  # what surely did not happen is tried afresh the next time
+                mine |= {"begun": work.begun, "other": work.other}
         else:
             mine |= {"state": StepState.DONE.value, "note": note}
             changes = [put_effect({**work.row, "undone": row["rollback_id"]})]
@@ -306,12 +312,18 @@ class Rollbacks:
         body = {"key": key, "note": mine["note"]}
         await self._commit(row, self._said(row, step.call_id, mine["state"], body), changes=changes)
 
+    async def _turn(self, step: Step) -> None:
+        """Raises `Stuck` when another call is at work on the same for too long."""
+        try:
+            await self._journal.turns.take(f"undo {step.call_id}", step.resources)
+        except Denied as busy:
+            raise Stuck(busy.reason.text) from busy
+
     def _ended(self, row: RollbackRow) -> Event:
-        """Settle the state, fence what is stuck, and say what is left."""
+        """Settle the state, and say what is left."""
         plan = plan_from_json(row["plan"])
         state = end_state(plan, [StepState(row["steps"][step.call_id]["state"]) for step in plan.steps])
         row |= {"state": state.value, "residuals": residuals_of(row), "ended_ns": str(self._clock.now_ns())}
-        self._fence(row)
         return self._auditor.event(
             EventKind.ROLLBACK_ENDED,
             session_id=row["session_id"],
@@ -322,14 +334,6 @@ class Rollbacks:
                 "residuals": row["residuals"],
             },
         )
-
-    def _fence(self, row: RollbackRow) -> None:
-        fences = self._journal.fences.resources
-        for resource in [name for name, holder in fences.items() if holder == row["rollback_id"]]:
-            del fences[resource]
-        for step in row["plan"]["steps"]:
-            if row["steps"][step["call_id"]]["state"] not in _OVER:
-                fences.update(dict.fromkeys(step["resources"], row["rollback_id"]))
 
     def _said(
         self,
@@ -347,9 +351,17 @@ class Rollbacks:
             payloads=payloads,
         )
 
-    async def _commit(self, row: RollbackRow, *events: Event, changes: list[Change] | None = None) -> None:
-        put = Put(Table.ROLLBACK, row["rollback_id"], canonical(row))
-        await self._store.commit(events, [put, *(changes or [])])
+    async def _commit(
+        self, row: RollbackRow, *events: Event, changes: list[Change] | None = None, expect: int | None = None
+    ) -> None:
+        """Waits while the log's queue is full. Raises `Contested` where the row has another version."""
+        put = Put(Table.ROLLBACK, row["rollback_id"], canonical(row), expect=expect)
+        try:
+            await commit_patiently(self._store, events, [put, *(changes or [])])
+        except Conflict as conflict:
+            raise Contested(
+                "somebody else decided about this rollback at this moment", remedy="look at it, and try again"
+            ) from conflict
 
     # --- finding things
 
@@ -365,7 +377,7 @@ class Rollbacks:
         sealed = self._settling.accepted(session_id)
         if not to:
             return sealed
-        after = self._place(session, to)
+        after = place_of(self._store, session, to)
         if after < sealed:
             raise Rejected(
                 f"`{to[:100]}` lies before the seal of this session: its work was accepted there",
@@ -373,18 +385,6 @@ class Rollbacks:
                 remedy="roll back what came after the seal",
             )
         return after
-
-    def _place(self, session: Session, to: str) -> int:
-        for mark in session.savepoints:
-            if mark.name == to:
-                return mark.log_index - 1  # the log had so many records then, counted from 0
-        index = intent_index(self._store, to, session_id=session.session_id)
-        if index < 0:
-            raise Rejected(
-                f"`{to[:100]}` is neither a savepoint nor a call of this session that wrote",
-                remedy=f"toolward sessions show {session.session_id}",
-            )
-        return index - 1
 
     async def _quiet(self, session_id: str) -> None:
         """Wait until what the session has on its way has ended."""

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import orjson
 
 from toolward.errors import Denied, ReasonCode, Rejected
+from toolward.kernel.rollback.journal import Fences
+from toolward.kernel.rollback.rows import intent_index
 from toolward.model.event import EventKind
 from toolward.model.principal import Principal
 from toolward.model.rollback import Plan, RollbackState, StepState
+from toolward.model.session import Session
 from toolward.ports.store import Store, Table
 
 RollbackRow = dict[str, Any]
 """`rollback_id, session_id, to, by, why, plan, plan_hash, state, steps, began_ns`; at the end `residuals`."""
+
+OVER: Final = (StepState.DONE.value, StepState.ACCEPTED.value)
+"""States in which nothing is left to do about a step."""
 
 
 def new_entry(plan: Plan, digest: str, *, by: Principal, why: str) -> RollbackRow:
@@ -56,17 +62,71 @@ def residuals_of(row: Mapping[str, Any]) -> list[dict[str, str]]:
     return left
 
 
-def stuck_entry(store: Store, rollback_id: str) -> RollbackRow:
-    """The row of a rollback that waits for a person. Raises `Rejected` for any other."""
+def stuck_entry(store: Store, rollback_id: str, *, running: bool = False) -> tuple[RollbackRow, int]:
+    """A rollback that waits for a person, with its version; with `running`, one that still runs as well.
+
+    Raises `Rejected` for any other.
+    """
     stored = store.get(Table.ROLLBACK, rollback_id)
     row: RollbackRow | None = orjson.loads(stored.body) if stored is not None else None
-    if row is None or row["state"] != RollbackState.NEEDS_HUMAN.value:
+    states = (RollbackState.NEEDS_HUMAN.value, *((RollbackState.RUNNING.value,) if running else ()))
+    if stored is None or row is None or row["state"] not in states:
         raise Rejected(
             f"`{rollback_id[:100]}` is no rollback that waits for a person",
             code=ReasonCode.NOT_PENDING,
             remedy="toolward sessions list",
         )
-    return row
+    return row, stored.version
+
+
+def rows_of_rollbacks(store: Store, session_id: str = "") -> Iterator[RollbackRow]:
+    """Every rollback, or those of one session, oldest first."""
+    for stored in store.scan(Table.ROLLBACK):
+        row: RollbackRow = orjson.loads(stored.body)
+        if not session_id or row["session_id"] == session_id:
+            yield row
+
+
+def check_no_doubt(store: Store, session_id: str) -> None:
+    """Raise `Rejected` while an earlier rollback holds a step that may have been undone already.
+
+    A new plan has new keys and knows nothing of that try: it would undo it a second time.
+    """
+    for row in rows_of_rollbacks(store, session_id):
+        if row["state"] != RollbackState.NEEDS_HUMAN.value:
+            continue
+        for call_id, step in row["steps"].items():
+            if step["begun"] and step["state"] not in OVER:
+                raise Rejected(
+                    f"an earlier rollback tried to undo call {call_id}, and what became of that is not known",
+                    code=ReasonCode.IN_PROGRESS,
+                    remedy=f"toolward sessions retry {row['rollback_id']}, or toolward sessions accept",
+                    details=(("rollback", row["rollback_id"]), ("call", call_id)),
+                )
+
+
+def fence(fences: Fences, row: RollbackRow) -> None:
+    """Keep others away from what is stuck, and let go of what is not any more."""
+    held = fences.resources
+    for resource in [name for name, holder in held.items() if holder == row["rollback_id"]]:
+        del held[resource]
+    for step in row["plan"]["steps"]:
+        if row["steps"][step["call_id"]]["state"] not in OVER:
+            held.update(dict.fromkeys(step["resources"], row["rollback_id"]))
+
+
+def place_of(store: Store, session: Session, to: str) -> int:
+    """The place in the log after which lies what a savepoint's name or a call bounds. Raises `Rejected`."""
+    for mark in session.savepoints:
+        if mark.name == to:
+            return mark.log_index - 1  # the log had so many records then, counted from 0
+    index = intent_index(store, to, session_id=session.session_id)
+    if index < 0:
+        raise Rejected(
+            f"`{to[:100]}` is neither a savepoint nor a call of this session that wrote",
+            remedy=f"toolward sessions show {session.session_id}",
+        )
+    return index - 1
 
 
 def found_before(store: Store, rollback_id: str, call_id: str) -> dict[str, str] | None:

@@ -27,7 +27,7 @@ from toolward.kernel.rollback.turns import Turns
 from toolward.model.call import Call, Failed, RawOutcome, Reply, Returned
 from toolward.model.permit import Permit
 from toolward.model.rollback import EffectStatus, Way
-from toolward.model.tool import Effect, ToolVersion
+from toolward.model.tool import Effect, ToolState, ToolVersion
 from toolward.model.undo import ToolUse, Undo
 from toolward.ports.clock import Clock
 from toolward.ports.images import Images
@@ -117,6 +117,7 @@ class Journal(Clause):
             if version.manifest.effect is not Effect.READ_ONLY:
                 self.fences.check(call.session.session_id, ())
             return NO_PROMISE
+        pins = self._pins(resolved.server, undo)
         binding = revision.binding(resolved.server)
         roots = writable_roots(binding, version.manifest)
         templates = undo.snapshot.paths if undo.snapshot else ()
@@ -142,7 +143,7 @@ class Journal(Clause):
             "undo": {
                 "way": row["way"],
                 "resources": list(resources),
-                "tools": self._pins(resolved.server, undo),
+                "tools": pins,
             }
         }
         return Promise(changes=(put_effect(row, expect=0),), body=facts, payloads=payloads)
@@ -198,13 +199,25 @@ class Journal(Clause):
         return await self.ask(row["session_id"], row["call_id"], f"{server}/{use.tool}", arguments)
 
     def _pins(self, server: str, undo: Undo) -> list[list[str]]:
-        """The versions of all tools that undoing needs, as they are served now."""
+        """The approved versions of all tools that undoing needs. Raises `Denied` where one is not approved.
+
+        What nobody looked at must not run later as the undo of a call, past every question.
+        """
         compensate = undo.compensate
         uses = [undo.probe, undo.verify]
         if compensate is not None:
             uses += [compensate.use, compensate.precondition, compensate.otherwise]
-        pins = [self._registry.pin(f"{server}/{use.tool}") for use in uses if use is not None]
-        return [list(pair) for pair in sorted({(pin.key, pin.digest) for pin in pins if pin is not None})]
+        pins = set()
+        for key in sorted({f"{server}/{use.tool}" for use in uses if use is not None}):
+            pin = self._registry.pin(key)
+            if pin is None or pin.state is not ToolState.APPROVED:
+                raise Denied(
+                    f"undoing this needs {key}, which is not approved",
+                    code=ReasonCode.NOT_UNDOABLE,
+                    remedy=f"ask the operator: toolward tools approve {key}",
+                )
+            pins.add((key, pin.digest))
+        return [list(pair) for pair in sorted(pins)]
 
     # --- the outcome
 

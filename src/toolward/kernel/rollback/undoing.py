@@ -14,6 +14,7 @@ from toolward.kernel.registry import Registry
 from toolward.kernel.rollback.asking import Answer, Fate, UndoCalls, happened
 from toolward.kernel.rollback.journal import said_by
 from toolward.kernel.rollback.rows import EffectRow, digest_of, image_from_json, intent_index, steady
+from toolward.kernel.rollback.writing import commit_patiently
 from toolward.model.event import EventKind
 from toolward.model.rollback import Step, Way
 from toolward.model.undo import Compensation, ToolUse, Undo
@@ -48,6 +49,7 @@ class Work:
     compensate: Compensation
     begin: Callable[[Mapping[str, bytes]], Awaitable[None]]
     begun: bool = False  # an earlier process, or an earlier try, may have done it
+    other: bool = False  # and that try was of the other way
     found: Listing | None = None  # what an earlier try found before it touched anything
     data: dict[str, Any] = field(default_factory=dict)
 
@@ -121,6 +123,7 @@ class Undoing:
                 raise Stuck(f"{CONFLICT}: it was changed after the call, and is not overwritten")
             found = now
             await work.begin({"found": orjson.dumps(dict(found))})
+            work.begun = True
         try:
             put_back = await self._patiently(
                 work, lambda images: images.restore(image, within=work.row["within"], found=found)
@@ -172,44 +175,57 @@ class Undoing:
         try:
             return await self._tried(work, use, work.compensate.attempts_max)
         except Stuck as stuck:
-            if stuck.final or work.compensate.otherwise is None:
+            otherwise = work.compensate.otherwise
+            if stuck.final or otherwise is None:
                 raise
-            return "the other way: " + await self._tried(work, work.compensate.otherwise, 1)
+            # no key makes two tools one effect: the other runs only where the first surely did nothing
+            if work.begun and await self._undone_already(work, by_key=False):
+                return "it was undone already"
+            return "the other way: " + await self._tried(work, otherwise, 1)
 
     async def _tried(self, work: Work, use: ToolUse, attempts: int) -> str:
+        other = use is work.compensate.otherwise
+        by_key = uses_key(use) and not other and not work.other
         until = self.clock.monotonic_ns() + work.compensate.deadline_s * _SECOND
         last = ""
         for attempt in range(attempts):
             if work.begun:
-                if await self._undone_already(work, use):
+                if await self._undone_already(work, by_key=by_key):
                     return "it was undone already"
             elif not await self._as_left(work):
                 raise Stuck(f"{CONFLICT}: it was changed after the call, and is not overwritten")
+            arguments, doubt = self._arguments(work, use), work.begun
+            work.other = other
             await work.begin({})
-            answer = await self._asked(work, use)
+            work.begun = True
+            answer = await self._call(work, use, arguments)
             if answer.fate is Fate.DONE:
                 return f"undone by call {answer.call_id}"
+            work.begun = doubt or answer.fate is Fate.UNKNOWN  # what never ran leaves the doubt of before
             if answer.fate is Fate.REFUSED:
-                work.begun = False  # it did not run
                 raise Stuck(answer.text, final=False)
-            work.begun = answer.fate is Fate.UNKNOWN
             last = answer.text
             if self.clock.monotonic_ns() > until:
                 break
             if attempt + 1 < attempts:
                 await self.clock.sleep(back_off_s(attempt))
-        if work.begun and await self._undone_already(work, use):
+        if work.begun and await self._undone_already(work, by_key=by_key):
             return "it was undone already"
         raise Stuck(f"tried {attempts} times: {last}", final=False)
 
-    async def _undone_already(self, work: Work, use: ToolUse) -> bool:
-        """After a try of which nobody knows what became. Raises `Stuck` where nothing can tell."""
+    async def _undone_already(self, work: Work, *, by_key: bool) -> bool:
+        """After a try of which nobody knows what became. Raises `Stuck` where nothing can tell.
+
+        False by the key leaves the doubt: the same tool may be tried again, another may not.
+        """
         fate = await self._probed(work)
         if fate is not None:
+            work.begun = not fate
             return not fate
-        if uses_key(use):
+        if by_key:
             return False  # the tool knows the key: another try is the same effect
         if work.compensate.precondition is not None and await self._as_left(work):
+            work.begun = False
             return False
         raise Stuck("whether it was undone is not known, and nothing can tell")
 
@@ -239,17 +255,23 @@ class Undoing:
             tool=work.step.tool,
             body={"answer": {True: "yes", False: "no", None: "unknown"}[there], "by": answer.call_id},
         )
-        await self.store.commit([event])
+        await commit_patiently(self.store, [event])
         return there
 
     async def _asked(self, work: Work, use: ToolUse) -> Answer:
-        try:
-            arguments = arguments_of(use, work.data)
-        except NotRecorded as pointer:
-            raise Stuck(f"`{use.tool}` wants `{pointer}`, which was not recorded", final=False) from pointer
+        return await self._call(work, use, self._arguments(work, use))
+
+    async def _call(self, work: Work, use: ToolUse, arguments: Mapping[str, Any]) -> Answer:
         return await self.ask(
             work.row["session_id"], work.step.call_id, f"{work.server}/{use.tool}", arguments
         )
+
+    @staticmethod
+    def _arguments(work: Work, use: ToolUse) -> Mapping[str, Any]:
+        try:
+            return arguments_of(use, work.data)
+        except NotRecorded as pointer:
+            raise Stuck(f"`{use.tool}` wants `{pointer}`, which was not recorded", final=False) from pointer
 
     def _outcome_index(self, call_id: str) -> int:
         found = self.store.find(kind=EventKind.CALL_OUTCOME.value, call_id=call_id, limit=1)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from tests.corridor.test_races import Gate
 from tests.harness import OPERATOR, World, code_of, open_world
 from tests.safeguards_world import ALICE, BOB, SEND, ran, safeguarded, tools
 
 from toolward.errors import Rejected
 from toolward.governance.desk import invoke
+from toolward.model.event import EventKind
 
 
 async def put(world: World, session: str, table: str) -> str:
@@ -53,3 +56,27 @@ async def test_what_was_sealed_is_not_undone(tmp_path: Path) -> None:
         residuals = row["residuals"]
         assert isinstance(residuals, list)
         assert [left["call_id"] for left in residuals] == [after], "the tool has no compensation, so it stays"
+
+
+async def test_a_rollback_that_ends_while_a_seal_runs_lets_go_after_it(tmp_path: Path) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        session = await world.session(ALICE)
+        await put(world, session, "t")
+        ending = Gate(world, EventKind.ROLLBACK_ENDED)
+        rolling = asyncio.create_task(roll_back(world, session))
+        await ending.reached.wait()
+        sealing = Gate(world, EventKind.SESSION_SEALED)
+        seal = asyncio.create_task(invoke(world.house.desk, "sessions.seal", {"session": session}, OPERATOR))
+        await sealing.reached.wait()
+        ending.opened.set()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not rolling.done()
+        world.house.parts.safeguards.frontiers.wait_s = 0.01
+        late = await world.call(session, "db/put", {"table": "t", "row": "2"}, principal=ALICE)
+        assert code_of(late) in ("contested", "resource_fenced"), "fenced until it is let go"
+        sealing.opened.set()
+        await seal
+        assert (await rolling)["state"] != "running"
+        assert world.house.parts.safeguards.frontiers.held_by(session) == {}
+        await put(world, session, "t")

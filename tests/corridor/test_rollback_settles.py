@@ -44,6 +44,27 @@ async def test_a_rollback_lets_go_of_resources_and_calls_off_what_is_held(tmp_pa
         assert world.records("escrow.ended")[-1]["how"] == "cancelled"
 
 
+@pytest.mark.parametrize("at", [EventKind.ROLLBACK_PLANNED, EventKind.ROLLBACK_ENDED])
+async def test_what_a_session_asks_for_while_it_is_rolled_back_is_refused_and_not_held(
+    tmp_path: Path, at: EventKind
+) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        mine, other = await world.session(ALICE), await world.session(BOB)
+        await put(world, mine, "t")
+        gate = Gate(world, at)
+        rolling = asyncio.create_task(roll_back(world, mine))
+        await gate.reached.wait()
+        assert code_of(await world.call(mine, *SEND, principal=ALICE)) == "resource_fenced"
+        assert code_of(await world.call(other, *SEND, principal=BOB)) == "held_in_escrow", "the control"
+        gate.opened.set()
+        await rolling
+        assert world.house.parts.safeguards.releases.pending(mine) == []
+        world.clock.advance(601)
+        await world.house.parts.safeguards.releases.tick()
+        assert len(ran(world, "mail/send")) == 1, "the other session's only"
+        assert code_of(await world.call(mine, *SEND, principal=ALICE)) == "held_in_escrow", "new work"
+
+
 async def test_what_was_sealed_is_not_undone(tmp_path: Path) -> None:
     async with open_world(safeguarded(tmp_path), tools=tools()) as world:
         session = await world.session(ALICE)

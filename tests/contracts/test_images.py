@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from toolward.adapters.images import inside
 from toolward.adapters.images.caged import CagedImages
 from toolward.adapters.images.inside import TEMPORARY
 from toolward.adapters.sandboxes.caged import CagedSandbox
@@ -119,6 +121,55 @@ async def test_a_half_done_restore_is_ended_by_asking_again(images: CagedImages,
     found = await images.look([str(root)], within=within)
     (root / "plain").write_text("as it was")  # put back by the try that a crash ended, as was
     (root / "deep" / f"{TEMPORARY}0123456789abcdef").write_text("half a fi")
+    await images.restore(image, within=within, found=found)
+    assert tree(root) == before
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_what_a_crash_left_or_a_tool_planted_is_in_the_way_of_no_restore(
+    images: CagedImages, root: Path, *, whole: bool
+) -> None:
+    within, path = [str(root)], str(root if whole else root / "plain")
+    image = await images.capture([path], within=within, bytes_max=BYTES)
+    (root / "plain").write_text("the call's")
+    found = await images.look([path], within=within)
+    mark = hashlib.sha256(b"plain").hexdigest()[:16]
+    (root / f"{TEMPORARY}{mark}").write_text("half a fi")
+    (root / f"{TEMPORARY}{mark}-0123456789abcdef").write_text("half a fi")
+    if not whole:
+        other = root / f"{TEMPORARY}{'0' * 16}-0123456789abcdef"
+        other.write_text("another restore is at it")
+        directory = root / f"{TEMPORARY}{mark}-{'0' * 16}"
+        directory.mkdir()
+    await images.restore(image, within=within, found=found)
+    assert (root / "plain").read_text() == "as it was"
+    left = [name for name in tree(root) if name.startswith(TEMPORARY)]
+    assert sorted(left) == ([] if whole else sorted((other.name, directory.name))), "only what is its own"
+
+
+def test_a_restore_that_fails_leaves_nothing_of_its_own(root: Path) -> None:
+    path = str(root / "plain")
+    places = [[str(root), path]]
+    image = inside.take(places, BYTES)
+    (root / "plain").write_text("the call's")
+    found = inside.take(places, -1)["listing"]
+    wanted = {path: image["listing"][path].replace("f 644", "f 77777777777")}
+    with pytest.raises(OverflowError):
+        inside.put_back(places, wanted, image["contents"], found)
+    assert [name for name in tree(root) if name.startswith(TEMPORARY)] == []
+
+
+async def test_a_directory_that_a_tool_closed_to_writing_comes_back_too(
+    images: CagedImages, root: Path
+) -> None:
+    before, within = tree(root), [str(root)]
+    image = await images.capture([str(root)], within=within, bytes_max=BYTES)
+    (root / "deep" / "script").write_text("the call's")
+    (root / "deep" / "er" / "new").write_text("the call's")
+    (root / "deep" / "er").chmod(0o500)
+    (root / "deep").chmod(0o500)
+    found = await images.look([str(root)], within=within)
+    (root / "deep").chmod(0o700)  # as a try that was cut off left it
     await images.restore(image, within=within, found=found)
     assert tree(root) == before
 

@@ -197,6 +197,120 @@ async def test_a_call_that_comes_while_its_session_is_sealed_is_new_work(tmp_pat
         assert list(frontiers(world).held_by(session)) == ["db:t"]
 
 
+class Publishing:
+    """`mail/publish` without an escrow, whose calls end when they are told to."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.ends = [asyncio.Event(), asyncio.Event()]
+        self._reached = [asyncio.Event(), asyncio.Event()]
+        self._left = iter(range(2))
+        world.upstreams.answers["mail/publish"] = self._slow
+
+    async def _slow(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
+        del permit, intent, exchange
+        n = next(self._left)
+        self._reached[n].set()
+        await self.ends[n].wait()
+        return Returned(result={"content": []}, size_bytes=1)
+
+    async def begun(self, session: str, n: int) -> asyncio.Task[Reply]:
+        """A call that runs; or, behind another one, waits for its turn with what it takes taken."""
+        sent = {"table": "t", "n": n}
+        task = asyncio.create_task(self._world.call(session, "mail/publish", sent, principal=ALICE))
+        if n:
+            for _ in range(20):
+                await asyncio.sleep(0)
+        else:
+            await self._reached[n].wait()
+        return task
+
+
+def passing(folder: Path) -> Path:
+    """The ward, with an irreversible tool that is not held."""
+    folder = safeguarded(folder)
+    mail = folder / "tools" / "mail.yaml"
+    mail.write_text(
+        mail.read_text().replace('escrow: {until_seal: true}, resources: ["db', 'resources: ["db')
+    )
+    return folder
+
+
+async def test_the_last_of_two_irreversible_calls_at_once_lets_go(tmp_path: Path) -> None:
+    async with open_world(passing(tmp_path), tools=tools()) as world:
+        a, b = await world.session(ALICE), await world.session(BOB)
+        publishing = Publishing(world)
+        first, second = [await publishing.begun(a, n) for n in range(2)]
+        publishing.ends[0].set()
+        assert (await first).error is None
+        assert list(frontiers(world).held_by(a)) == ["db:t"], "the other one needs it"
+        publishing.ends[1].set()
+        assert (await second).error is None
+        assert list(frontiers(world).held_by(a)) == []
+        assert (await put(world, b, BOB)).error is None
+
+
+async def test_what_an_irreversible_call_left_to_one_that_never_ran_is_free(tmp_path: Path) -> None:
+    async with open_world(passing(tmp_path), tools=tools()) as world:
+        a, b = await world.session(ALICE), await world.session(BOB)
+        publishing = Publishing(world)
+        first, second = [await publishing.begun(a, n) for n in range(2)]
+        gate = Gate(world, EventKind.CALL_OUTCOME)
+        publishing.ends[0].set()
+        await gate.reached.wait()
+        second.cancel()
+        gate.opened.set()
+        assert (await first).error is None
+        await asyncio.gather(second, return_exceptions=True)
+        assert (await put(world, b, BOB)).error is None
+        assert frontiers(world).lost(a) == {}, "there was nothing of it to undo"
+
+
+async def test_what_can_be_undone_stays_held_when_an_irreversible_call_beside_it_ends(tmp_path: Path) -> None:
+    async with open_world(passing(tmp_path), tools=tools()) as world:
+        a = await world.session(ALICE)
+        publishing = Publishing(world)
+        running = await publishing.begun(a, 0)
+        beside = asyncio.create_task(put(world, a, ALICE))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        publishing.ends[0].set()
+        assert [reply.error for reply in await asyncio.gather(running, beside)] == [None, None]
+        assert list(frontiers(world).held_by(a)) == ["db:t"]
+
+
+async def test_a_call_does_not_count_on_a_row_that_is_being_deleted(tmp_path: Path) -> None:
+    async with open_world(passing(tmp_path), tools=tools()) as world:
+        a = await world.session(ALICE)
+        publishing = Publishing(world)
+        running = await publishing.begun(a, 0)
+        gate = Gate(world, EventKind.CALL_OUTCOME)
+        publishing.ends[0].set()
+        await gate.reached.wait()
+        late = asyncio.create_task(put(world, a, ALICE))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        gate.opened.set()
+        assert (await running).error is None
+        assert (await late).error is None
+        assert list(frontiers(world).held_by(a)) == ["db:t"], "it can be undone, so it is its session's"
+
+
+async def test_a_session_that_goes_on_after_a_restart_keeps_what_it_holds(tmp_path: Path) -> None:
+    store = a_store()
+    async with open_world(safeguarded(tmp_path), tools=tools(), store=store) as world:
+        a = await world.session(ALICE)
+        assert (await write(world, a, ALICE)).error is None
+    async with open_world(tmp_path, tools=tools(), store=store, approved=False) as world:
+        b = await world.session(BOB)
+        for _ in range(4):
+            world.clock.advance(10 * 60)
+            await world.call(a, "files/read", {"path": "/data/z"}, principal=ALICE)
+        assert code_of(await write(world, b, BOB)) == "resource_conflict"
+        world.clock.advance(31 * 60)
+        assert (await write(world, b, BOB)).error is None, "the control: idle, it lets go"
+
+
 async def test_what_undoes_a_call_acts_for_its_session_and_passes_a_fence(tmp_path: Path) -> None:
     async with open_world(safeguarded(tmp_path), tools=tools()) as world:
         a, b = await world.session(ALICE), await world.session(BOB)

@@ -14,7 +14,7 @@ from toolward.errors import Rejected
 from toolward.governance.desk import invoke
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.quiet import QuietExchange
-from toolward.model.call import Action, Intent, RawOutcome, Stopped
+from toolward.model.call import LIST_ACTIONS, Action, Intent, RawOutcome, Stopped
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit
 from toolward.ports.upstream import Exchange
@@ -63,6 +63,19 @@ async def test_what_is_stopped_is_told_why_and_what_is_not_goes_on(
         assert len(listed.result["tools"]) == 2, "lists hide nothing"
         await lift(world, kind, subject)
         assert (await world.call(session, *WRITE, principal=ALICE)).error is None
+
+
+@pytest.mark.parametrize("kind", ["all", "agent", "server", "session"])
+async def test_no_list_that_asks_the_server_reaches_a_stopped_one(tmp_path: Path, kind: str) -> None:
+    async with open_world(safeguarded(tmp_path), tools=tools()) as world:
+        session = await world.session(ALICE)
+        await stop(world, kind, {"agent": "scripted", "server": "files", "session": session}.get(kind, ""))
+        asked = len(world.upstreams.ran)
+        for action in sorted(LIST_ACTIONS - {Action.LIST_TOOLS}):
+            sent = {"cursor": "chosen-by-the-agent"}
+            refused = await world.perform(session, action, sent, server="files", principal=ALICE)
+            assert code_of(refused) == "stopped"
+        assert len(world.upstreams.ran) == asked
 
 
 async def test_a_stop_opens_an_incident_that_its_lifting_closes(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ class Gate:
         world.store.commit = self.commit  # type: ignore[method-assign]
 
     async def commit(self, events: Any, changes: Any = ()) -> Any:
-        if events[0].kind is self._kind:
+        if events and events[0].kind is self._kind:
             self.reached.set()
             await self.opened.wait()
         return await self._commit(events, changes)

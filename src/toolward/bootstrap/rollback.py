@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from toolward.bootstrap.machine import Machine
 from toolward.kernel.gateway import Gateway
@@ -37,6 +38,7 @@ def make_rollbacks(
 ) -> Rollbacks:
     """The engine over a gateway that stands."""
     journal.ask.perform = gateway.perform
+    parts.safeguards.escrow.check_still = partial(journal.fences.check, resources=())
     undoing = Undoing(parts.store, parts.auditor, parts.registry, machine.images, journal.ask, machine.clock)
     return Rollbacks(
         parts.store,

@@ -45,6 +45,7 @@ class EscrowClause(Clause):
         self._auditor = auditor
         self._replay = replay
         self._clock = clock
+        self.check_still: Callable[[str], None] = lambda _session_id: None  # raises while it is rolled back
         self.on_held: Callable[[str, int], None] = lambda _id, _release_ns: None
         self._tools = {orjson.loads(row.body)["tool"] for row in store.scan(Table.ESCROW)}
         self._going: dict[str, dict[str, Any]] = {}  # call_id -> the row that it used up
@@ -84,6 +85,7 @@ class EscrowClause(Clause):
         row = self._store.get(Table.ESCROW, self._id(call, version.key))
         held = orjson.loads(row.body) if row else {}
         if row is None or (held["state"] in (USED, CANCELLED, REFUSED) and not self._is_kept(held)):
+            self.check_still(call.session.session_id)  # what it holds was called off: no more comes to that
             raise await self._hold(permit, escrow, row, version.key)
         if held["state"] == HELD:
             raise _waits(held)

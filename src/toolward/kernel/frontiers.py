@@ -12,7 +12,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -23,7 +22,8 @@ from toolward.errors import AuditUnavailable, Contested, Denied, GatewayError, O
 from toolward.kernel.clauses import NO_PROMISE, Clause, Promise
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.stages.intend import tool_of
-from toolward.model.call import Call, RawOutcome, Reply, Stopped
+from toolward.kernel.takes import Take, Takes
+from toolward.model.call import Call, RawOutcome, Reply
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit
 from toolward.model.tool import Effect
@@ -41,15 +41,6 @@ _SECOND_NS: Final = 1_000_000_000
 _TRIES_MAX: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class _Take:
-    """What a call takes, and what of it only while it runs."""
-
-    owner: str
-    resources: tuple[str, ...]
-    passing: tuple[str, ...]
-
-
 class Frontiers(Clause):
     """Who changed what. `wait_s` bounds how long a call waits for a resource."""
 
@@ -61,10 +52,11 @@ class Frontiers(Clause):
         self._waits_for: Counter[tuple[str, str]] = Counter()  # (session, session) -> calls that wait so
         self._busy: Counter[str] = Counter()  # calls of a session between promise and outcome
         self._moved = asyncio.Event()  # set, and replaced, whenever a resource was let go
-        self._taking: Counter[tuple[str, str]] = Counter()  # (session, resource) -> calls that take it now
-        self._takes: dict[str, _Take] = {}  # call_id -> what it takes
+        self._takes = Takes()
         self._settling: set[str] = set()  # sessions that are being sealed or rolled back
-        self._seen: dict[str, int] = {}  # sessions that hold something -> when they last asked for anything
+        self._releasing: Counter[str] = Counter()  # sessions whose release waits for a call or a seal
+        # sessions that hold something -> when they last asked for anything; none could while we were away
+        self._seen: dict[str, int] = dict.fromkeys(self._holders(), clock.now_ns())
 
     # --- the clause -------------------------------------------------------------------------------
 
@@ -93,19 +85,18 @@ class Frontiers(Clause):
         owner = self._owner(call)
         changes: list[Change] = []
         fresh: list[str] = []
-        await self._let_settle(owner)
+        await self._let_go_first(owner, resources)
         for resource in resources:
             if not call.undo_of:
                 self._check_fence(resource)
             row = self._store.get(Table.FRONTIER, AT + resource)
             found = orjson.loads(row.body) if row else {}
-            if self._is_ours(found, owner):
+            if self._is_ours(found, owner, resource):
                 continue  # calls of one session must not contend for what is theirs already
-            if row is not None and found["session"] != owner:
-                if self._is_live(found):
-                    await self._wait_or_refuse(call, resource, found, version.manifest.undo.conflicts)
-                changes.append(self._lost(found["session"], resource, by=owner))
             if not found or found["session"] != owner:
+                changes += await self._taken_over(
+                    call, resource, found, version.manifest.undo.conflicts, owner
+                )
                 fresh.append(resource)
             taken = {
                 "session": owner,
@@ -119,41 +110,42 @@ class Frontiers(Clause):
             changes.append(
                 Put(Table.FRONTIER, AT + resource, canonical(taken), expect=row.version if row else 0)
             )
-        passing = fresh if version.manifest.effect is Effect.IRREVERSIBLE and not call.undo_of else []
-        self._takes[call.call_id] = _Take(owner, resources, tuple(passing))
-        self._taking.update((owner, resource) for resource in resources)
+        passes = version.manifest.effect is Effect.IRREVERSIBLE and not call.undo_of
+        self._takes.begin(call.call_id, Take(owner, resources, passes), fresh)
         return Promise(changes=tuple(changes), body={"resources": list(resources)})
 
     @override
     def conclude(self, permit: Permit, outcome: RawOutcome) -> Sequence[Change]:
         """What was taken for the time of the call only is let go, unless its session has it otherwise."""
-        take = self._takes.get(permit.labelled.call.call_id)
-        if take is None or isinstance(outcome, Stopped):
-            return ()
-        return [
-            Delete(Table.FRONTIER, AT + name) for name in take.passing if self._taking[take.owner, name] == 1
-        ]
+        gone = self._takes.close(permit.labelled.call.call_id, outcome)
+        return [Delete(Table.FRONTIER, AT + resource) for resource in gone]
 
     @override
     def concluded(self, permit: Permit, reply: Reply) -> None:
-        take = self._takes.get(permit.labelled.call.call_id)
         self._free(permit)
-        if take is not None and take.passing:
-            self.moved()
 
     @override
     def lapsed(self, permit: Permit) -> None:
         self._free(permit)
 
     def _free(self, permit: Permit) -> None:
-        take = self._takes.pop(permit.labelled.call.call_id, None)
-        if take is not None:
-            self._taking.subtract((take.owner, resource) for resource in take.resources)
-            self._taking += Counter()  # what has come to nought goes
         session_id = permit.labelled.call.session.session_id
         self._busy[session_id] -= 1
         if self._busy[session_id] <= 0:
             del self._busy[session_id]
+        take = self._takes.end(permit.labelled.call.call_id)
+        if take is None:
+            return
+        left = False
+        for resource in take.resources:
+            if self._takes.is_left(take.owner, resource):
+                row = self._store.get(Table.FRONTIER, AT + resource)
+                if row is not None and orjson.loads(row.body)["session"] == take.owner:
+                    left = True
+                else:
+                    self._takes.forget(take.owner, resource)
+        if left or take.ending or take.owner in self._releasing:
+            self.moved()
 
     # --- what others ask --------------------------------------------------------------------------
 
@@ -198,8 +190,17 @@ class Frontiers(Clause):
     async def release(self, session_id: str) -> None:
         """Let go of all that a session holds: it was rolled back.
 
-        Raises `AuditUnavailable`, `GatewayError` while a call of the session is on its way.
+        Waits while a call of it is on its way or it is being sealed. Raises `AuditUnavailable`, and
+        `GatewayError` when that takes very long.
         """
+        self._releasing[session_id] += 1
+        try:
+            for _ in range(_TRIES_MAX):
+                if not self._is_settled_or_taken(session_id):
+                    break
+                await self._wait_moved(FRONTIER_WAIT_S)
+        finally:
+            self._releasing -= Counter({session_id: 1})
         with self.settles(session_id):
             for _ in range(_TRIES_MAX):
                 changes = self.settling(session_id)
@@ -253,7 +254,7 @@ class Frontiers(Clause):
 
         Raises `GatewayError` (`in_progress`) while a call of the session is on its way.
         """
-        if session_id in self._settling or any(owner == session_id for owner, _ in self._taking):
+        if self._is_settled_or_taken(session_id):
             raise GatewayError(
                 "a call of this session is still running",
                 code=ReasonCode.IN_PROGRESS,
@@ -277,17 +278,32 @@ class Frontiers(Clause):
                 return str(orjson.loads(found[0].body)["session_id"])
         return call.session.session_id
 
-    async def _let_settle(self, owner: str) -> None:
-        if owner in self._settling:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.wait_s):
-                    _ = await self._moved.wait()
-            raise Contested("the session was sealed or rolled back meanwhile", remedy="try again")
+    async def _let_go_first(self, owner: str, resources: Sequence[str]) -> None:
+        """Nobody counts on holding what is just being let go."""
+        if owner in self._settling or any(self._takes.is_ending(owner, name) for name in resources):
+            await self._wait_moved(self.wait_s)
+            raise Contested("what the session held was let go meanwhile", remedy="try again")
 
-    def _is_ours(self, found: Mapping[str, Any], owner: str) -> bool:
+    async def _wait_moved(self, wait_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                _ = await self._moved.wait()
+
+    def _is_settled_or_taken(self, session_id: str) -> bool:
+        return session_id in self._settling or self._takes.is_taking(session_id)
+
+    def _holders(self) -> list[str]:
+        """The sessions that hold something and were not closed, those that took it last at the end."""
+        found = [orjson.loads(row.body) for row in self._store.scan(Table.FRONTIER, AT)]
+        found.sort(key=lambda taken: int(taken["at_ns"]))
+        return [taken["session"] for taken in found if not taken.get("left")][-SESSIONS_MAX:]
+
+    def _is_ours(self, found: Mapping[str, Any], owner: str, resource: str) -> bool:
         """Whether the row says so well enough: it is written anew only now and then, for the idle clock."""
         if not found or found["session"] != owner or found.get("left"):
             return False
+        if self._takes.is_left(owner, resource):
+            return False  # others may take it over, so it is taken anew
         return self._clock.now_ns() - int(found["at_ns"]) < REFRESH_S * _SECOND_NS
 
     def _is_live(self, found: Mapping[str, Any]) -> bool:
@@ -311,6 +327,16 @@ class Frontiers(Clause):
                 remedy="work on something else; a person has to finish the rollback that is stuck there",
                 details=(("resource", resource),),
             )
+
+    async def _taken_over(
+        self, call: Call, resource: str, found: Mapping[str, Any], conflicts: Conflicts, owner: str
+    ) -> list[Change]:
+        """What to write down when it is taken from another session. Raises while that may go on."""
+        if not found or self._takes.is_left(found["session"], resource):
+            return []
+        if self._is_live(found):
+            await self._wait_or_refuse(call, resource, found, conflicts)
+        return [self._lost(found["session"], resource, by=owner)]
 
     async def _wait_or_refuse(
         self, call: Call, resource: str, found: Mapping[str, Any], conflicts: Conflicts

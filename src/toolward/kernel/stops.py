@@ -19,7 +19,7 @@ from toolward.errors import Denied, Reason, ReasonCode, Rejected
 from toolward.kernel.audit import Auditor
 from toolward.kernel.clauses import Clause, named
 from toolward.kernel.incidents import Incidents
-from toolward.model.call import LIST_ACTIONS, Action, Call, Reply
+from toolward.model.call import Action, Call, Reply
 from toolward.model.event import EventKind
 from toolward.model.incident import IncidentKind
 from toolward.model.permit import Permit
@@ -77,9 +77,12 @@ class Stops(Clause):
         return None
 
     def reason(self, call: Call, tool: str) -> Reason | None:
-        """Why this call may not run now. Lists hide nothing, and what undoes an effect is never stopped."""
+        """Why this call may not run now. What undoes an effect is never stopped.
+
+        Nor is the list of tools, which is answered from the pins; every other list asks the server.
+        """
         rows = self._rows()
-        if not rows or call.undo_of or call.action in LIST_ACTIONS:
+        if not rows or call.undo_of or call.action is Action.LIST_TOOLS:
             return None
         for subject in _subjects(call, tool if call.action is Action.CALL_TOOL else ""):
             if (row := rows.get(subject)) is not None:

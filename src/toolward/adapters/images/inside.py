@@ -8,13 +8,18 @@ import base64
 import errno
 import hashlib
 import os
+import re
 import stat
 import zlib
+from contextlib import suppress
 from typing import Any
 
 ENTRIES_MAX = 50_000
 TEMPORARY = ".toolward-undo-"
+LEFTOVER = re.compile(re.escape(TEMPORARY) + "([0-9a-f]{16})(-[0-9a-f]{16})?")
+"""Whose temporary it is, and what tells it from another one; nobody can stand in its way in advance."""
 MODE = 0o777
+OWN = 0o700
 
 
 class Refused(Exception):
@@ -39,8 +44,9 @@ def put_back(
     """Make each path as `listing` says; returns what then lies there."""
     now, bases = _now(places, listing, found)
     for path in {*now, *listing, *found}:
-        if now.get(path, "-") not in (listing.get(path, "-"), found.get(path, "-")):
+        if now.get(path, "-") not in _expected(listing.get(path, "-"), found.get(path, "-")):
             raise Changed(path)
+    _open_up(now, bases)
     for path in sorted(now, reverse=True):
         if now[path][0] != listing.get(path, "-")[0]:
             _remove(bases[path], path, now.pop(path))
@@ -64,10 +70,53 @@ def _now(
         walk.start(base, path)
         now |= walk.listing
         bases |= {key: base for key in (*walk.listing, *listing) if key == path or key.startswith(path + "/")}
+        _sweep(base, path, {*listing, *found})
     for path in sorted(now):
-        if os.path.basename(path).startswith(TEMPORARY) and path not in listing and path not in found:
-            _remove(bases[path], path, now.pop(path))
+        leftover = now[path][0] == "f" and LEFTOVER.fullmatch(os.path.basename(path))
+        if leftover and path not in listing and path not in found:
+            with suppress(PermissionError):  # it will be in the way of nothing
+                _remove(bases[path], path, "f")
+            del now[path]
     return now, bases
+
+
+def _open_up(now: dict[str, str], bases: dict[str, str]) -> None:
+    """A directory that the call closed to writing must not keep what is in it; modes are put back last."""
+    for path in sorted(now):
+        if now[path][0] == "d" and (mode := int(now[path].split()[1], 8)) & OWN != OWN:
+            with suppress(PermissionError):  # somebody else's: then it is as it is
+                _set_mode(bases[path], path, mode | OWN)
+
+
+def _sweep(base: str, path: str, kept: set[str]) -> None:
+    """Remove what a crash left beside a file that is put back on its own: what was to become that one."""
+    try:
+        parent, name = _parent(base, path)
+    except FileNotFoundError:
+        return
+    try:
+        for leftover in os.listdir(parent):
+            match = LEFTOVER.fullmatch(leftover)
+            if (
+                match is None
+                or match[1] != _mark(name)
+                or os.path.join(os.path.dirname(path), leftover) in kept
+            ):
+                continue
+            with suppress(FileNotFoundError, PermissionError):
+                if stat.S_ISREG(os.stat(leftover, dir_fd=parent, follow_symlinks=False).st_mode):
+                    os.unlink(leftover, dir_fd=parent)
+    finally:
+        os.close(parent)
+
+
+def _expected(wanted: str, found: str) -> set[str]:
+    """What may lie there: the image, what the call left, and what a try that was cut off made of either."""
+    expected = {wanted, found}
+    for state in (wanted, found):
+        if state[0] == "d":
+            expected.add(f"d {int(state.split()[1], 8) | OWN:o}")
+    return expected | ({f"d {OWN:o}"} if wanted[0] == "d" else set())
 
 
 class _Walk:
@@ -190,16 +239,25 @@ def _make(base: str, path: str, wanted: str, content: "str | None", now: str) ->
 
 def _write(parent: int, name: str, body: bytes, mode: int) -> None:
     """Replace it at once: whatever else is the same file as the one that stands there is not written in."""
-    temporary = TEMPORARY + hashlib.sha256(name.encode()).hexdigest()[:16]
+    temporary = f"{TEMPORARY}{_mark(name)}-{os.urandom(8).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(temporary, flags, 0o600, dir_fd=parent)
-    with os.fdopen(fd, "wb") as file:
-        file.write(body)
-        file.flush()
-        os.fchmod(fd, mode)
-        os.fsync(fd)
-    os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(body)
+            file.flush()
+            os.fchmod(fd, mode)
+            os.fsync(fd)
+        os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=parent)
+        raise
     os.fsync(parent)
+
+
+def _mark(name: str) -> str:
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 
 def _set_mode(base: str, path: str, mode: int) -> None:

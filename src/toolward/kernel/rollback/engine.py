@@ -271,8 +271,10 @@ class Rollbacks:
         ended = self._ended(row)
         fence(self._journal.fences, row)
         await self._commit(row, ended)
-        self._journal.fences.sessions.discard(row["session_id"])
-        await self._let_go(row)
+        try:
+            await self._let_go(row)  # while it is fenced: what it does afterwards is new work
+        finally:
+            self._journal.fences.sessions.discard(row["session_id"])
         return row
 
     async def _let_go(self, row: RollbackRow) -> None:
@@ -324,16 +326,8 @@ class Rollbacks:
         plan = plan_from_json(row["plan"])
         state = end_state(plan, [StepState(row["steps"][step.call_id]["state"]) for step in plan.steps])
         row |= {"state": state.value, "residuals": residuals_of(row), "ended_ns": str(self._clock.now_ns())}
-        return self._auditor.event(
-            EventKind.ROLLBACK_ENDED,
-            session_id=row["session_id"],
-            body={
-                "rollback_id": row["rollback_id"],
-                "plan_hash": row["plan_hash"],
-                "state": state.value,
-                "residuals": row["residuals"],
-            },
-        )
+        body = {key: row[key] for key in ("rollback_id", "plan_hash", "state", "residuals")}
+        return self._auditor.event(EventKind.ROLLBACK_ENDED, session_id=row["session_id"], body=body)
 
     def _said(
         self,

@@ -195,6 +195,10 @@ class AuditUnavailable(GatewayError):
     default_code = ReasonCode.AUDIT_UNAVAILABLE
 
 
+class AuditStopped(AuditUnavailable):
+    """The log takes nothing more in this process; the next start settles what is open."""
+
+
 class StoreUnavailable(GatewayError):
     """The state could not be read, so no decision can be made."""
 

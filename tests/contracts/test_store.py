@@ -14,7 +14,7 @@ from toolward.adapters.stores.sqlite import SqliteStore
 from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
 from toolward.config import limits
-from toolward.errors import AuditUnavailable, InvariantBroken, Overloaded
+from toolward.errors import AuditStopped, AuditUnavailable, InvariantBroken, Overloaded
 from toolward.governance.verify import verify_receipt, verify_store
 from toolward.model.event import Event, EventKind
 from toolward.ports.store import Conflict, Delete, Put, Row, Store, Table
@@ -234,7 +234,7 @@ async def test_a_closed_store_refuses_and_says_so(store: Store) -> None:
     await store.close()
     await store.close()
     assert store.healthy() != ""
-    with pytest.raises(AuditUnavailable):
+    with pytest.raises(AuditStopped):
         await store.commit([event(2)])
 
 
@@ -255,14 +255,16 @@ async def test_the_memory_store_fails_on_demand_like_a_disk() -> None:
     store = MemoryStore(
         clock=VirtualClock(), ids=CountingIds(), full_at=frozenset({2}), fail_at=frozenset({4})
     )
-    outcomes = []
+    outcomes, final = [], []
     for number in range(6):
         try:
             await store.commit([event(number)])
-        except AuditUnavailable:
+        except AuditUnavailable as refused:
             outcomes.append(store.healthy())
+            final.append(isinstance(refused, AuditStopped))
         else:
             outcomes.append("ok")
     stopped = "the audit log stopped at its first failed write"
     assert outcomes == ["ok", "the disk of the audit log is full", "ok", stopped, stopped, stopped]
+    assert final == [False, True, True, True]
     assert store.size() == 2

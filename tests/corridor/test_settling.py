@@ -45,7 +45,7 @@ async def write_with_a_full_queue(world: World, monkeypatch: pytest.MonkeyPatch)
     commit = world.store.commit
 
     async def busy(events: Any, changes: Any = ()) -> Any:
-        if events[0].kind is EventKind.CALL_OUTCOME and not refused:
+        if events and events[0].kind is EventKind.CALL_OUTCOME and not refused:
             refused.append(events)
             raise Overloaded("too many records wait for the audit log")
         return await commit(events, changes)
@@ -74,7 +74,7 @@ async def hung_up_while(world: World, kind: EventKind, monkeypatch: pytest.Monke
 
     async def slow(events: Any, changes: Any = ()) -> Any:
         writing = asyncio.ensure_future(commit(events, changes))
-        if events[0].kind is kind and not under_way.is_set():
+        if events and events[0].kind is kind and not under_way.is_set():
             under_way.set()
             await asyncio.Event().wait()
         return await writing
@@ -117,7 +117,7 @@ async def test_a_caller_that_goes_while_the_log_is_busy_leaves_an_outcome_all_th
         commit = world.store.commit
 
         async def busy(events: Any, changes: Any = ()) -> Any:
-            if events[0].kind is EventKind.CALL_OUTCOME and not refused.is_set():
+            if events and events[0].kind is EventKind.CALL_OUTCOME and not refused.is_set():
                 refused.set()
                 raise Overloaded("too many records wait for the audit log")
             return await commit(events, changes)

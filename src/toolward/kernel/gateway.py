@@ -119,18 +119,6 @@ class Gateway:
             raise asyncio.CancelledError  # execute made an outcome of it; whoever cancelled is told now
         return reply
 
-    async def _called_off(self, permit: Permit, revision: ActiveRevision) -> None:
-        """The caller left while the intent was being written. If it was, that nothing ran follows it."""
-        made = False
-        try:
-            made = await self._parts.intend.was_made(permit)
-        finally:
-            if not made:
-                self._parts.intend.clauses.lapse(permit)
-        if made:
-            intent = Intent(call_id=permit.labelled.call.call_id, log_index=-1, merged=False)
-            _ = await self._parts.settle(permit, intent, NEVER_RAN, revision=revision)
-
     async def _tried(
         self, permit: Permit, intent: Intent, exchange: Exchange, revision: ActiveRevision
     ) -> RawOutcome:
@@ -228,6 +216,18 @@ class Gateway:
     def interrupt(self) -> None:
         """Before a stop: calls that wait for their tools are settled as unknown and answered; none begins."""
         self._running.interrupt()
+
+    async def _called_off(self, permit: Permit, revision: ActiveRevision) -> None:
+        """The caller left while the intent was being written. If it was, that nothing ran follows it."""
+        made = False
+        try:
+            made = await self._parts.intend.was_made(permit)
+        finally:
+            if not made:
+                self._parts.intend.clauses.lapse(permit)
+        if made:
+            intent = Intent(call_id=permit.labelled.call.call_id, log_index=-1, merged=False)
+            _ = await self._parts.settle(permit, intent, NEVER_RAN, revision=revision)
 
     async def drain(self) -> None:
         """Wait until no call is on its way."""

@@ -93,8 +93,9 @@ class Store(Protocol):
     async def commit(self, events: Sequence[Event], changes: Sequence[Change] = ()) -> tuple[Receipt, ...]:
         """Append `events` in order and apply `changes`, all or nothing; one receipt for each event.
 
-        Concurrent commits are grouped. Raises `AuditUnavailable` (nothing written), `Conflict`,
-        `Overloaded` when the queue is full. Cancelling the caller does not undo a commit under way.
+        Concurrent commits are grouped. Raises `AuditUnavailable` when nothing was written, `AuditStopped`
+        when nothing will be before the next start, `Conflict`, and `Overloaded` when the queue is full. Cancelling
+        the caller does not undo a commit under way.
         """
         ...
 

@@ -14,7 +14,7 @@ from typing_extensions import override
 from toolward.adapters.stores.keys import Keys
 from toolward.adapters.stores.sealing import Sealed, Sealer, grow
 from toolward.adapters.stores.submission import checked, shredding
-from toolward.errors import AuditUnavailable
+from toolward.errors import AuditStopped, AuditUnavailable
 from toolward.model.event import Event, Receipt
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
@@ -86,12 +86,12 @@ class MemoryStore(Store):
 
     def _meet_faults(self) -> None:
         if self._stopped:
-            raise AuditUnavailable(self._health)
+            raise AuditStopped(self._health)
         self.commits += 1
         if self.commits in self.fail_at:
             self._stopped = True
             self._health = "the audit log stopped at its first failed write"
-            raise AuditUnavailable(self._health, remedy="start toolward again")
+            raise AuditStopped(self._health, remedy="start toolward again")
         if self.commits in self.full_at:
             self._health = "the disk of the audit log is full"
             raise AuditUnavailable(self._health, remedy="free the disk")

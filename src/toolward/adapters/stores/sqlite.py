@@ -21,7 +21,7 @@ from toolward.adapters.stores.sqlite_schema import migrate, open_writer
 from toolward.adapters.stores.sqlite_writer import Commit, Head, Writer
 from toolward.adapters.stores.submission import checked, shredding
 from toolward.config.limits import COMMIT_QUEUE_MAX
-from toolward.errors import AuditUnavailable, Overloaded, ReasonCode, StoreUnavailable, WardError
+from toolward.errors import AuditStopped, Overloaded, ReasonCode, StoreUnavailable, WardError
 from toolward.model.event import Event, Receipt
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
@@ -146,7 +146,7 @@ class SqliteStore(Store):
         self, events: Sequence[Event], changes: Sequence[Change], shred: int | None = None
     ) -> tuple[Receipt, ...]:
         if self._closed or self._writer.poisoned:
-            raise AuditUnavailable(self.healthy(), remedy="start toolward again")
+            raise AuditStopped(self.healthy(), remedy="start toolward again")
         if self._writer.waiting + len(self._pending) >= COMMIT_QUEUE_MAX:
             raise Overloaded("too many records wait for the audit log", remedy="call again in a second")
         sealed = tuple(self._sealer.seal(event) for event in events)

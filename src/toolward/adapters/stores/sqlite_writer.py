@@ -23,7 +23,7 @@ from toolward.adapters.stores.sealing import Grown, Sealed, grow
 from toolward.adapters.stores.sqlite_schema import write_rows
 from toolward.adapters.stores.staging import Staged, stage
 from toolward.config.limits import COMMIT_BATCH_MAX
-from toolward.errors import AuditUnavailable, StoreUnavailable
+from toolward.errors import AuditStopped, AuditUnavailable, StoreUnavailable
 from toolward.model.event import Receipt
 from toolward.ports.store import Change, Conflict
 from toolward.rules.checkpoint import Signer
@@ -256,7 +256,8 @@ class Writer:
         return not self._db.in_transaction
 
     def _refuse(self, commits: list[Commit]) -> list[Answer]:
-        return [AuditUnavailable(self.health, remedy=_REMEDY) for _ in commits]
+        kind = AuditStopped if self._poisoned else AuditUnavailable
+        return [kind(self.health, remedy=_REMEDY) for _ in commits]
 
     # --- between commits -----------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 import orjson
 from msgspec import Struct
 
-from toolward.errors import AuditUnavailable, Overloaded, ReasonCode
+from toolward.errors import AuditStopped, AuditUnavailable, Overloaded, ReasonCode
 from toolward.kernel.audit import Auditor
 from toolward.kernel.clauses import Clause, Clauses
 from toolward.kernel.revision import ActiveRevision
@@ -42,10 +42,8 @@ RESULT_DEPTH_MAX = 100
 """Nesting of an answer; past 254 it could not be written as JSON, and its outcome would be lost."""
 QUEUE_PAUSE_S = 0.05
 """Before an outcome is offered again to a log whose queue is full."""
-
-
 FULL_PAUSE_S = 1.0
-"""Before an outcome is offered again to a log that had no room, or has stopped until the next start."""
+"""Before an outcome is offered again to a log whose disk was full."""
 
 
 class Checked(Struct, frozen=True, kw_only=True):
@@ -175,6 +173,8 @@ class Settle:
                 await self.store.commit([])  # what was handed over before is written, or never will be
                 if not self.store.find(kind=event.kind.value, call_id=event.call_id, limit=1):
                     _ = await self.close(event, changes, open_intent=open_intent)
+            except AuditStopped:
+                return  # the next start finds the open intent, and closes it
             except (AuditUnavailable, Overloaded):
                 await asyncio.sleep(FULL_PAUSE_S)
             else:

@@ -94,8 +94,8 @@ class Store(Protocol):
         """Append `events` in order and apply `changes`, all or nothing; one receipt for each event.
 
         Concurrent commits are grouped. Raises `AuditUnavailable` when nothing was written, `AuditStopped`
-        when nothing will be before the next start, `Conflict`, and `Overloaded` when the queue is full. Cancelling
-        the caller does not undo a commit under way.
+        when nothing will be before the next start, `Conflict`, and `Overloaded` when the queue is full.
+        Cancelling the caller does not undo a commit under way.
         """
         ...
 

@@ -13,7 +13,7 @@ from toolward.doors.mcp.door import McpDoor
 from toolward.doors.mcp.settings import McpDoorSettings
 from toolward.errors import AuditUnavailable, Reason, ReasonCode, Rejected, UnknownTool
 from toolward.kernel.attempt import Attempt
-from toolward.kernel.notices import Notices
+from toolward.kernel.upstream.notices import Notices
 from toolward.model.call import Action, Era, Reply, WireError
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import Session, SessionOrigin

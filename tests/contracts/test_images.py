@@ -16,7 +16,7 @@ from toolward.adapters.images.inside import TEMPORARY
 from toolward.adapters.sandboxes.caged import CagedSandbox
 from toolward.adapters.sandboxes.settings import Settings
 from toolward.errors import Denied, ReasonCode, SandboxUnavailable
-from toolward.kernel.cages import SharedCages
+from toolward.kernel.cages.cages import SharedCages
 from toolward.kernel.tasks import Background
 from toolward.model.capability import IsolationLevel, Kept
 from toolward.ports.images import Changed

@@ -14,7 +14,7 @@ from tests.safeguards_world import ALICE, BOB, SEND, a_store, ran, safeguarded, 
 
 from toolward.errors import AuditUnavailable, Denied, Rejected
 from toolward.governance.desk import invoke
-from toolward.kernel.releases import Releases
+from toolward.kernel.safeguards.releases import Releases
 from toolward.model.call import Failed, Intent, RawOutcome, Reply, Returned
 from toolward.model.permit import Permit
 from toolward.model.principal import CredentialKind, Principal

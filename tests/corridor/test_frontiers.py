@@ -13,8 +13,8 @@ from tests.safeguards_world import ALICE, BOB, a_store, ran, safeguarded, tools
 from toolward.errors import GatewayError
 from toolward.governance.desk import invoke
 from toolward.kernel.attempt import Attempt
-from toolward.kernel.frontiers import Frontiers
 from toolward.kernel.quiet import QuietExchange
+from toolward.kernel.safeguards.frontiers import Frontiers
 from toolward.model.call import Action, Intent, RawOutcome, Reply, Returned
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit

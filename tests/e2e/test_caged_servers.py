@@ -15,7 +15,7 @@ from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
 from toolward.adapters.tools.mcp.upstreams import McpUpstreams
 from toolward.bootstrap.cages import make_cages
-from toolward.kernel.cages import SharedCages
+from toolward.kernel.cages.cages import SharedCages
 from toolward.kernel.tasks import Background
 from toolward.model.call import Failed, Returned
 from toolward.model.capability import Capabilities, IsolationLevel, PathAccess, PathCapability

@@ -23,7 +23,7 @@ from toolward.bootstrap.machine import Machine
 from toolward.bootstrap.neighbours import KeptOfMachine
 from toolward.config.ward import Ward, load_ward
 from toolward.kernel.audit import Auditor
-from toolward.kernel.egress_watch import EgressWatch
+from toolward.kernel.cages.egress_watch import EgressWatch
 from toolward.kernel.tasks import Background
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids

@@ -27,25 +27,23 @@ from toolward.kernel.approvals.approvals import Approvals, ask_again, make_appro
 from toolward.kernel.approvals.ground import Ground
 from toolward.kernel.approvals.people import People
 from toolward.kernel.audit import Auditor
-from toolward.kernel.cage_hints import CageHints
+from toolward.kernel.cages.hints import CageHints
 from toolward.kernel.clauses import Clauses
-from toolward.kernel.drift import DriftWatch
-from toolward.kernel.events import LIST_CHANGED, UpstreamNews
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.incidents import Incidents
-from toolward.kernel.listing import Listing
-from toolward.kernel.notices import Notices
 from toolward.kernel.parts import Parts
 from toolward.kernel.recovery import recover
 from toolward.kernel.refusal import Refuse
-from toolward.kernel.registry import Registry
+from toolward.kernel.registry.drift import DriftWatch
+from toolward.kernel.registry.listing import Listing
+from toolward.kernel.registry.registry import Registry
 from toolward.kernel.replay import Replay
 from toolward.kernel.revision import ActiveRevision, revision_to_json
 from toolward.kernel.rollback.automatic import Automatic, NamedOccasions
 from toolward.kernel.rollback.engine import Rollbacks
 from toolward.kernel.rollback.journal import Journal
 from toolward.kernel.rollback.rows import undo_pins
-from toolward.kernel.safeguards import make_safeguards
+from toolward.kernel.safeguards.safeguards import make_safeguards
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stages.admit import Admit
 from toolward.kernel.stages.authorize import Authorize
@@ -55,7 +53,9 @@ from toolward.kernel.stages.label import Label
 from toolward.kernel.stages.resolve import Resolve
 from toolward.kernel.stages.settle import Settle
 from toolward.kernel.tasks import Background
-from toolward.kernel.upstream_requests import GovernRequests
+from toolward.kernel.upstream.events import LIST_CHANGED, UpstreamNews
+from toolward.kernel.upstream.notices import Notices
+from toolward.kernel.upstream.requests import GovernRequests
 from toolward.model.approval import Approval
 from toolward.model.event import EventKind
 from toolward.model.incident import Incident

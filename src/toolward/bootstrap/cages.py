@@ -12,7 +12,7 @@ from toolward.adapters.sandboxes.probing import probe
 from toolward.adapters.sandboxes.settings import Settings
 from toolward.adapters.sandboxes.wasm import WasmSandbox
 from toolward.errors import SandboxUnavailable
-from toolward.kernel.cages import SharedCages
+from toolward.kernel.cages.cages import SharedCages
 from toolward.kernel.tasks import Background
 from toolward.model.capability import IsolationLevel
 from toolward.model.egress import Grant, Whose

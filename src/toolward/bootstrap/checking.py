@@ -11,7 +11,7 @@ from toolward.bootstrap.revision import ceilings_of, shipped_profiles
 from toolward.config.ward import Ward
 from toolward.kernel.audit import Auditor
 from toolward.kernel.incidents import Incidents
-from toolward.kernel.registry import Registry
+from toolward.kernel.registry.registry import Registry
 from toolward.model.tool import ToolVersion
 from toolward.rules.policy.answerable import unanswerable
 from toolward.rules.policy.cedar_schema import read_vocabulary

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.bootstrap.reloading import Prepare, nothing_changes
-from toolward.kernel.cage_hints import Refusals, nobody_knows
+from toolward.kernel.cages.hints import Refusals, nobody_knows
 from toolward.ports.clock import Clock
 from toolward.ports.hooks import RollbackHook
 from toolward.ports.ids import Ids

@@ -7,7 +7,7 @@ from importlib import resources
 
 from toolward.config.shape import WardConfig
 from toolward.config.ward import Ward
-from toolward.kernel.registry import Registry
+from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.revision import Revision
 from toolward.model.server import ServerBinding

@@ -8,12 +8,12 @@ from functools import partial
 from toolward.bootstrap.machine import Machine
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.parts import Parts
-from toolward.kernel.registry import Registry
+from toolward.kernel.registry.registry import Registry
 from toolward.kernel.rollback.asking import UndoCalls
 from toolward.kernel.rollback.engine import Rollbacks
 from toolward.kernel.rollback.journal import Fences, Journal
 from toolward.kernel.rollback.undoing import Undoing
-from toolward.kernel.safeguards import Settling
+from toolward.kernel.safeguards.safeguards import Settling
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.tasks import Background
 

@@ -13,7 +13,7 @@ from toolward.config.approving import WebhookConfig
 from toolward.governance.desk import invoke
 from toolward.governance.webhooks.incoming import Incoming
 from toolward.governance.webhooks.outgoing import Outgoing, Senders
-from toolward.kernel.egress_watch import EgressWatch
+from toolward.kernel.cages.egress_watch import EgressWatch
 from toolward.kernel.tasks import Background
 from toolward.model.principal import CredentialKind, Principal
 from toolward.ports.webhooks import Outbox

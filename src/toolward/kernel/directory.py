@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from toolward.errors import UnknownTool
 from toolward.kernel.attempt import Attempt
-from toolward.kernel.drift import DriftWatch
+from toolward.kernel.registry.drift import DriftWatch
 from toolward.model.call import Action, Reply
 from toolward.model.tool import SEPARATOR
 from toolward.ports.upstream import Exchange

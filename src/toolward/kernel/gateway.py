@@ -11,21 +11,21 @@ from toolward.errors import Reason, ReasonCode, Rejected, ToolwardError, Unknown
 from toolward.kernel.again import again
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.directory import EVERYWHERE, Directory
-from toolward.kernel.drift import DriftWatch
-from toolward.kernel.interim import Interim
-from toolward.kernel.notices import Notices
 from toolward.kernel.parts import Parts
 from toolward.kernel.refusal import Refuse
+from toolward.kernel.registry.drift import DriftWatch
 from toolward.kernel.replay import Answered
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.room import Room
 from toolward.kernel.running import INTERRUPTED, NOT_BEGUN, Running
-from toolward.kernel.safeguards import Safeguards
+from toolward.kernel.safeguards.safeguards import Safeguards
 from toolward.kernel.sign_ins import SignIns
 from toolward.kernel.stages.decide import decide
 from toolward.kernel.stages.intend import UnderWay
 from toolward.kernel.suspended import suspended_principal
 from toolward.kernel.tasks import Background
+from toolward.kernel.upstream.interim import Interim
+from toolward.kernel.upstream.notices import Notices
 from toolward.model.approval import ApprovalState
 from toolward.model.call import Call, Failed, Intent, RawOutcome, Reply, Stopped
 from toolward.model.permit import Permit

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from toolward.kernel.approvals.approvals import Approvals
 from toolward.kernel.audit import Auditor
-from toolward.kernel.cage_hints import CageHints
-from toolward.kernel.drift import DriftWatch
+from toolward.kernel.cages.hints import CageHints
 from toolward.kernel.incidents import Incidents
-from toolward.kernel.notices import Notices
-from toolward.kernel.registry import Registry
+from toolward.kernel.registry.drift import DriftWatch
+from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
-from toolward.kernel.safeguards import Safeguards
+from toolward.kernel.safeguards.safeguards import Safeguards
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stages.admit import Admit
 from toolward.kernel.stages.authorize import Authorize
@@ -21,7 +20,8 @@ from toolward.kernel.stages.intend import Intend
 from toolward.kernel.stages.label import Label
 from toolward.kernel.stages.resolve import Resolve
 from toolward.kernel.stages.settle import Settle
-from toolward.kernel.upstream_requests import GovernRequests
+from toolward.kernel.upstream.notices import Notices
+from toolward.kernel.upstream.requests import GovernRequests
 from toolward.model.call import Era
 from toolward.ports.ids import Ids
 from toolward.ports.store import Store

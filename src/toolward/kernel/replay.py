@@ -10,7 +10,7 @@ import orjson
 
 from toolward.errors import ReasonCode
 from toolward.kernel.audit import Auditor
-from toolward.kernel.registry import Registry
+from toolward.kernel.registry.registry import Registry
 from toolward.kernel.sessions import Sessions
 from toolward.model.call import Call, Reply, WireError
 from toolward.model.event import EventKind

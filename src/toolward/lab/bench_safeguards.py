@@ -29,9 +29,9 @@ from toolward.bootstrap.assembly import House, close_house
 from toolward.errors import ReasonCode
 from toolward.governance.desk import invoke
 from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
-from toolward.kernel.escrow import HELD
 from toolward.kernel.quiet import QuietExchange
-from toolward.kernel.releases import Releases
+from toolward.kernel.safeguards.escrow import HELD
+from toolward.kernel.safeguards.releases import Releases
 from toolward.lab.report import Row, write_report
 from toolward.lab.scripted import ScriptedServer, open_scripted
 from toolward.model.call import Action, Reply

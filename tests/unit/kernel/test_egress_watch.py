@@ -13,7 +13,7 @@ from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
 from toolward.errors import AuditUnavailable, Overloaded
 from toolward.kernel.audit import Auditor
-from toolward.kernel.egress_watch import REFUSALS_KEPT, EgressWatch
+from toolward.kernel.cages.egress_watch import REFUSALS_KEPT, EgressWatch
 from toolward.kernel.tasks import Background
 from toolward.model.egress import EgressCode, RefusedDestination, Whose
 from toolward.model.event import Event, Receipt

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from toolward.errors import SandboxUnavailable
-from toolward.kernel.cages import SharedCages
+from toolward.kernel.cages.cages import SharedCages
 from toolward.kernel.tasks import Background
 from toolward.model.capability import IsolationLevel, IsolationReport, Scope
 from toolward.model.egress import Grant, Whose

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
+from toolward.lab.bench import metered
 from toolward.lab.bench.calls import DEFAULT, FLOOR, OURS, SHARED, Round, ratios, rows_of
 from toolward.lab.bench.meter import LOOP, Meter
 from toolward.lab.bench.processes import cpu_s
@@ -96,3 +97,10 @@ def test_cpu_is_that_of_the_process() -> None:
         if cpu_s(os.getpid()) > before:
             return
     raise AssertionError("no CPU time was seen")
+
+
+def test_every_place_that_the_split_measures_is_there() -> None:
+    missing = [
+        (owner, name) for owner, holder, name in metered.PLACES if not callable(getattr(holder, name, None))
+    ]
+    assert not missing

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from toolward.kernel.clauses import NO_PROMISE, Promise
-from toolward.kernel.frontiers import Frontiers
+from toolward.kernel.safeguards.frontiers import Frontiers
 from toolward.lab import bench_safeguards
 from toolward.lab.interleavings import schedules, try_all
 

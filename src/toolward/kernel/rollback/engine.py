@@ -33,7 +33,7 @@ from toolward.kernel.rollback.rows import (
 )
 from toolward.kernel.rollback.undoing import Stuck, Undoing, Work
 from toolward.kernel.rollback.writing import commit_patiently
-from toolward.kernel.safeguards import Settling
+from toolward.kernel.safeguards.safeguards import Settling
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.tasks import Background
 from toolward.model.event import Event, EventKind

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from toolward.errors import Denied, ReasonCode, ToolwardError
 from toolward.kernel.clauses import NO_PROMISE, Clause, Promise
-from toolward.kernel.registry import Registry
+from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.rollback.asking import Answer, Fate, UndoCalls
 from toolward.kernel.rollback.rows import (

@@ -10,7 +10,7 @@ import orjson
 
 from toolward.errors import GatewayError, ToolwardError
 from toolward.kernel.audit import Auditor
-from toolward.kernel.registry import Registry
+from toolward.kernel.registry.registry import Registry
 from toolward.kernel.rollback.asking import Answer, Fate, UndoCalls, happened
 from toolward.kernel.rollback.journal import said_by
 from toolward.kernel.rollback.rows import EffectRow, digest_of, image_from_json, intent_index, steady

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from toolward.errors import InvariantBroken, Reason, ReasonCode
-from toolward.kernel.listing import Listing
-from toolward.kernel.registry import Registry
+from toolward.kernel.registry.listing import Listing
+from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.stops import Stops
 from toolward.model.call import Action, Failed, Intent, RawOutcome, Stopped

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 from toolward.errors import Denied, UnknownTool
 from toolward.errors import ReasonCode as Code
-from toolward.kernel.drift import DriftWatch
-from toolward.kernel.registry import Registry
+from toolward.kernel.registry.drift import DriftWatch
+from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import UPSTREAM_ACTIONS, Action, Call, ResolvedCall
 from toolward.model.capability import IsolationLevel

@@ -24,6 +24,7 @@ from toolward.doors.unix_peer import PeerAwareProtocol
 from toolward.kernel import gateway
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.stages.admit import Admit
+from toolward.kernel.stages.authorize import Authorize
 from toolward.kernel.stages.execute import Execute
 from toolward.kernel.stages.intend import Intend
 from toolward.kernel.stages.label import Label
@@ -36,7 +37,7 @@ WRITER: Final = "writer thread"
 OTHERS: Final = "other threads"
 WRITER_NAME: Final = "toolward-store"
 CORRIDOR: Final = "corridor between the stages"
-_PLACES: Final[tuple[tuple[str, Any, str], ...]] = (
+PLACES: Final[tuple[tuple[str, Any, str], ...]] = (
     ("http in (uvicorn, httptools)", PeerAwareProtocol, "data_received"),
     ("door", McpDoor, "__call__"),
     (CORRIDOR, Gateway, "perform"),
@@ -45,7 +46,7 @@ _PLACES: Final[tuple[tuple[str, Any, str], ...]] = (
     ("2 resolve", Resolve, "__call__"),
     ("3 label", Label, "__call__"),
     ("4 decide", gateway, "decide"),
-    ("5 authorize", gateway, "authorize"),
+    ("5 authorize", Authorize, "__call__"),
     ("6 intend", Intend, "__call__"),
     ("7 execute", Execute, "__call__"),
     ("http from upstream", http_client._Connection, "data_received"),  # noqa: SLF001 -- no other seam there
@@ -58,7 +59,7 @@ _PLACES: Final[tuple[tuple[str, Any, str], ...]] = (
 
 def install(meter: Meter) -> None:
     """Put `meter` around every place. Once for a process, before anything is made."""
-    for owner, holder, name in _PLACES:
+    for owner, holder, name in PLACES:
         setattr(holder, name, meter.wrap(owner, getattr(holder, name)))
 
 

@@ -19,9 +19,9 @@ from typing_extensions import override
 from toolward.config.limits import RETRY_WAIT_S
 from toolward.errors import Contested, GatewayError, ReasonCode, Rejected, ToolFailed
 from toolward.kernel.clauses import NO_PROMISE, Clause, Promise, named
-from toolward.kernel.probe import Corridor, Probe
 from toolward.kernel.replay import Replay
 from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.safeguards.probe import Corridor, Probe
 from toolward.kernel.stages.intend import tool_of
 from toolward.model.call import Call, Failed, RawOutcome, Reply
 from toolward.model.event import EventKind

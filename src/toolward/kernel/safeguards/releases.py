@@ -18,8 +18,8 @@ from toolward.config.limits import KEPT_RESULT_S, RELEASE_AGAIN_S
 from toolward.errors import Denied, GatewayError, Reason, ReasonCode, Rejected
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.audit import Auditor
-from toolward.kernel.escrow import CANCELLED, DUE, HELD, REFUSED
 from toolward.kernel.quiet import QuietExchange
+from toolward.kernel.safeguards.escrow import CANCELLED, DUE, HELD, REFUSED
 from toolward.kernel.suspended import attempt_of, suspended_principal
 from toolward.model.call import Reply
 from toolward.model.event import Event, EventKind

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from toolward.kernel.registry import Registry
+from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import Returned
 from toolward.model.permit import Permit

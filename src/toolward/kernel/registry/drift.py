@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from toolward.config.limits import DEFINITION_AGE_MAX_S, DEFINITION_AGE_WRITES_MAX_S
 from toolward.errors import Denied, ReasonCode, ToolFailed, ToolwardError
-from toolward.kernel.registry import Finding, ManifestOf, Registry
+from toolward.kernel.registry.registry import Finding, ManifestOf, Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.server import ServerBinding
 from toolward.model.tool import Effect

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from toolward.kernel.drift import DriftWatch
-from toolward.kernel.notices import Notices
+from toolward.kernel.registry.drift import DriftWatch
+from toolward.kernel.upstream.notices import Notices
 
 LIST_CHANGED = "notifications/tools/list_changed"
 _BARE = ("notifications/resources/list_changed", "notifications/prompts/list_changed")

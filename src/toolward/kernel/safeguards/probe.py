@@ -10,7 +10,7 @@ from toolward.errors import Denied, ToolwardError
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.audit import Auditor
 from toolward.kernel.quiet import QuietExchange
-from toolward.kernel.registry import Registry
+from toolward.kernel.registry.registry import Registry
 from toolward.model.call import Action, Era, Reply
 from toolward.model.event import EventKind
 from toolward.model.principal import CredentialKind, Principal

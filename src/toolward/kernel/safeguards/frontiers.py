@@ -21,8 +21,8 @@ from toolward.config.limits import FRONTIER_WAIT_S, SESSION_IDLE_S, SESSIONS_MAX
 from toolward.errors import AuditUnavailable, Contested, Denied, GatewayError, Overloaded, ReasonCode
 from toolward.kernel.clauses import NO_PROMISE, Clause, Promise
 from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.safeguards.takes import Take, Takes
 from toolward.kernel.stages.intend import tool_of
-from toolward.kernel.takes import Take, Takes
 from toolward.model.call import Call, RawOutcome, Reply
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit

@@ -17,7 +17,7 @@ from toolward.errors import CallerError, Rejected, WardError
 from toolward.errors import ReasonCode as Code
 from toolward.kernel.audit import Auditor
 from toolward.kernel.incidents import Incidents
-from toolward.kernel.pins import pin_from_json, pin_to_json
+from toolward.kernel.registry.pins import pin_from_json, pin_to_json
 from toolward.model.event import Event, EventKind
 from toolward.model.incident import IncidentKind
 from toolward.model.principal import Principal

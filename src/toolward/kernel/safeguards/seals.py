@@ -9,8 +9,8 @@ import orjson
 
 from toolward.errors import Contested, GatewayError, ReasonCode, Rejected
 from toolward.kernel.audit import Auditor
-from toolward.kernel.frontiers import Frontiers
-from toolward.kernel.releases import Releases
+from toolward.kernel.safeguards.frontiers import Frontiers
+from toolward.kernel.safeguards.releases import Releases
 from toolward.kernel.sessions import Sessions
 from toolward.model.event import EventKind
 from toolward.model.principal import Principal

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from toolward.errors import Denied, Rejected
 from toolward.kernel.audit import Auditor
 from toolward.kernel.clauses import Clause
-from toolward.kernel.escrow import EscrowClause
-from toolward.kernel.frontiers import Frontiers
 from toolward.kernel.incidents import Incidents
-from toolward.kernel.once import Once
-from toolward.kernel.probe import Corridor, Probe
-from toolward.kernel.registry import Registry
-from toolward.kernel.releases import Releases
+from toolward.kernel.registry.registry import Registry
 from toolward.kernel.replay import Replay
-from toolward.kernel.seals import Seals
+from toolward.kernel.safeguards.escrow import EscrowClause
+from toolward.kernel.safeguards.frontiers import Frontiers
+from toolward.kernel.safeguards.once import Once
+from toolward.kernel.safeguards.probe import Corridor, Probe
+from toolward.kernel.safeguards.releases import Releases
+from toolward.kernel.safeguards.seals import Seals
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stops import Stops
 from toolward.model.principal import Principal

@@ -1,0 +1,1 @@
+"""What the kernel asks of cages, and what it hears of them."""

@@ -1,0 +1,1 @@
+"""What each channel serves, how that changes, and what is listed of it."""

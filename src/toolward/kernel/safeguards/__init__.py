@@ -1,0 +1,1 @@
+"""Escrow, frontiers, once-only effects: nothing irreversible by accident."""

@@ -1,0 +1,1 @@
+"""What a server says or asks for by itself."""

@@ -253,11 +253,12 @@ async def open_world(
     images: Images | None = None,
     answers: dict[str, Script | str] | None = None,
     rollback_hook: RollbackHook | None = None,
+    clock: VirtualClock | None = None,
 ) -> AsyncIterator[World]:
-    """A world on `folder`; give the same `store` again to play a restart."""
+    """A world on `folder`; give the same `store` again to play a restart, and a `clock` for a later one."""
     if not (folder / "toolward.yaml").exists():
         write_ward(folder, files)
-    clock, ids = VirtualClock(), CountingIds()
+    clock, ids = clock or VirtualClock(), CountingIds()
     if store is None:
         store = MemoryStore(clock=clock, ids=ids)
     else:

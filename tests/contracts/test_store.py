@@ -135,6 +135,17 @@ async def test_rows_are_scanned_by_prefix_in_key_order(store: Store) -> None:
     assert list(store.scan(Table.INCIDENT)) == []
 
 
+async def test_the_newest_rows_come_first_and_page_by_page(store: Store) -> None:
+    keys = [f"{number:04d}" for number in range(7)]
+    await store.commit([], [Put(Table.APPROVAL, key, key.encode()) for key in keys])
+    await store.commit([], [Put(Table.QUESTION, "9999", b"")])
+    assert [row.key for row in store.newest(Table.APPROVAL)] == keys[::-1]
+    page = store.newest(Table.APPROVAL, limit=3)
+    assert [(row.key, row.body, row.version) for row in page[:1]] == [("0006", b"0006", 1)]
+    assert [row.key for row in store.newest(Table.APPROVAL, before=page[-1].key, limit=3)] == keys[3:0:-1]
+    assert store.newest(Table.APPROVAL, before="0000") == []
+
+
 async def test_records_are_found_by_each_indexed_field(store: Store) -> None:
     await store.commit(
         [

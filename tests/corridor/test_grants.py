@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.approvals_world import ROLES, approval_of, ask_desk, edit, policy, ran, sign_off, sign_up
-from tests.harness import WARD, World, code_of, open_world
+from tests.harness import WARD, World, code_of, default_tools, open_world, tool
 
 from toolward.adapters.stores.memory import MemoryStore
 from toolward.adapters.system.clock import VirtualClock
@@ -175,3 +175,35 @@ async def test_a_grant_can_be_made_before_anything_was_asked(tmp_path: Path) -> 
         assert await write(world, await world.session()) == ""
         [made] = world.records("grant.made")
         assert (made["by"]["user"], made["policies"]) == ("olga", ["rule"])
+
+
+async def test_the_narrowest_grant_is_used_up_first(tmp_path: Path) -> None:
+    async with open_world(tmp_path, files=FILES) as world:
+        session = await world.session()
+        wide = await granted(world, session, uses=1, arguments={"/path": {"anything": True}})
+        like = {"approval": wide["approval"], "uses": 1}
+        below = {"/path": {"under": "/data"}}
+        under = await ask_desk(world, "olga", "grants.make", arguments=below, **like)
+        exact = await ask_desk(world, "olga", "grants.make", **like)
+        for _ in range(3):
+            assert await write(world, session) == ""
+        used = [record["approvals"] for record in world.records("call.intent")]
+        assert used == [[exact["grant"]], [under["grant"]], [wide["grant"]]]
+
+
+@pytest.mark.parametrize(
+    ("granted_for", "asked_for"),
+    [({"to": ["ana"]}, {"to": {"0": "ana"}}), ({"to": {"0": "ana"}}, {"to": ["ana"]})],
+)
+async def test_a_list_is_not_an_object_of_the_same_values(
+    tmp_path: Path, granted_for: dict[str, Any], asked_for: dict[str, Any]
+) -> None:
+    tools = default_tools()
+    tools["files"] = [{**tool("write"), "inputSchema": {"type": "object"}}]
+    async with open_world(tmp_path, files=FILES, tools=tools) as world:
+        await sign_up(world, "olga")
+        session = await world.session()
+        approval = approval_of(await world.call(session, "files/write", granted_for))
+        await ask_desk(world, "olga", "grants.make", approval=approval)
+        assert code_of(await world.call(session, "files/write", asked_for)) == "approval_required"
+        assert (await world.call(session, "files/write", granted_for)).error is None, "the control"

@@ -21,10 +21,12 @@ def command() -> None:
 @command.command("list")
 @click.option("--state", default="pending", help="pending, approved, refused, expired, used or ended.")
 @click.option("--all", "everything", is_flag=True, help="Whatever their state.")
+@click.option("--limit", default=100, show_default=True, help="How many, at most 1000.")
+@click.option("--before", default="", metavar="APPROVAL", help="The next page: those asked before that one.")
 @verb
-def list_approvals(frame: Frame, state: str, everything: bool) -> None:
+def list_approvals(frame: Frame, state: str, everything: bool, limit: int, before: str) -> None:
     """What waits, newest first."""
-    rows = frame.ask("approvals.list", state="" if everything else state)
+    rows = frame.ask("approvals.list", state="" if everything else state, limit=limit, before=before)
     if frame.screen.as_json:
         frame.screen.result(rows)
         return
@@ -47,6 +49,8 @@ def list_approvals(frame: Frame, state: str, everything: bool) -> None:
             for row in rows
         ],
     )
+    if len(rows) == limit:
+        frame.screen.note(f"there may be more: --before {rows[-1]['approval']}")
 
 
 @command.command("show")

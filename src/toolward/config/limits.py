@@ -23,6 +23,8 @@ APPROVALS_PENDING_EACH_MAX: Final = 100
 """Questions of one session that may wait for people at once: past this an agent floods them."""
 APPROVALS_PENDING_CREDENTIAL_MAX: Final = 1_000
 """The same for one credential in all its sessions, since an agent may open many."""
+APPROVALS_PENDING_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Arguments of one credential's open questions together: each is kept, and shown to a person."""
 GRANT_USES_MAX: Final = 10_000
 """Calls that one standing grant may cover."""
 GRANT_EXPIRES_MAX_S: Final = 30 * 86_400

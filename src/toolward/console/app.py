@@ -114,7 +114,16 @@ class Console:
             return json_answer(rows)
         return self._page("list.html", browser, **list_view(rows, self._rooms.clock.now_ns()))
 
-    async def _one(self, it: Seen, browser: Browser, approval: str, problem: Reason | None = None) -> Answer:
+    async def _one(
+        self,
+        it: Seen,
+        browser: Browser,
+        approval: str,
+        problem: Reason | None = None,
+        *,
+        granting: bool = False,
+    ) -> Answer:
+        """`problem` is of an answer that was not taken; with `granting`, of the grant that came with one."""
         try:
             # a part of the page that is refreshed shows no preview, and each preview is a call of its own
             parameters = {"approval": approval, "preview": b"hx-request" not in it.headers}
@@ -124,7 +133,7 @@ class Console:
         if it.wants_json:
             return json_answer(row)
         view = approval_view(row, browser.principal, self._rooms.clock.now_ns())
-        return self._page("approval.html", browser, it=view, problem=problem)
+        return self._page("approval.html", browser, it=view, problem=problem, granting=granting)
 
     async def _post(self, it: Seen, browser: Browser, first: str, verdict: str) -> Answer:
         form = await it.form()
@@ -147,13 +156,15 @@ class Console:
     ) -> Answer:
         note = form.get("note", "").replace("\r\n", "\n").strip()[:NOTE_CHARS_MAX]
         parameters: dict[str, Any] = {"approval": approval, "note": note}
+        granting = False
         try:
             await self._rooms.ask(verb, parameters, browser.principal)
-            if verb == _VERDICTS["approve"] and form.get("grant"):
+            granting = verb == _VERDICTS["approve"] and bool(form.get("grant"))
+            if granting:
                 like: dict[str, Any] = {"approval": approval, "session": True, "note": note}
                 await self._rooms.ask("grants.make", like, browser.principal)
         except ToolwardError as error:
-            page = await self._one(it, browser, approval, error.reason)
+            page = await self._one(it, browser, approval, error.reason, granting=granting)
             return Answer(body=page.body, status=status_of(error), media=page.media)
         return redirect(f"{ROOT}/{approval}")
 

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -272,8 +272,8 @@ def schedules(effects: int) -> Iterator[Schedule]:
                 yield Schedule((both[0], both[1]), (ends[0], ends[1]), turns)
 
 
-async def try_all(wanted: Iterator[Schedule]) -> Tried:
-    """Play them, in a new house every so often."""
+async def try_all(wanted: Iterator[Schedule], told: Callable[[int], None] = lambda _: None) -> Tried:
+    """Play them, in a new house every so often; `told` hears how many there were by then."""
     tried = Tried()
     while some := list(itertools.islice(wanted, SCHEDULES_EACH_HOUSE)):
         with tempfile.TemporaryDirectory() as folder:
@@ -285,6 +285,7 @@ async def try_all(wanted: Iterator[Schedule]) -> Tried:
                 tried.verdicts += verdicts
                 tried.violations += [f"{schedule.words()}: {text}" for text in wrong]
             await close_house(house)
+        told(tried.schedules)
     return tried
 
 
@@ -312,13 +313,17 @@ def main() -> None:
     violations: list[str] = []
     for effects in range(1, most + 1):
         start = time.monotonic()
-        tried = asyncio.run(try_all(schedules(effects)))
+        tried = asyncio.run(try_all(schedules(effects), lambda count: _tell(effects, count)))
         rows += rows_of(tried, effects, time.monotonic() - start)
         violations += tried.violations
     write_report("interleavings", rows)
     for text in violations[:20]:
         print(text)
     sys.exit(1 if violations else 0)
+
+
+def _tell(effects: int, count: int) -> None:
+    print(f"{effects} effects each: {count} schedules tried", file=sys.stderr, flush=True)  # minutes go by
 
 
 if __name__ == "__main__":

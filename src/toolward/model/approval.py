@@ -82,6 +82,9 @@ class Approval(Struct, frozen=True, kw_only=True):
     used_by: str = ""  # call_id of the execution
     used_ms: int = 0
     ended_ms: int = 0
+    tried: bool = False  # it was let go and surely had no effect: it runs when its caller asks, not by itself
+    plea: str = ""  # digest of the question whatever its idempotency key: what a refusal answers
+    size_bytes: int = 0  # of its arguments
 
     @property
     def asker(self) -> str:

@@ -107,6 +107,13 @@ class Store(Protocol):
         """All rows whose key begins with `prefix`, in key order."""
         ...
 
+    def newest(self, table: Table, *, before: str = "", limit: int = 100) -> list[Row]:
+        """The rows with the greatest keys, those first; with `before`, of the keys that are less than it.
+
+        For tables whose keys grow with time.
+        """
+        ...
+
     def records(self, start: int = 0, stop: int | None = None) -> Iterator[Record]:
         """Audit records by index."""
         ...

@@ -13,10 +13,26 @@ from toolward.rules.canonical import canonical
 
 def subject_of(labelled: LabelledCall, *, retry_digest: str) -> str:
     """Digest of who asks for what, whatever the policies say: the caller, the session, the exact call."""
+    return _digest(*_who_asks_what(labelled), retry_digest, labelled.call.idempotency_key)
+
+
+def plea_of(labelled: LabelledCall, *, policy_digest: str) -> str:
+    """Digest of the question as a person hears it, who hears no new one in a new idempotency key."""
+    version = labelled.resolved.version
+    return _digest("plea", *_who_asks_what(labelled), version.digest if version else "", policy_digest)
+
+
+def question_of(subject: str, labelled: LabelledCall, *, policy_digest: str) -> str:
+    """Digest of all that an approval is bound to; if any of it changes it is another question."""
+    version = labelled.resolved.version
+    return _digest(subject, version.digest if version else "", policy_digest)
+
+
+def _who_asks_what(labelled: LabelledCall) -> list[str]:
     resolved = labelled.resolved
     call = resolved.call
     principal = call.session.principal
-    return _digest(
+    return [
         principal.user,
         principal.agent,
         principal.credential,
@@ -25,15 +41,7 @@ def subject_of(labelled: LabelledCall, *, retry_digest: str) -> str:
         resolved.server,
         resolved.name if resolved.version else call.target,
         call.args_digest,
-        retry_digest,
-        call.idempotency_key,
-    )
-
-
-def question_of(subject: str, labelled: LabelledCall, *, policy_digest: str) -> str:
-    """Digest of all that an approval is bound to; if any of it changes it is another question."""
-    version = labelled.resolved.version
-    return _digest(subject, version.digest if version else "", policy_digest)
+    ]
 
 
 def _digest(*parts: str) -> str:

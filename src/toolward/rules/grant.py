@@ -61,6 +61,13 @@ def patterns_of(
     }
 
 
+def breadth(grant: Grant) -> tuple[bool, int, int, int]:
+    """By which of two grants that cover a call the narrower comes first: session, patterns, time."""
+    open_ended = sum(each.anything for each in grant.arguments.values())
+    under = sum(bool(each.under) for each in grant.arguments.values())
+    return (not grant.session_id, open_ended, under, grant.expires_ms)
+
+
 def role_at(pointer: str, declared: Mapping[str, Argument]) -> ArgumentRole:
     """The role of a value by its top-level name; what nobody described decides."""
     name = pointer.split("/", 2)[1].replace("~1", "/").replace("~0", "~") if pointer else ""
@@ -68,8 +75,11 @@ def role_at(pointer: str, declared: Mapping[str, Argument]) -> ArgumentRole:
 
 
 def _values(value: Any, pointer: str) -> Iterator[tuple[str, Any]]:
-    """Every scalar, and every empty object or list, which a tool may read as "all", with its pointer."""
-    if isinstance(value, Mapping) and (value or not pointer):
+    """Every scalar, and every empty object or list, which a tool may read as "all", with its pointer.
+
+    A number in a pointer is a place in a list, so an object with such names is one value.
+    """
+    if isinstance(value, Mapping) and (not pointer or (value and not any(map(_is_place, value)))):
         for key, item in value.items():
             yield from _values(item, f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}")
     elif isinstance(value, list) and value:
@@ -77,3 +87,7 @@ def _values(value: Any, pointer: str) -> Iterator[tuple[str, Any]]:
             yield from _values(item, f"{pointer}/{index}")
     else:
         yield pointer, value
+
+
+def _is_place(name: object) -> bool:
+    return isinstance(name, str) and name.isascii() and name.isdigit()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.approvals_world import person, sign_off, state_of
+from tests.approvals_world import person, policy, sign_off, state_of
 from tests.console_world import HERE, Pages, Visitor, open_pages
 
 from toolward.console.app import ROOT
@@ -206,6 +206,19 @@ async def test_agreeing_to_like_calls_makes_a_grant_for_this_session_and_target(
     [grant] = await invoke(pages.world.house.desk, "grants.list", {}, person("alice"))
     assert grant["session"] != ""
     assert grant["arguments"] == {"/path": {"equals": "/data/a"}}
+
+
+async def test_a_grant_that_could_not_be_made_is_told_as_that_and_the_answer_stands(tmp_path: Path) -> None:
+    rule = {"policies/a.cedar": policy("two", '@ask("owner") @quorum("2")', tool="files/write")}
+    async with open_pages(tmp_path, files=rule) as pages:
+        approval = await pages.asked("files/write", {"path": "/data/a", "text": "x"})
+        done = await (await pages.visitor("olga")).answer(approval, "approve", grant="session")
+        assert done.status == 403
+        assert "Your answer was taken, but no grant was made" in done.text
+        assert "could not approve such calls alone" in done.text
+        assert "Your answer was not taken" not in done.text
+        shown = await invoke(pages.world.house.desk, "approvals.show", {"approval": approval}, person("olga"))
+        assert [vote["by"] for vote in shown["votes"]] == ["olga"]
 
 
 async def test_approving_alone_makes_no_grant(pages: Pages) -> None:

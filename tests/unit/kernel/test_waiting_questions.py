@@ -11,7 +11,6 @@ from tests.approvals_world import ROLES, approval_of, ask_desk, policy, sign_up
 from tests.harness import WARD, World, open_world
 
 from toolward.kernel.approvals.ground import put_approval
-from toolward.kernel.approvals.pruning import prune
 from toolward.model.approval import Approval
 from toolward.ports.store import Row, Store, Table
 
@@ -95,11 +94,12 @@ async def test_what_was_over_a_month_ago_leaves_the_state_and_stays_on_record(tm
         await ask_desk(world, "olga", "grants.make", approval=approval)
         await world.call(session, *WRITE)
         ground = world.house.parts.approvals.ground
+        prune = world.house.parts.approvals.prune
         world.clock.advance(29 * 86_400)
-        assert await prune(ground) == 0
+        assert await prune() == 0
         world.clock.advance(3 * 86_400)
         later = approval_of(await world.call(session, *WRITE))
-        assert await prune(ground) > 3
+        assert await prune() > 3
         assert [each.approval_id for each in ground.every()] == [later]
         assert len(list(world.store.scan(Table.GRANT))) == 0
         assert len(world.records("approval.asked")) == 4

@@ -123,6 +123,11 @@ class MemoryStore(Store):
                 yield row
 
     @override
+    def newest(self, table: Table, *, before: str = "", limit: int = 100) -> list[Row]:
+        rows = [row for row in self.scan(table) if not before or row.key < before]
+        return rows[: -limit - 1 : -1]
+
+    @override
     def records(self, start: int = 0, stop: int | None = None) -> Iterator[Record]:
         for index, sealed in enumerate(self._log[start:stop], start):
             yield Record(index, sealed.body, sealed.leaf)

@@ -215,6 +215,10 @@ class SqliteStore(Store):
         return self._reader.scan(table, prefix)
 
     @override
+    def newest(self, table: Table, *, before: str = "", limit: int = 100) -> list[Row]:
+        return self._reader.newest(table, before, limit)
+
+    @override
     def records(self, start: int = 0, stop: int | None = None) -> Iterator[Record]:
         size = self.size()
         return self._reader.records(start, size if stop is None else min(stop, size))

@@ -71,6 +71,14 @@ class Reader:
                 return
             last, comparison = rows[-1][0], ">"
 
+    def newest(self, table: Table, before: str, limit: int) -> list[Row]:
+        """Rows by key, the greatest first."""
+        statement = (
+            "SELECT key, body, version FROM state WHERE tab=? AND (?='' OR key < ?) ORDER BY key DESC LIMIT ?"
+        )
+        rows = _all(self._db, statement, (table.value, before, before, limit))
+        return [Row(key, body, version) for key, body, version in rows]
+
     def records(self, start: int, end: int) -> Iterator[Record]:
         """Records with start <= index < end."""
         statement = "SELECT idx, body, leaf FROM record WHERE idx >= ? AND idx < ? ORDER BY idx LIMIT ?"

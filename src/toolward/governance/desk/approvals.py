@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from toolward.errors import Rejected
@@ -17,16 +18,28 @@ ROWS_MAX: Final = 1_000
 
 
 async def list_approvals(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> list[dict[str, Any]]:
-    """Newest first. Parameters: `state` ("" for all, else pending, the default, or another), `limit`."""
+    """Newest first.
+
+    Parameters: `state` ("" for all, else pending, the default, or another), `limit`, and `before`, the last
+    approval of the page before.
+    """
     del by
     state, limit = text(parameters, "state", ApprovalState.PENDING.value), parameters.get("limit", 100)
     if state and state not in ApprovalState.__members__.values():
         raise Rejected(f"no state `{state[:100]}`", remedy=f"use one of {', '.join(ApprovalState)}")
     if not isinstance(limit, int) or not 0 < limit <= ROWS_MAX:
         raise Rejected(f"`limit` is a number from 1 to {ROWS_MAX}")
-    ground = desk.parts.approvals.ground
-    found = [each for each in ground.every() if not state or ground.state(each).value == state]
-    return [_shown(desk, each) for each in reversed(found[-limit:])]
+    return [
+        _shown(desk, each) for each in islice(_newest(desk, state, text(parameters, "before", "")), limit)
+    ]
+
+
+def _newest(desk: Desk, state: str, before: str) -> Iterator[Approval]:
+    """What is open is at hand; anything else is read from the store, no further than it is wanted."""
+    approvals = desk.parts.approvals
+    is_open = state in (ApprovalState.PENDING, ApprovalState.APPROVED)
+    found = approvals.watch.newest(before) if is_open else approvals.ground.newest(before)
+    return (each for each in found if not state or approvals.ground.state(each).value == state)
 
 
 async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from toolward.kernel.approvals.bell import Bell
 from toolward.kernel.approvals.clause import ApprovalClause
 from toolward.kernel.approvals.endorsing import Endorsing
 from toolward.kernel.approvals.grants import Grants
-from toolward.kernel.approvals.ground import Ground, put_approval
+from toolward.kernel.approvals.ground import KEPT_MS, Ground, put_approval
 from toolward.kernel.approvals.pruning import prune
 from toolward.kernel.approvals.voting import Voting
 from toolward.kernel.approvals.watch import Watch, ended
@@ -68,14 +68,21 @@ class Approvals:
 
     async def begin(self) -> None:
         """Take up what an earlier process left, and what it had yet to run. Raises `AuditUnavailable`."""
-        await prune(self.ground)
+        await self.prune()
         for approval in self.watch.load():
-            if (
-                approval.need.at_once
-                and approval.frozen
-                and self.ground.state(approval) is ApprovalState.APPROVED
-            ):
+            if approval.need.at_once and approval.frozen and self._is_wanted(approval):
                 self.resume(approval)
+
+    def _is_wanted(self, approval: Approval) -> bool:
+        """Whether it was just agreed to and not tried; anything else waits until its caller asks."""
+        answers = [*approval.votes, *([approval.glass] if approval.glass is not None else [])]
+        agreed_ms = max((each.at_ms for each in answers), default=0)
+        is_new = self.ground.now_ms() < agreed_ms + KEPT_MS and not approval.tried
+        return is_new and self.ground.state(approval) is ApprovalState.APPROVED
+
+    async def prune(self) -> int:
+        """Remove the rows of what has long been over; how many. Raises `AuditUnavailable`."""
+        return await prune(self.ground, self.grants)
 
 
 async def _end(ground: Ground, approval: Approval, why: str) -> None:

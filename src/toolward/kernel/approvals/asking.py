@@ -21,7 +21,7 @@ from toolward.model.decision import Ask
 from toolward.model.event import Event, EventKind
 from toolward.model.lineage import Leaf
 from toolward.ports.store import Change, Conflict, Row, Table
-from toolward.rules.approval import question_of, subject_of
+from toolward.rules.approval import plea_of, question_of, subject_of
 from toolward.rules.canonical import canonical
 
 LINEAGE_MAX: Final = 300
@@ -52,6 +52,7 @@ class Asking:
             found, row = self._named_by(question)
             if found is None or self._is_over(found.approval):
                 approval = self._question(labelled, ask, subject=subject, question=question)
+                self._check_not_refused(approval.plea)
                 if await self._ask(approval, labelled, over=found, expect=row.version if row else 0):
                     raise pending(approval)
                 continue
@@ -66,8 +67,14 @@ class Asking:
                     continue
         raise Contested("others asked and answered the same at this moment", remedy="try again")
 
+    def _check_not_refused(self, plea: str) -> None:
+        """People who said no are not asked the same under another idempotency key. Raises `Denied`."""
+        found, _ = self._named_by(plea)
+        if found is not None and not self._is_over(found.approval):
+            raise _refused(found.approval)
+
     def _named_by(self, digest: str) -> tuple[Found | None, Row | None]:
-        """The approval of a question, or the last one that was used for a call; and the row that names it."""
+        """The approval of a question, or the last that was used for a call or refused; and its row."""
         row = self._ground.store.get(Table.QUESTION, digest)
         return (self._ground.find(orjson.loads(row.body)["approval"]) if row else None), row
 
@@ -89,8 +96,7 @@ class Asking:
         self, approval: Approval, labelled: LabelledCall, *, over: Found | None, expect: int
     ) -> bool:
         """Ask in one commit: record, approval, question. False if somebody asked the same first."""
-        call = labelled.call
-        self._watch.check_room(call.session.session_id, call.session.principal.credential)
+        self._watch.check_room(approval)
         events = [self._asked(approval, labelled)]
         changes: list[Change] = [
             put_approval(approval, expect=0),
@@ -151,6 +157,8 @@ class Asking:
             and not (call.retry or call.undo_of or call.idempotency_key),
             asked_ms=now,
             expires_ms=now + ask.need.expires_s * 1000,
+            plea=plea_of(labelled, policy_digest=ask.policy_digest),
+            size_bytes=len(call.arguments_json),
         )
 
     def _asked(self, approval: Approval, labelled: LabelledCall) -> Event:

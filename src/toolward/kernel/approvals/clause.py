@@ -85,7 +85,8 @@ class ApprovalClause(Clause):
         changed = [replace(each, ended_ms=self._ground.now_ms()) for each in held.approvals]
         if isinstance(outcome, Failed) and not outcome.from_server:
             changed = held.given_back = [
-                replace(each, state=ApprovalState.PENDING, used_by="", used_ms=0) for each in held.approvals
+                replace(each, state=ApprovalState.PENDING, used_by="", used_ms=0, tried=True)
+                for each in held.approvals
             ]
         return [put_approval(each, expect=None) for each in changed]
 

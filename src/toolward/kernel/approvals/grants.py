@@ -25,7 +25,7 @@ from toolward.model.principal import Principal
 from toolward.ports.store import Put, Table
 from toolward.rules.approval import is_satisfied
 from toolward.rules.canonical import canonical
-from toolward.rules.grant import covers
+from toolward.rules.grant import breadth, covers
 
 _USE: Final = "/"
 """Between a grant's key and the number of a use."""
@@ -90,21 +90,22 @@ class Grants:
     # --- calls ------------------------------------------------------------------------------------
 
     def lifting(self, labelled: LabelledCall, need: ApprovalNeed) -> dict[str, frozenset[str]]:
-        """Grants that cover the call, each with what it lifts of `need`; as few as do it."""
+        """Grants that cover the call, each with what it lifts of `need`: narrow ones, as few as do it."""
         missing, found = {part.policies[0]: part.digest for part in need.parts}, dict[str, frozenset[str]]()
         version = labelled.resolved.version
-        for grant_id in self._index().get(version.key, ()) if version is not None else ():
-            row = self._ground.store.get(Table.GRANT, grant_id)
-            if row is None or not missing:
-                continue
-            grant = _from_json(row.body)
+        for grant in self._of(version.key) if version is not None else ():
             lifts = frozenset(
                 part.policies[0] for part in grant.parts if missing.get(part.policies[0]) == part.digest
             )
             if lifts and self._stands(grant) and self._free(grant) is not None and covers(grant, labelled):
-                found[grant_id] = lifts
+                found[grant.grant_id] = lifts
                 missing = {policy: digest for policy, digest in missing.items() if policy not in lifts}
         return found
+
+    def _of(self, tool: str) -> list[Grant]:
+        """The grants of a tool, the narrowest first, so that a wide one is left for what only it covers."""
+        rows = (self._ground.store.get(Table.GRANT, grant_id) for grant_id in self._index().get(tool, ()))
+        return sorted((_from_json(row.body) for row in rows if row is not None), key=breadth)
 
     def use(self, grant_id: str, call_id: str) -> tuple[Put, int] | None:
         """The write that uses the grant up by one, and its number; None if it does not stand any more."""
@@ -119,6 +120,17 @@ class Grants:
     def give_back(self, grant_id: str, number: int) -> None:
         """The intent was not made: that use is free again, unless the store has it."""
         self._used(grant_id).discard(number)
+
+    def forget(self, before_ms: int) -> list[list[str]]:
+        """Grants whose time was over by then, which are looked at no more; of each the keys of its rows."""
+        over = [grant for grant, _ in self.every() if grant.expires_ms < before_ms]
+        for grant in over:
+            self._index()[grant.tool].remove(grant.grant_id)
+            _ = self._taken.pop(grant.grant_id, None)
+        return [
+            [each.grant_id, *(use.key for use in self._ground.store.scan(Table.GRANT, each.grant_id + _USE))]
+            for each in over
+        ]
 
     def _index(self) -> dict[str, list[str]]:
         """Tool -> its grants. What a grant says is read from the store each time."""

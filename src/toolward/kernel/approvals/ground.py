@@ -26,6 +26,8 @@ KEPT_MS: Final = 15 * 60 * 1000
 """How long the result of an approved call is kept for the retry."""
 TRIES_MAX: Final = 8
 """Each time somebody else got further; past this the caller is told."""
+_PAGE: Final = 200
+"""Approvals that are read at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,12 @@ class Ground:
         for row in self.store.scan(Table.APPROVAL):
             yield approval_from_json(row.body)
 
+    def newest(self, before: str = "") -> Iterator[Approval]:
+        """All approvals, newest first, read as they are wanted; with `before`, those older than that."""
+        while rows := self.store.newest(Table.APPROVAL, before=before, limit=_PAGE):
+            yield from (approval_from_json(row.body) for row in rows)
+            before = rows[-1].key
+
     def arguments(self, approval: Approval) -> bytes | None:
         """The frozen arguments, None if they were erased."""
         asked = self.store.find(kind=EventKind.APPROVAL_ASKED.value, call_id=approval.call_id, limit=1)
@@ -118,7 +126,7 @@ def put_approval(approval: Approval, *, expect: int | None) -> Put:
 
 
 def put_named(digest: str, approval: Approval, *, expect: int | None) -> Put:
-    """The write by which a question, or a call that ran, is found again."""
+    """The write by which a question, a refusal, or a call that ran is found again."""
     return Put(Table.QUESTION, digest, canonical({"approval": approval.approval_id}), expect=expect)
 
 

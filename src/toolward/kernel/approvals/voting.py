@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from toolward.errors import Contested, Denied, ReasonCode
 from toolward.kernel.approvals.bell import Bell
-from toolward.kernel.approvals.ground import TRIES_MAX, Ground, put_approval
+from toolward.kernel.approvals.ground import TRIES_MAX, Ground, put_approval, put_named
 from toolward.kernel.approvals.watch import Watch
 from toolward.kernel.incidents import Incidents
 from toolward.model.approval import BREAK_GLASS_ROLE, Approval, ApprovalState, Verdict, Vote, Voter
@@ -101,6 +101,8 @@ class Voting:
             said = {"counted": True, "role": role, "note": vote.note, "state": state.value}
             events = [self._voted(approval, by, verdict, said)]
             changes: list[Change] = [put_approval(changed, expect=found.version)]
+            if verdict is Verdict.REFUSE:
+                changes.append(put_named(approval.plea, changed, expect=None))
             if verdict is Verdict.BREAK_GLASS:
                 opened, put = self._incidents.open(
                     IncidentKind.BROKEN_GLASS,

@@ -14,7 +14,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from toolward.config.limits import APPROVALS_PENDING_CREDENTIAL_MAX, APPROVALS_PENDING_EACH_MAX
+from toolward.config.limits import (
+    APPROVALS_PENDING_BYTES_MAX,
+    APPROVALS_PENDING_CREDENTIAL_MAX,
+    APPROVALS_PENDING_EACH_MAX,
+)
 from toolward.errors import Overloaded, ToolwardError
 from toolward.kernel.approvals.bell import Bell
 from toolward.kernel.approvals.ground import KEPT_MS, Found, Ground, put_approval
@@ -40,6 +44,7 @@ class Watch:
         self._open: dict[str, Approval] = {}
         self._subjects: dict[str, str] = {}
         self._of: Counter[tuple[str, str]] = Counter()  # open questions by session and by credential
+        self._bytes: Counter[str] = Counter()  # of their arguments, by credential
         self._due: list[tuple[int, str]] = []
         self._kept_until: dict[str, int] = {}  # session -> until when results of approved calls are kept
 
@@ -57,6 +62,7 @@ class Watch:
         known = self._open.get(approval.approval_id)
         if known is None:
             self._of.update(_whose(approval))
+            self._bytes[_credential(approval)] += approval.size_bytes
         self._open[approval.approval_id] = approval
         self._subjects[approval.subject] = approval.approval_id
         self._look_again(approval.approval_id, self._next_due_ms(approval))
@@ -72,6 +78,10 @@ class Watch:
             self._of[whose] -= 1
             if not self._of[whose]:
                 del self._of[whose]
+        credential = _credential(approval)
+        self._bytes[credential] -= approval.size_bytes
+        if self._bytes[credential] <= 0:
+            del self._bytes[credential]
 
     def used(self, approval: Approval) -> None:
         """An approved call runs, or has ended: for a while its result is kept for the session's retries."""
@@ -90,15 +100,26 @@ class Watch:
         """How many questions are open, those included that the agent only has to make good use of."""
         return len(self._open)
 
+    def newest(self, before: str = "") -> list[Approval]:
+        """The open questions, newest first; with `before`, those asked before that one."""
+        found = [each for each in self._open.values() if not before or each.approval_id < before]
+        return sorted(found, key=lambda each: each.approval_id, reverse=True)
+
     def open_about(self, subject: str) -> str:
         """The open question about the same call, "" if there is none."""
         return self._subjects.get(subject, "")
 
-    def check_room(self, session_id: str, credential: str) -> None:
+    def check_room(self, approval: Approval) -> None:
         """Raises `Overloaded` where one caller has too many questions open: people are no queue to flood."""
+        session, credential = _whose(approval)
+        if self._bytes[_credential(approval)] + approval.size_bytes > APPROVALS_PENDING_BYTES_MAX:
+            raise Overloaded(
+                f"questions of this credential that wait hold {APPROVALS_PENDING_BYTES_MAX} bytes already",
+                remedy="wait until some are answered, or send less in one call",
+            )
         for whose, limit in (
-            (("session", session_id), APPROVALS_PENDING_EACH_MAX),
-            (("credential", credential), APPROVALS_PENDING_CREDENTIAL_MAX),
+            (session, APPROVALS_PENDING_EACH_MAX),
+            (credential, APPROVALS_PENDING_CREDENTIAL_MAX),
         ):
             if self._of[whose] >= limit:
                 raise Overloaded(
@@ -203,8 +224,11 @@ class Watch:
 
 
 def _whose(approval: Approval) -> tuple[tuple[str, str], tuple[str, str]]:
-    call = approval.call
-    return (("session", str(call["session_id"])), ("credential", str(call["principal"]["credential"])))
+    return (("session", str(approval.call["session_id"])), ("credential", _credential(approval)))
+
+
+def _credential(approval: Approval) -> str:
+    return str(approval.call["principal"]["credential"])
 
 
 def ended(ground: Ground, approval: Approval, why: str) -> Event:

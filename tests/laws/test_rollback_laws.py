@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolward.model.rollback import Effect, EffectStatus, RollbackState, StepState, Way, plan_from_json
-from toolward.rules.rollback import end_state, overlap, plan_hash, plan_rollback, step_key
+from toolward.rules.resources import overlap
+from toolward.rules.rollback import end_state, plan_hash, plan_rollback, step_key
 
-PLACES = st.sampled_from(["path:/a", "path:/a/b", "path:/a/b/c", "path:/ab", "order:1", "order:2", "db"])
+PLACES = st.sampled_from(["file:/a", "file:/a/b", "file:/a/b/c", "file:/ab", "order:1", "order:2", "db"])
 
 
 @st.composite
@@ -87,8 +88,8 @@ def test_nothing_is_undone_beneath_an_effect_that_stays(effects: list[Effect]) -
 def test_meeting_is_symmetric_and_a_name_that_only_begins_alike_is_another(one: str, other: str) -> None:
     assert overlap([one], [other]) is overlap([other], [one])
     assert overlap([one], [one])
-    assert not overlap(["path:/a"], ["path:/ab"])
-    assert overlap(["path:/a"], ["path:/a/b/c"])
+    assert not overlap(["file:/a"], ["file:/ab"])
+    assert overlap(["file:/a"], ["file:/a/b/c"])
 
 
 @given(histories(), st.lists(st.sampled_from(list(StepState)), max_size=12))

@@ -1,7 +1,8 @@
 """What a call touches, as its manifest declares it: names that are the same for the same thing.
 
 Names are coarse on purpose. Two spellings of one file must be one name; that two files now and then share one
-only makes a call wait that need not have.
+only makes a call wait that need not have. Whatever has an absolute path for a name is a place in the file
+system, `file:/srv/a`, however the manifest calls it; and a place meets those above and below it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import posixpath
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -22,11 +23,18 @@ from toolward.rules.places import DECODINGS_MAX
 RESOURCES_MAX: Final = 64
 """Resources of one call; each is a row that its intent writes."""
 _NAME_CHARS_MAX: Final = 512
+FILE: Final = "file:"
+"""How a place in the file system is named."""
 _PLACEHOLDER: Final = re.compile(r"\{arg:([^{}]+)\}")
 
 
-def resources_of(manifest: Manifest, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    """The resources of one call, each once, in order. Raises `BadArguments` for too many of them."""
+def resources_of(
+    manifest: Manifest, arguments: Mapping[str, Any], paths: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The resources of one call, each once, in order: what is declared, and the `paths` of its before-image.
+
+    Raises `BadArguments` for too many of them.
+    """
     if manifest.undo is None:
         return ()
     names: set[str] = set()
@@ -36,7 +44,35 @@ def resources_of(manifest: Manifest, arguments: Mapping[str, Any]) -> tuple[str,
             raise BadArguments(
                 f"the call touches more than {RESOURCES_MAX} resources", remedy="touch fewer in one call"
             )
-    return tuple(sorted(names))
+    return tuple(sorted(names.union(_bounded(FILE + path) for path in paths)))
+
+
+def overlap(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether two lists of resources meet. Places in the file system meet those above and below them."""
+    return any(_meet(one, other) for one in some for other in others)
+
+
+def above(name: str) -> Iterator[str]:
+    """The places above a place, the nearest first; none for what is no place."""
+    path = _path_of(name)
+    while path and path != "/":
+        path = posixpath.dirname(path)
+        yield FILE + path
+
+
+def _meet(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    path, below = _path_of(one).rstrip("/"), _path_of(other).rstrip("/")
+    if not (_path_of(one) and _path_of(other)):
+        return False
+    return path == below or below.startswith(path + "/") or path.startswith(below + "/")
+
+
+def _path_of(name: str) -> str:
+    """The absolute path that a name holds, or ''."""
+    path = name.partition(":")[2]
+    return path if path.startswith("/") else ""
 
 
 def _filled(template: str, manifest: Manifest, arguments: Mapping[str, Any]) -> list[str]:
@@ -46,7 +82,7 @@ def _filled(template: str, manifest: Manifest, arguments: Mapping[str, Any]) -> 
     for match in _PLACEHOLDER.finditer(template):
         said = arguments.get(match[1])
         declared = manifest.arguments.get(match[1])
-        path = template.startswith("file:") or (declared is not None and declared.kind is ArgumentKind.PATH)
+        path = template.startswith(FILE) or (declared is not None and declared.kind is ArgumentKind.PATH)
         values = [_text(each, path=path) for each in (said if isinstance(said, list) else [said])]
         if len(names) * len(values) > RESOURCES_MAX:
             raise BadArguments(
@@ -79,6 +115,12 @@ def canonical_path(text: str) -> str:
 
 
 def _bounded(name: str) -> str:
+    path = _path_of(name)
+    if path:
+        path = canonical_path(path)
+        while len(path) > _NAME_CHARS_MAX:
+            path = posixpath.dirname(path)  # a directory stands for all that lies so deep in it
+        return FILE + path
     if len(name) <= _NAME_CHARS_MAX:
         return name
     return f"{name[:64]}…sha256:{hashlib.sha256(name.encode()).hexdigest()}"

@@ -8,6 +8,7 @@ from typing import Final
 
 from toolward.model.rollback import Effect, EffectStatus, Plan, Residual, RollbackState, Step, StepState, Way
 from toolward.rules.canonical import canonical
+from toolward.rules.resources import overlap
 
 NOT_PROMISED: Final = "nothing was declared that undoes it"
 WINDOW_OVER: Final = "its time for being undone is over"
@@ -71,21 +72,6 @@ def _stays(effect: Effect, others: Sequence[Effect], staying: Sequence[Effect], 
         if overlap(above.resources, effect.resources):
             return f"call {above.call_id} changed the same later, and that stays"
     return ""
-
-
-def overlap(some: Sequence[str], others: Sequence[str]) -> bool:
-    """Whether two lists of resources meet. Paths meet those above and below them."""
-    return any(_meet(one, other) for one in some for other in others)
-
-
-def _meet(one: str, other: str) -> bool:
-    if one == other:
-        return True
-    path, below = one.partition(":")[2], other.partition(":")[2]
-    if not (path.startswith("/") and below.startswith("/")):
-        return False
-    path, below = path.rstrip("/"), below.rstrip("/")
-    return path == below or below.startswith(path + "/") or path.startswith(below + "/")
 
 
 def plan_hash(plan: Plan) -> str:

@@ -144,26 +144,6 @@ def _no_path(template: str, why: str) -> Denied:
     )
 
 
-def resources_of(
-    templates: Sequence[str], paths: Sequence[str], arguments: Mapping[str, Any]
-) -> tuple[str, ...]:
-    """What a call touches: the paths of its before-image, and what is declared; sorted."""
-    found = {f"path:{path}" for path in paths}
-    for template in templates:
-        spread = [template]
-        for name in _NAMED.findall(template):
-            value = arguments.get(name)
-            values = value if isinstance(value, list) else [value]
-            spread = [
-                text.replace(f"{{arg:{name}}}", str(each))
-                for text in spread
-                for each in values
-                if each is not None
-            ]
-        found |= set(spread)
-    return tuple(sorted(found))
-
-
 def arguments_of(use: ToolUse, data: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a tool from recorded data; `data` has input, output, snapshot and key.
 

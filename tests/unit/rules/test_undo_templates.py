@@ -17,7 +17,6 @@ from toolward.rules.undo_templates import (
     arguments_of,
     can_be_kept,
     paths_of,
-    resources_of,
     uses_key,
     writable_roots,
 )
@@ -81,12 +80,6 @@ def test_what_stands_for_no_plain_absolute_path_is_refused_with_a_remedy(templat
 def test_a_relative_argument_is_refused_since_servers_differ_on_where_it_lies() -> None:
     with pytest.raises(Denied, match="not an absolute path"):
         paths_of(["{arg:path}"], {"path": "a/b"}, SERVER, SERVER.roots)
-
-
-def test_resources_are_the_paths_and_what_is_declared_for_each_value() -> None:
-    declared = ["order:{arg:id}", "db:main", "pair:{arg:id}/{arg:kind}", "none:{arg:absent}"]
-    found = resources_of(declared, ["/srv/a"], {"id": ["1", "2"], "kind": "x"})
-    assert found == ("db:main", "order:1", "order:2", "pair:1/x", "pair:2/x", "path:/srv/a")
 
 
 def test_arguments_come_from_the_record_or_are_written_out() -> None:

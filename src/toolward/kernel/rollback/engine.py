@@ -44,7 +44,8 @@ from toolward.ports.ids import Ids
 from toolward.ports.images import Images
 from toolward.ports.store import Change, Conflict, Put, Store, Table
 from toolward.rules.canonical import canonical
-from toolward.rules.rollback import end_state, overlap, plan_hash, plan_rollback, step_key
+from toolward.rules.resources import overlap
+from toolward.rules.rollback import end_state, plan_hash, plan_rollback, step_key
 
 QUIET_WAIT_S: Final = 60.0
 """How long calls in flight are waited for before a session is rolled back."""

@@ -33,8 +33,8 @@ from toolward.ports.clock import Clock
 from toolward.ports.images import Images
 from toolward.ports.store import Change, Store, Table
 from toolward.rules.canonical import canonical
-from toolward.rules.rollback import overlap
-from toolward.rules.undo_templates import NotRecorded, arguments_of, paths_of, resources_of, writable_roots
+from toolward.rules.resources import overlap, resources_of
+from toolward.rules.undo_templates import NotRecorded, arguments_of, paths_of, writable_roots
 
 _NOTHING: Final = Undo()
 _SECOND: Final = 1_000_000_000
@@ -122,7 +122,7 @@ class Journal(Clause):
         roots = writable_roots(binding, version.manifest)
         templates = undo.snapshot.paths if undo.snapshot else ()
         paths = paths_of(templates, call.arguments, binding, roots)
-        resources = resources_of(undo.resources, paths, call.arguments)
+        resources = resources_of(version.manifest, call.arguments, paths)
         self.fences.check(call.session.session_id, resources)
         await self.turns.take(call.call_id, resources)
         self.fences.check(call.session.session_id, resources)  # it may have waited for what got stuck

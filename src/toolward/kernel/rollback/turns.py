@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from toolward.errors import Denied, ReasonCode
-from toolward.rules.rollback import overlap
+from toolward.rules.resources import overlap
 
 WAIT_S: Final = 60.0
 """As long as a call may take; past it the caller is told to try again."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from toolward.config.limits import FRONTIER_WAIT_S, SESSION_IDLE_S, SESSIONS_MAX
 from toolward.errors import AuditUnavailable, Contested, Denied, GatewayError, Overloaded, ReasonCode
 from toolward.kernel.clauses import NO_PROMISE, Clause, Promise
 from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.safeguards.places import Places
 from toolward.kernel.safeguards.takes import Take, Takes
 from toolward.kernel.stages.intend import tool_of
 from toolward.model.call import Call, RawOutcome, Reply
@@ -33,8 +34,8 @@ from toolward.ports.store import Change, Conflict, Delete, Put, Row, Store, Tabl
 from toolward.rules.canonical import canonical
 from toolward.rules.resources import resources_of
 
-AT, FENCE, LOST = "at/", "fence/", "lost/"
-"""What a row says: who changed a resource; why nobody may; that a session lost one before it was settled."""
+AT: Final = "at/"
+"""Of a row that says who changed a resource."""
 REFRESH_S: Final = 60
 """How old the time in a row may be before a call of its own session writes it anew."""
 _SECOND_NS: Final = 1_000_000_000
@@ -53,7 +54,9 @@ class Frontiers(Clause):
         self._busy: Counter[str] = Counter()  # calls of a session between promise and outcome
         self._moved = asyncio.Event()  # set, and replaced, whenever a resource was let go
         self._takes = Takes()
+        self.places = Places(row.key.removeprefix(AT) for row in store.scan(Table.FRONTIER, AT))
         self._settling: set[str] = set()  # sessions that are being sealed or rolled back
+        self._letting_go: dict[str, list[str]] = {}  # sessions that are being settled -> what they hold
         self._releasing: Counter[str] = Counter()  # sessions whose release waits for a call or a seal
         # sessions that hold something -> when they last asked for anything; none could while we were away
         self._seen: dict[str, int] = dict.fromkeys(self._holders(), clock.now_ns())
@@ -87,16 +90,12 @@ class Frontiers(Clause):
         fresh: list[str] = []
         await self._let_go_first(owner, resources)
         for resource in resources:
-            if not call.undo_of:
-                self._check_fence(resource)
             row = self._store.get(Table.FRONTIER, AT + resource)
             found = orjson.loads(row.body) if row else {}
             if self._is_ours(found, owner, resource):
                 continue  # calls of one session must not contend for what is theirs already
+            await self._must_be_free(call, resource, owner, version.manifest.undo.conflicts)
             if not found or found["session"] != owner:
-                changes += await self._taken_over(
-                    call, resource, found, version.manifest.undo.conflicts, owner
-                )
                 fresh.append(resource)
             taken = {
                 "session": owner,
@@ -112,6 +111,7 @@ class Frontiers(Clause):
             )
         passes = version.manifest.effect is Effect.IRREVERSIBLE and not call.undo_of
         self._takes.begin(call.call_id, Take(owner, resources, passes), fresh)
+        self.places.add(resources)
         return Promise(changes=tuple(changes), body={"resources": list(resources)})
 
     @override
@@ -126,16 +126,19 @@ class Frontiers(Clause):
 
     @override
     def lapsed(self, permit: Permit) -> None:
-        self._free(permit)
+        take = self._free(permit)
+        self._drop(take.resources if take is not None else ())
+        if self._waits_for:
+            self.moved()  # somebody may have waited for what it was about to take
 
-    def _free(self, permit: Permit) -> None:
+    def _free(self, permit: Permit) -> Take | None:
         session_id = permit.labelled.call.session.session_id
         self._busy[session_id] -= 1
         if self._busy[session_id] <= 0:
             del self._busy[session_id]
         take = self._takes.end(permit.labelled.call.call_id)
         if take is None:
-            return
+            return None
         left = False
         for resource in take.resources:
             if self._takes.is_left(take.owner, resource):
@@ -144,8 +147,10 @@ class Frontiers(Clause):
                     left = True
                 else:
                     self._takes.forget(take.owner, resource)
+        self._drop(take.ending)
         if left or take.ending or take.owner in self._releasing:
             self.moved()
+        return take
 
     # --- what others ask --------------------------------------------------------------------------
 
@@ -157,28 +162,20 @@ class Frontiers(Clause):
             if orjson.loads(row.body)["session"] == session_id
         }
 
-    def lost(self, session_id: str) -> dict[str, str]:
-        """Resources that another session changed after this one, which had gone away unsettled, and which."""
-        prefix = f"{LOST}{session_id}/"
-        return {
-            row.key.removeprefix(prefix): orjson.loads(row.body)["by"]
-            for row in self._store.scan(Table.FRONTIER, prefix)
-        }
-
     def settling(self, session_id: str) -> list[Change]:
         """What to commit with the record that settles a session: its resources are let go.
 
         Within `settles`. By compare-and-swap: what moved meanwhile makes it a `Conflict`, to be tried again.
         """
         changes: list[Change] = []
-        for row in self.held_by(session_id).values():
+        held = self.held_by(session_id)
+        self._letting_go[session_id] = list(held)
+        for row in held.values():
             changes += [
                 Put(Table.FRONTIER, row.key, row.body, expect=row.version),
                 Delete(Table.FRONTIER, row.key),
             ]
-        return changes + [
-            Delete(Table.FRONTIER, f"{LOST}{session_id}/{name}") for name in self.lost(session_id)
-        ]
+        return changes
 
     def moved(self, session_id: str = "") -> None:
         """Something was let go, by that session: whoever waits looks again."""
@@ -231,23 +228,6 @@ class Frontiers(Clause):
                 await self._store.commit([], changes)
                 self.moved(session_id)
 
-    async def fence(self, resource: str, why: str) -> None:
-        """Nobody but undo may change it from now on: a rollback is stuck there. Raises `AuditUnavailable`."""
-        body = canonical({"why": why[:1000], "at_ns": str(self._clock.now_ns())})
-        await self._store.commit([], [Put(Table.FRONTIER, FENCE + resource, body)])
-
-    async def unfence(self, resource: str) -> None:
-        """It is as it should be again, or a person has accepted how it is. Raises `AuditUnavailable`."""
-        await self._store.commit([], [Delete(Table.FRONTIER, FENCE + resource)])
-        self.moved()
-
-    def fences(self) -> dict[str, str]:
-        """Fenced resources, and why."""
-        return {
-            row.key.removeprefix(FENCE): orjson.loads(row.body)["why"]
-            for row in self._store.scan(Table.FRONTIER, FENCE)
-        }
-
     @contextmanager
     def settles(self, session_id: str) -> Iterator[None]:
         """While what the session holds is let go, no call of it may count on holding it.
@@ -266,6 +246,7 @@ class Frontiers(Clause):
             yield
         finally:
             self._settling.discard(session_id)
+            self._drop(self._letting_go.pop(session_id, ()))
             self.moved(session_id)
 
     # --- inside -----------------------------------------------------------------------------------
@@ -318,25 +299,25 @@ class Frontiers(Clause):
         last = max(int(found["at_ns"]), self._seen.get(found["session"], 0))
         return self._clock.now_ns() - last
 
-    def _check_fence(self, resource: str) -> None:
-        fence = self._store.get(Table.FRONTIER, FENCE + resource)
-        if fence is not None:
-            raise Denied(
-                f"`{resource}` is fenced: {orjson.loads(fence.body)['why']}",
-                code=ReasonCode.RESOURCE_FENCED,
-                remedy="work on something else; a person has to finish the rollback that is stuck there",
-                details=(("resource", resource),),
-            )
+    async def _must_be_free(self, call: Call, resource: str, owner: str, conflicts: Conflicts) -> None:
+        """Raises while another session, whose work may go on, has it or what lies above or below it."""
+        for name in (resource, *self.places.meeting(resource)):
+            row = self._store.get(Table.FRONTIER, AT + name)
+            found = orjson.loads(row.body) if row is not None else self._about_to_be(name, owner)
+            theirs = found and found["session"] != owner and not self._takes.is_left(found["session"], name)
+            if theirs and self._is_live(found):
+                await self._wait_or_refuse(call, resource, found, conflicts)
 
-    async def _taken_over(
-        self, call: Call, resource: str, found: Mapping[str, Any], conflicts: Conflicts, owner: str
-    ) -> list[Change]:
-        """What to write down when it is taken from another session. Raises while that may go on."""
-        if not found or self._takes.is_left(found["session"], resource):
-            return []
-        if self._is_live(found):
-            await self._wait_or_refuse(call, resource, found, conflicts)
-        return [self._lost(found["session"], resource, by=owner)]
+    def _about_to_be(self, name: str, owner: str) -> dict[str, Any]:
+        """As its row will say when the intent of another session's call is durable; empty without one."""
+        taker = self._takes.taker(name, besides=owner)
+        return {"session": taker, "at_ns": str(self._clock.now_ns())} if taker else {}
+
+    def _drop(self, names: Iterable[str]) -> None:
+        """Forget the places that were let go."""
+        for name in names:
+            if self._store.get(Table.FRONTIER, AT + name) is None and not self._takes.taker(name):
+                self.places.remove(name)
 
     async def _wait_or_refuse(
         self, call: Call, resource: str, found: Mapping[str, Any], conflicts: Conflicts
@@ -388,10 +369,6 @@ class Frontiers(Clause):
             f"rolled back or closed, or idle, in {max(idle_s, 0) // 60 + 1} minutes at the earliest",
             details=(("resource", resource), ("retry_after_s", str(RETRY_HINT_S))),
         )
-
-    @staticmethod
-    def _lost(session_id: str, resource: str, *, by: str) -> Put:
-        return Put(Table.FRONTIER, f"{LOST}{session_id}/{resource}", canonical({"by": by}))
 
 
 RETRY_HINT_S: Final = 30

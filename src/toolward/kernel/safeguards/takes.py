@@ -73,6 +73,11 @@ class Takes:
         """There is no such row."""
         self._passing.discard((owner, resource))
 
+    def taker(self, resource: str, *, besides: str = "") -> str:
+        """A session, besides that one, whose call takes it now; "" if none does."""
+        taking = (owner for owner, name in self._now if name == resource and owner != besides)
+        return next(taking, "")
+
     def is_taking(self, owner: str) -> bool:
         """Whether any call of that session takes anything now."""
         return any(session == owner for session, _ in self._now)

@@ -62,6 +62,7 @@ class ReasonCode(StrEnum):
     QUARANTINED = "quarantined"
     REVOKED = "revoked"
     STALE_DEFINITION = "stale_definition"
+    FINDING_NOT_ACCEPTED = "finding_not_accepted"
     REQUEST_NOT_ACCEPTED = "request_not_accepted"
     APPROVAL_REQUIRED = "approval_required"
     APPROVAL_REFUSED = "approval_refused"

@@ -8,17 +8,20 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from toolward.cli.findings import show_findings, summary
 from toolward.cli.frame import Frame, verb
 from toolward.cli.link import HouseLink, connect_daemon, opened
 from toolward.cli.place import CONFIG_FILE, STATE_DIRECTORY, Place, find_person, keep_person
 from toolward.cli.progress import Progress, progress
 from toolward.cli.screen import Screen
+from toolward.cli.tools import approvable
 from toolward.errors import ToolwardError, WardError
 from toolward.model.capability import PathAccess
 
@@ -40,11 +43,18 @@ SERVERS_AT_ONCE: Final = 4
     help="An MCP client's configuration (Claude Desktop, .mcp.json, Cursor, VS Code); may be repeated.",
 )
 @click.option("--yes", is_flag=True, help="Approve what is shown, without asking.")
+@click.option("--accept-findings", is_flag=True, help="Also what has a finding that blocks.")
 @click.option("--profile", type=click.Choice(["observe", "guarded", "strict"]), default="guarded")
 @click.option("--secrets", "provider", type=click.Choice(["file", "keyring"]), default="file")
 @verb
-def command(
-    frame: Frame, ward: str, sources: tuple[Path, ...], yes: bool, profile: str, provider: str
+def command(  # noqa: PLR0917 -- click names each
+    frame: Frame,
+    ward: str,
+    sources: tuple[Path, ...],
+    yes: bool,
+    accept_findings: bool,
+    profile: str,
+    provider: str,
 ) -> None:
     """Make WARD, import servers, install and ask them, show what they offer, approve it with one answer.
 
@@ -70,7 +80,8 @@ def command(
         bar.close()
         rows = link.invoke("tools.list")
         waiting = [row for row in rows if row["state"] == "proposed"]
-        approved = _confirm(frame.screen, link, rows, waiting, yes=yes)
+        answer = _Answer(yes=yes, accept_findings=accept_findings)
+        approved = _confirm(frame.screen, link, rows, waiting, answer)
     _tell(frame.screen, place, person, outcome=outcome, rows=rows, approved=approved, missing=missing)
 
 
@@ -263,32 +274,39 @@ async def _refresh_all(link: HouseLink, servers: Sequence[str], bar: Progress) -
     return list(await asyncio.gather(*(one(server) for server in servers)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """What was said on the command line before anything was asked."""
+
+    yes: bool
+    accept_findings: bool
+
+
 def _confirm(
     screen: Screen,
     link: HouseLink,
     rows: Sequence[Mapping[str, Any]],
     waiting: Sequence[Mapping[str, Any]],
-    *,
-    yes: bool,
+    answer: _Answer,
 ) -> int:
     """Show the one table and take the one answer; exactly the digests that were shown are approved."""
     if rows and not screen.as_json:
         show_the_table(screen, rows)
         for line in _cages(link):
             screen.say(line, style="dim")
-    if not waiting:
+        show_findings(screen, waiting)
+    wanted = approvable(screen, waiting, accept_findings=answer.accept_findings)
+    if not wanted:
         return 0
-    if not yes:
+    if not answer.yes:
         if screen.as_json or not sys.stdin.isatty():
             screen.warn("nothing was approved: nobody can be asked here, and --yes was not given")
             return 0
-        if not click.confirm(
-            f"\nserve these {len(waiting)} tools as they are shown?", default=True, err=True
-        ):
+        if not click.confirm(f"\nserve these {len(wanted)} tools as they are shown?", default=True, err=True):
             screen.note("nothing was approved; look at them with `toolward tools show SERVER/TOOL`")
             return 0
-    wanted = [{"tool": row["tool"], "digest": row["digest"]} for row in waiting]
-    return len(link.invoke("tools.approve", tools=wanted, note="init"))
+    accepted = answer.accept_findings
+    return len(link.invoke("tools.approve", tools=wanted, note="init", accept_findings=accepted))
 
 
 def _cages(link: HouseLink) -> Iterator[str]:
@@ -317,10 +335,10 @@ def _cages(link: HouseLink) -> Iterator[str]:
 
 
 def show_the_table(screen: Screen, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Server, tool, effect, where that was read, egress."""
+    """Server, tool, effect, where that was read, egress, findings."""
     said = {"catalogue": "catalogue", "hint": "the server's own hint", "manifest": "tools/*.yaml"}
     screen.table(
-        ("server", "tool", "effect", "read from", "sends data out", "state"),
+        ("server", "tool", "effect", "read from", "sends data out", "state", "findings"),
         [
             (
                 row["server"] if index == 0 or rows[index - 1]["server"] != row["server"] else "",
@@ -329,6 +347,7 @@ def show_the_table(screen: Screen, rows: Sequence[Mapping[str, Any]]) -> None:
                 said.get(str(row.get("effect_source")), "nobody said; the worst is assumed"),
                 "yes" if row.get("egress") else "no",
                 row["state"],
+                summary(row),
             )
             for index, row in enumerate(rows)
         ],

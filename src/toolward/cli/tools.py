@@ -11,8 +11,8 @@ import click
 import orjson
 
 from toolward.cli.exits import Exit
+from toolward.cli.findings import blocks, show_findings, summary
 from toolward.cli.frame import Frame, leave, verb
-from toolward.cli.link import Link
 from toolward.cli.screen import Screen, short
 from toolward.errors import Rejected
 from toolward.rules.canonical import parse_strict
@@ -52,7 +52,7 @@ def warn_of_failures(screen: Screen, refreshed: Sequence[Mapping[str, Any]]) -> 
 def show_tools(screen: Screen, rows: Sequence[Mapping[str, Any]]) -> None:
     """The one table."""
     screen.table(
-        ("tool", "state", "effect", "read from", "egress", "version"),
+        ("tool", "state", "effect", "read from", "egress", "version", "findings"),
         [
             (
                 row["tool"],
@@ -61,6 +61,7 @@ def show_tools(screen: Screen, rows: Sequence[Mapping[str, Any]]) -> None:
                 row.get("effect_source", ""),
                 "yes" if row.get("egress") else "",
                 short(row["digest"]) + (f" -> {short(row['candidate'])}" if row["candidate"] else ""),
+                summary(row),
             )
             for row in rows
         ],
@@ -86,6 +87,7 @@ def show(frame: Frame, tool: str) -> None:
     if value["proved"]:
         held = "it kept its word" if value["proved"]["holds"] else "it did not keep its word"
         screen.say(f"proved    {held}, {value['proved']['time']}")
+    show_findings(screen, [value], remedies=True)
     for title in ("manifest", "definition", "candidate_definition"):
         if value[title] is not None:
             screen.say(f"\n{title.replace('_', ' ')}", style="cyan")
@@ -132,8 +134,14 @@ def diff(frame: Frame, tool: str) -> None:
     if frame.screen.as_json:
         frame.screen.result(value)
     elif value["lines"]:
-        frame.screen.say(f"{tool} changed: {', '.join(value['aspects'])}", style="bold red")
+        if value["renamed_from"]:
+            frame.screen.say(
+                f"{tool} is what {value['renamed_from']} was, under another name", style="bold red"
+            )
+        else:
+            frame.screen.say(f"{tool} changed: {', '.join(value['aspects'])}", style="bold red")
         frame.screen.diff(value["lines"])
+        show_findings(frame.screen, [value], remedies=True)
         frame.screen.say(
             f"\nto serve it as it is now: toolward tools approve {tool} --digest {short(value['candidate'])}"
         )
@@ -148,22 +156,41 @@ def diff(frame: Frame, tool: str) -> None:
 @click.option("--digest", default="", help="The version that you looked at; needs exactly one TOOL.")
 @click.option("--server", default="", help="Every proposed tool of this server.")
 @click.option("--all", "everything", is_flag=True, help="Every proposed tool.")
+@click.option(
+    "--accept-findings", is_flag=True, help="Also what has a finding that blocks: it was looked at."
+)
 @click.option("--note", default="", help="Why; stands in the record.")
 @verb
-def approve(
-    frame: Frame, tools: tuple[str, ...], digest: str, server: str, everything: bool, note: str
+def approve(  # noqa: PLR0917 -- click names each
+    frame: Frame,
+    tools: tuple[str, ...],
+    digest: str,
+    server: str,
+    everything: bool,
+    accept_findings: bool,
+    note: str,
 ) -> None:
     """Approve TOOLS as they are now, each by the digest of what this command found.
 
-    A quarantined tool is never taken by --all or --server: it has to be named.
+    A quarantined tool is never taken by --all or --server: it has to be named. So has one with a finding
+    that blocks, unless --accept-findings says that it was seen.
     """
     if digest and len(tools) != 1:
         raise click.UsageError("--digest goes with exactly one TOOL")
     if not (tools or server or everything):
         raise click.UsageError("name the tools, or use --server or --all")
     with frame.link() as link:
-        wanted = _wanted(link, tools, digest, server=server, everything=everything)
-        approved = link.invoke("tools.approve", tools=wanted, note=note) if wanted else []
+        rows = link.invoke("tools.list")
+        wanted = (
+            _named(rows, tools, digest)
+            if tools
+            else _waiting(frame.screen, rows, "" if everything else server, accept_findings=accept_findings)
+        )
+        approved = (
+            link.invoke("tools.approve", tools=wanted, note=note, accept_findings=accept_findings)
+            if wanted
+            else []
+        )
     if frame.screen.as_json:
         frame.screen.result(approved)
         return
@@ -173,16 +200,28 @@ def approve(
     show_tools(frame.screen, approved)
 
 
-def _wanted(
-    link: Link, tools: tuple[str, ...], digest: str, *, server: str, everything: bool
+def _waiting(
+    screen: Screen, rows: Sequence[Mapping[str, Any]], server: str, *, accept_findings: bool
 ) -> list[dict[str, str]]:
-    rows = link.invoke("tools.list")
-    if not tools:
-        return [
-            {"tool": row["tool"], "digest": row["digest"]}
-            for row in rows
-            if row["state"] == "proposed" and (everything or row["server"] == server)
-        ]
+    """Every proposed tool of that server, or of all servers, that can be approved."""
+    proposed = [row for row in rows if row["state"] == "proposed" and server in ("", row["server"])]
+    return approvable(screen, proposed, accept_findings=accept_findings)
+
+
+def approvable(
+    screen: Screen, rows: Sequence[Mapping[str, Any]], *, accept_findings: bool
+) -> list[dict[str, str]]:
+    """What can be approved of `rows`, by digest. What blocks is named and left out unless it is accepted."""
+    left_out = [] if accept_findings else [row for row in rows if blocks(row)]
+    for row in left_out:
+        screen.warn(
+            f"{row['tool']} is left out, since a finding blocks: look at it with `toolward tools show"
+            f" {row['tool']}`, and approve it with --accept-findings if you want it all the same"
+        )
+    return [{"tool": row["tool"], "digest": row["digest"]} for row in rows if row not in left_out]
+
+
+def _named(rows: Sequence[Mapping[str, Any]], tools: tuple[str, ...], digest: str) -> list[dict[str, str]]:
     known = {row["tool"]: row for row in rows}
     unknown = [tool for tool in tools if tool not in known]
     if unknown:

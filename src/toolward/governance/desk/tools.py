@@ -11,6 +11,7 @@ import orjson
 from toolward.errors import Rejected
 from toolward.governance.desk.context import Desk, Verb, text
 from toolward.model.event import EventKind
+from toolward.model.finding import Severity
 from toolward.model.principal import Principal
 from toolward.model.tool import ToolVersion
 from toolward.rules.lifecycle import Pin
@@ -26,7 +27,7 @@ async def list_tools(desk: Desk, parameters: Mapping[str, Any], by: Principal) -
     for pin in desk.parts.registry.pins():
         if (server and pin.server != server) or (state and pin.state.value != state):
             continue
-        rows.append(_row(pin, desk.parts.registry.version(pin.digest)))
+        rows.append(_row(desk, pin))
     return rows
 
 
@@ -36,7 +37,7 @@ async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict
     pinned, candidate = desk.parts.registry.diff(text(parameters, "tool"))
     pin = desk.parts.registry.pin(pinned.key)
     return {
-        **_row(pin, pinned),  # type: ignore[arg-type]  # diff raised if there is no pin
+        **_row(desk, pin, notes=True),  # type: ignore[arg-type]  # diff raised if there is no pin
         "definition": orjson.loads(pinned.definition),
         "binding": pinned.binding,
         "manifest": pinned.manifest.as_json(),
@@ -47,12 +48,18 @@ async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict
 
 
 async def diff(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
-    """What changed between the pinned version and the candidate, line by line."""
+    """What changed between the pinned version and the candidate, line by line, and the candidate's findings.
+
+    A new tool that another one became is compared with that one: `renamed_from`.
+    """
     del by
-    key = text(parameters, "tool")
-    pinned, candidate = desk.parts.registry.diff(key)
+    key, registry = text(parameters, "tool"), desk.parts.registry
+    pinned, candidate = registry.diff(key)
+    before = registry.findings.previous_name(pinned)
+    if candidate is None and before:
+        candidate, pinned = pinned, registry.diff(before)[0]
     if candidate is None:
-        return {"tool": key, "aspects": [], "lines": []}
+        return {"tool": key, "aspects": [], "lines": [], "renamed_from": "", "findings": []}
     aspects = drifted_aspects(orjson.loads(pinned.definition), orjson.loads(candidate.definition))
     if pinned.binding != candidate.binding:
         aspects = (*aspects, "binding")
@@ -65,20 +72,34 @@ async def diff(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict
         "candidate": candidate.digest,
         "aspects": list(aspects),
         "lines": list(lines),
+        "renamed_from": before,
+        "findings": [each.as_json() for each in registry.findings.of(candidate)],
     }
 
 
 async def approve(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> list[dict[str, Any]]:
-    """Approve versions. Parameters: `tools`, a list of {tool, digest}: the digest that was looked at."""
-    wanted = parameters.get("tools")
+    """Approve versions. Parameters: `tools`, a list of {tool, digest}: the digest that was looked at.
+
+    `accept_findings`: whoever approves has seen the findings that block. One that was not accepted stops all.
+    """
+    wanted, registry = parameters.get("tools"), desk.parts.registry
     if not isinstance(wanted, list) or not wanted:
         raise Rejected("name the tools to approve", remedy="toolward tools approve SERVER/TOOL")
+    accepted = parameters.get("accept_findings") is True
+    for each in wanted:
+        pinned, candidate = registry.diff(text(each, "tool"))
+        version = registry.version(text(each, "digest", "")) or candidate or pinned
+        registry.findings.require_accepted(version, accepted=accepted)
     approved = []
     for each in wanted:
-        pin = await desk.parts.registry.approve(
-            text(each, "tool"), digest=text(each, "digest", ""), by=by, source=text(parameters, "note", "")
+        pin = await registry.approve(
+            text(each, "tool"),
+            digest=text(each, "digest", ""),
+            by=by,
+            source=text(parameters, "note", ""),
+            accept_findings=accepted,
         )
-        approved.append(_row(pin, desk.parts.registry.version(pin.digest)))
+        approved.append(_row(desk, pin))
         # what was looked at may be older than what the server lists by now: the next call compares first
         desk.parts.drift.announce(pin.server)
     await desk.repin(by)
@@ -89,7 +110,7 @@ async def revoke(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> di
     """Stop serving a tool. Parameters: `tool`, `why`."""
     pin = await desk.parts.registry.revoke(text(parameters, "tool"), by=by, why=text(parameters, "why", ""))
     await desk.repin(by)
-    return _row(pin, desk.parts.registry.version(pin.digest))
+    return _row(desk, pin)
 
 
 async def proved(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
@@ -120,7 +141,12 @@ def _last_proof(desk: Desk, pinned: ToolVersion) -> dict[str, Any] | None:
     return None
 
 
-def _row(pin: Pin, version: ToolVersion | None) -> dict[str, Any]:
+def _row(desk: Desk, pin: Pin, *, notes: bool = False) -> dict[str, Any]:
+    """A pin with what its manifest says, and the findings of the version that a person would look at."""
+    registry = desk.parts.registry
+    version = registry.version(pin.digest)
+    looked_at = registry.version(pin.candidate) or version
+    found = registry.findings.of(looked_at) if looked_at is not None else ()
     row: dict[str, Any] = {
         "tool": pin.key,
         "server": pin.server,
@@ -129,6 +155,7 @@ def _row(pin: Pin, version: ToolVersion | None) -> dict[str, Any]:
         "digest": pin.digest,
         "candidate": pin.candidate,
         "approved_by": pin.approved_by,
+        "findings": [each.as_json() for each in found if notes or each.severity is not Severity.NOTE],
     }
     if version is not None:
         row["effect"] = version.manifest.effect.value

@@ -7,7 +7,7 @@ audit record, and then applied here. Pins outlive restarts; a drifted definition
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from toolward.errors import CallerError, Rejected, WardError
 from toolward.errors import ReasonCode as Code
 from toolward.kernel.audit import Auditor
 from toolward.kernel.incidents import Incidents
+from toolward.kernel.registry.findings import Findings, in_words
 from toolward.kernel.registry.pins import pin_from_json, pin_to_json
 from toolward.model.event import Event, EventKind
 from toolward.model.incident import IncidentKind
@@ -62,6 +63,7 @@ class Registry:
         # one change at a time, from reading a pin to its commit: else a comparison that began before a person
         # revoked a tool would write its old state back
         self._changing = asyncio.Lock()
+        self.findings = Findings(self)
         self._load()
 
     # --- reading ----------------------------------------------------------------------------------
@@ -130,6 +132,7 @@ class Registry:
         events: list[Event] = []
         writes: list[Write] = []
         pins: list[Pin] = []
+        self.findings.listed(description.server, description.tools)
         for definition in description.tools:
             seen = self._read(description.server, definition, binding=binding, manifest_of=manifest_of)
             old = self._pins.get(seen.key)
@@ -214,6 +217,7 @@ class Registry:
                 "aspects": list(aspects),
                 "channel": self._channel.value,
                 "state": pin.state.value,
+                **self.findings.recorded(seen),
             },
             payloads={"definition": seen.definition},
         )
@@ -253,16 +257,21 @@ class Registry:
 
     # --- what people do ---------------------------------------------------------------------------
 
-    async def approve(self, key: str, *, digest: str = "", by: Principal, source: str = "") -> Pin:
+    async def approve(
+        self, key: str, *, digest: str = "", by: Principal, source: str = "", accept_findings: bool = False
+    ) -> Pin:
         """Pin a version for this channel, by a person. Default: the candidate, else what is pinned.
 
-        Raises `Rejected` when `by` showed no person's credential or the digest is not one of this tool.
+        Raises `Rejected` when `by` showed no person's credential or the digest is not one of this tool,
+        `Denied` for a finding that blocks, unless that person accepts the findings.
         """
         _require_person(by)
         async with self._changing:
-            return await self._approve(key, digest=digest, by=by, source=source)
+            return await self._approve(key, digest, by=by, source=source, accept_findings=accept_findings)
 
-    async def _approve(self, key: str, *, digest: str, by: Principal, source: str) -> Pin:
+    async def _approve(
+        self, key: str, digest: str, *, by: Principal, source: str, accept_findings: bool
+    ) -> Pin:
         pin = self._known(key)
         chosen = digest or pin.candidate or pin.digest
         version = self._versions.get(chosen)
@@ -272,6 +281,7 @@ class Registry:
             raise WardError(
                 f"the input schema of {key} can not be used", remedy="the server's author has to mend it"
             )
+        found = in_words(self.findings.require_accepted(version, accepted=accept_findings))
         new = replace(
             pin,
             digest=chosen,
@@ -280,7 +290,7 @@ class Registry:
             approved_by=by.user,
             since_ns=self._clock.now_ns(),
         )
-        await self._decide(pin, new, EventKind.TOOL_APPROVED, by=by, note=source)
+        await self._decide(pin, new, EventKind.TOOL_APPROVED, by=by, note=source, findings=found)
         return new
 
     async def revoke(self, key: str, *, by: Principal, why: str) -> Pin:
@@ -312,7 +322,9 @@ class Registry:
                 await self._decide(pin, new, EventKind.TOOL_RESTORED, by=by, note="revision")
             return [new.key for _, new in changes]
 
-    async def _decide(self, old: Pin, new: Pin, kind: EventKind, *, by: Principal, note: str) -> None:
+    async def _decide(
+        self, old: Pin, new: Pin, kind: EventKind, *, by: Principal, note: str, findings: Sequence[str] = ()
+    ) -> None:
         event = self._auditor.event(
             kind,
             tool=new.key,
@@ -322,6 +334,7 @@ class Registry:
                 "to": {"digest": new.digest, "state": new.state.value},
                 "channel": self._channel.value,
                 "note": note,
+                **({"findings": list(findings)} if findings else {}),
             },
         )
         events: list[Event] = [event]
@@ -344,6 +357,7 @@ class Registry:
     def _apply(self, pins: list[Pin]) -> None:
         for pin in pins:
             self._pins[pin.key] = pin
+        self.findings.changed()
 
     def _remember(self, version: ToolVersion) -> None:
         self._versions[version.digest] = version

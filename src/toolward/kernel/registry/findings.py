@@ -1,0 +1,149 @@
+"""The findings of the registry's versions, found once for each and again when their neighbours change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, Protocol
+
+import orjson
+
+from toolward.errors import Denied, ReasonCode
+from toolward.model.finding import Finding, Severity, gravest_first
+from toolward.model.tool import ToolState, ToolVersion
+from toolward.rules.findings import Known, Neighbours, examine, renamed_from
+from toolward.rules.lifecycle import Pin
+
+CACHED_MAX: Final = 20_000
+"""Versions whose findings are remembered; past this they are found again."""
+_PACKAGES: Final = ("pypi:", "npm:")
+_LAST: Final = 1 << 63
+"""Since when a tool is there that was never seen before: after all others."""
+
+
+class Shelf(Protocol):
+    """The registry, as far as findings need it."""
+
+    def pins(self) -> Iterator[Pin]:
+        """All pins in order."""
+        ...
+
+    def pin(self, key: str) -> Pin | None:
+        """One pin."""
+        ...
+
+    def version(self, digest: str) -> ToolVersion | None:
+        """One version."""
+        ...
+
+
+class Findings:
+    """What looks wrong about a version, alone and beside the other tools of the ward."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._alone: dict[str, tuple[Finding, ...]] = {}
+        self._neighbours: Neighbours | None = None
+        self._listed: dict[str, frozenset[str]] = {}
+
+    def of(self, version: ToolVersion) -> tuple[Finding, ...]:
+        """All findings of a version, the gravest first. Takes about a millisecond the first time."""
+        alone = self._alone.get(version.digest)
+        definition = orjson.loads(version.definition)
+        if alone is None:
+            if len(self._alone) >= CACHED_MAX:
+                self._alone.clear()
+            alone = self._alone[version.digest] = examine(definition)
+        if self._neighbours is None:
+            self._neighbours = Neighbours(self._known())
+        beside = self._neighbours.examine(_known(version, self._shelf.pin(version.key)), definition)
+        return gravest_first((*alone, *beside, *self._renamed(version)))
+
+    def require_accepted(self, version: ToolVersion, *, accepted: bool) -> tuple[Finding, ...]:
+        """The findings of a version that a person approves. Raises `Denied` for one that blocks."""
+        found = self.of(version)
+        blocking = [each for each in found if each.severity is Severity.BLOCK]
+        if blocking and not accepted:
+            first = blocking[0]
+            raise Denied(
+                f"{version.key} has a finding that blocks: {first.id} at `{first.where}`, {first.text}",
+                code=ReasonCode.FINDING_NOT_ACCEPTED,
+                remedy=f"look at it with `toolward tools show {version.key}`; who has seen it and wants it"
+                " all the same approves with --accept-findings",
+            )
+        return found
+
+    def previous_name(self, version: ToolVersion) -> str:
+        """`server/name` of the approved tool that this new one was until it was renamed, or ''."""
+        pin = self._shelf.pin(version.key)
+        if pin is not None and (pin.digest != version.digest or pin.state is not ToolState.PROPOSED):
+            return ""
+        listed = self._listed.get(version.server)
+        gone: dict[str, bytes] = {}
+        kept: dict[str, bytes] = {}
+        for other in self._shelf.pins():
+            before = pin is None or other.since_ns < pin.since_ns
+            if other.server != version.server or other.state is ToolState.PROPOSED or not before:
+                continue
+            known = self._shelf.version(other.digest)
+            if known is not None and other.name != version.name:
+                (kept if listed is None or other.name in listed else gone)[other.name] = known.definition
+        name = renamed_from(orjson.loads(version.definition), gone, kept)
+        return f"{version.server}/{name}" if name else ""
+
+    def recorded(self, version: ToolVersion) -> dict[str, Any]:
+        """What is written down with a version that was seen for the first time."""
+        said: dict[str, Any] = {"findings": in_words(self.of(version))}
+        if before := self.previous_name(version):
+            said["renamed_from"] = before
+        return said
+
+    def gone(self, server: str) -> frozenset[str]:
+        """Names of pinned tools that the server did not list at the last comparison of this process."""
+        listed = self._listed.get(server)
+        if listed is None:
+            return frozenset()
+        return frozenset(pin.name for pin in self._shelf.pins() if pin.server == server) - listed
+
+    def listed(self, server: str, definitions: Iterable[Mapping[str, object]]) -> None:
+        """What the server lists now."""
+        self._listed[server] = frozenset(str(each.get("name", "")) for each in definitions)
+
+    def changed(self) -> None:
+        """Pins are others now: neighbours are looked up again."""
+        self._neighbours = None
+
+    def _renamed(self, version: ToolVersion) -> Iterator[Finding]:
+        if before := self.previous_name(version):
+            yield Finding(
+                id="renamed",
+                severity=Severity.WARN,
+                where="/name",
+                text=f"is what {before} was: the same tool under another name",
+                remedy=f"an approval does not follow a name: see `toolward tools diff {version.key}`",
+            )
+
+    def _known(self) -> Iterator[Known]:
+        for pin in self._shelf.pins():
+            version = self._shelf.version(pin.digest)
+            if version is not None:
+                yield _known(version, pin)
+
+
+def in_words(findings: Iterable[Finding]) -> list[str]:
+    """Severity, id and place: what a record says, which holds nothing of the definition."""
+    return [f"{each.severity}: {each.id} at {each.where}"[:300] for each in findings]
+
+
+def _known(version: ToolVersion, pin: Pin | None) -> Known:
+    words = version.binding.split(" ", 2)
+    packaged = len(words) > 1 and words[1].startswith(_PACKAGES)
+    # a new tool has come last; a candidate of an approved one is not held, its pinned version is
+    pinned = pin is not None and pin.digest == version.digest
+    return Known(
+        server=version.server,
+        name=version.name,
+        program=words[1] if packaged else version.binding,
+        definition_digest=version.definition_digest,
+        held=pin is not None and pin.state is not ToolState.PROPOSED and pinned,
+        since_ns=pin.since_ns if pin is not None else _LAST,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +23,13 @@ from toolward.model.call import Action, Era, Intent, RawOutcome, Reply, Returned
 from toolward.model.capability import IsolationLevel, IsolationReport
 from toolward.model.permit import Permit
 from toolward.model.principal import CredentialKind, Principal
+from toolward.model.server import ServerBinding
 from toolward.model.session import SessionOrigin
+from toolward.model.tool import BindingKind
 from toolward.ports.hooks import RollbackHook
 from toolward.ports.images import Images
 from toolward.ports.store import Put, Store, Table
-from toolward.ports.upstream import Exchange, ServerDescription, UpstreamHooks
+from toolward.ports.upstream import Exchange, InForce, ServerDescription, UpstreamHooks
 
 OPERATOR = Principal(user="olga", agent="cli", credential="person-1", kind=CredentialKind.PERSON)
 AGENT_KEY = credential_key("key-1")
@@ -95,6 +97,7 @@ class FakeUpstreams:
     described: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     tiers: dict[str, IsolationLevel] = field(default_factory=dict)
+    coming: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # tools of servers yet to be taken
     store: Store | None = None
     hooks: UpstreamHooks | None = None
 
@@ -123,6 +126,20 @@ class FakeUpstreams:
         if isinstance(answer, str):
             return Returned(result=text_result(answer), size_bytes=len(answer))
         return await answer(permit, intent, exchange)
+
+    def holds(self, kind: BindingKind) -> bool:
+        return True
+
+    async def prepare(self, taken: Sequence[ServerBinding], dropped: Collection[str]) -> InForce:
+        """A server that is taken lists what `coming` has for it."""
+
+        def in_force() -> None:
+            for server in dropped:
+                self.tools.pop(server, None)
+            for binding in taken:
+                self.tools[binding.server] = self.coming.get(binding.server, [])
+
+        return in_force
 
     async def close_session(self, session_id: str) -> None:
         self.closed.append(session_id)

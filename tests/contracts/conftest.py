@@ -13,6 +13,7 @@ _LOOPS: dict[str, tuple[str, ...]] = {
     "test_hostile_http_upstreams.py": ("asyncio", "uvloop"),
     "test_sandboxes.py": ("uvloop",),
     "test_caged_tools.py": ("uvloop",),
+    "test_changing_upstreams.py": ("uvloop",),
     "test_images.py": ("uvloop",),
 }
 _MAKERS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

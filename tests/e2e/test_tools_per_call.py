@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.wasm_modules import ECHO
 import toolward
 from toolward.bootstrap import House, open_house
 from toolward.doors.python import OpenWard
-from toolward.errors import BadArguments, Denied, SandboxUnavailable, ToolFailed, WardError
+from toolward.errors import BadArguments, Denied, SandboxUnavailable, ToolFailed, UnknownTool
 from toolward.governance.desk import invoke
 from toolward.model.tool import ToolState
 
@@ -248,10 +249,49 @@ async def test_a_source_that_can_not_be_read_leaves_all_as_it_was(ward: Path) ->
         assert (await session.call("reports/peek", path="/x")).text.startswith("FileNotFoundError")
 
 
-async def test_a_server_that_runs_as_a_process_or_is_new_needs_a_restart_still(ward: Path) -> None:
+async def test_a_server_that_runs_as_a_process_is_taken_changed_and_dropped_without_a_restart(
+    ward: Path,
+) -> None:
+    await approve(ward)
+    config, tiny = ward / "toolward.yaml", Path(__file__).parents[1] / "servers" / "tiny_server.py"
+    as_it_was = config.read_text()
+
+    def with_server(name: str) -> None:
+        entry = f"  tiny:\n    command: {sys.executable}\n    arguments: [{tiny}, {name}]\n"
+        config.write_text(as_it_was + entry)
+
+    async with (
+        open_house(ward) as house,
+        OpenWard(house).session(user="ana", agent="a") as session,
+    ):
+        with_server("one")
+        found = await invoke(house.desk, "reload", {}, OPERATOR)
+        assert found["proposed"] == ["tiny/break", "tiny/look", "tiny/wait", "tiny/wipe"]
+        with pytest.raises(Denied, match="not approved"):
+            await session.call("tiny/look", what="it")
+        await house.parts.registry.approve("tiny/look", by=OPERATOR)
+        await house.desk.repin(OPERATOR)
+        assert (await session.call("tiny/look", what="it")).text == "look it"
+        with_server("two")  # another command line is another server, whatever it lists
+        assert (await invoke(house.desk, "reload", {}, OPERATOR))["quarantined"] == ["tiny/look"]
+        with pytest.raises(Denied, match="quarantined"):
+            await session.call("tiny/look", what="it")
+        config.write_text(as_it_was)
+        assert await reloaded(house) == []
+        with pytest.raises(UnknownTool):
+            await session.call("tiny/look", what="it")
+        with_server("two")
+        assert await reloaded(house) == []
+        with pytest.raises(Denied, match="quarantined"):  # to leave and come back lifts nothing
+            await session.call("tiny/look", what="it")
+
+
+async def test_a_server_that_can_not_be_reached_is_taken_and_named(ward: Path) -> None:
     await approve(ward)
     async with open_house(ward) as house:
-        config = ward / "toolward.yaml"
-        config.write_text(config.read_text() + "  more:\n    command: sh\n")
-        with pytest.raises(WardError, match="`more` was added"):
-            await house.desk.reload(OPERATOR)
+        config, before = ward / "toolward.yaml", house.revision.digest
+        config.write_text(config.read_text() + "  gone:\n    command: /no/such/program\n")
+        found = await invoke(house.desk, "reload", {}, OPERATOR)
+        assert list(found["unreachable"]) == ["gone"]
+        assert "could not be described" in found["unreachable"]["gone"]
+        assert house.revision.digest != before

@@ -103,7 +103,6 @@ async def open_house_on(
             ids=ids,
             functions=functions,
             refusals=signals.refusals,
-            prepare=per_call.prepare,
             images=images,
         )
         async with _standing(ward, machine, on_progress) as house:

@@ -21,7 +21,7 @@ from toolward.catalogue import Catalogue, load_catalogue, resolve_manifest
 from toolward.config.shape import SecretProvider, WardConfig
 from toolward.config.ward import Ward, load_ward
 from toolward.config.ward_files import write_files
-from toolward.errors import InvariantBroken
+from toolward.errors import InvariantBroken, ToolwardError
 from toolward.governance.desk import Desk
 from toolward.kernel.approvals.approvals import Approvals, ask_again, make_approvals
 from toolward.kernel.approvals.ground import Ground
@@ -143,7 +143,7 @@ class Builder:
             ids=self.machine.ids,
             functions=self.machine.functions,
             background=background,
-            revision=compile_revision(self.ward, parts.registry, servers=parts.upstreams.names()),
+            revision=compile_revision(self.ward, parts.registry, servers=self.machine.functions.names()),
             problems=self.problems,
         )
         await self._start(parts, rollbacks)
@@ -267,29 +267,35 @@ class Builder:
             definition, binding=binding, stated=self.ward.manifests, catalogue=self.catalogue
         )
 
-    async def reload(self, by: Principal | None = None) -> None:
+    async def reload(self, by: Principal | None = None) -> Mapping[str, ToolwardError]:
         """Read the ward's files again and put them in force, whole or not at all.
 
-        Raises `ToolwardError` with the old revision still in force. A changed source or command of tools
-        that run per call is compared with the pins at once. Other servers that were added or changed need
-        a restart, which the error says.
+        Servers that are new or others are compared with the pins at once; the answer says of which that
+        failed, and why. Raises `ToolwardError` with the old revision still in force.
         """
+        house = self._standing()
+        drift = house.parts.drift
         async with self.reloading:
             ward = load_ward(self.ward.path)
-            changed = changed_servers(self.ward, ward)
-            in_force = await self.machine.prepare(changed)
+            changes = changed_servers(self.ward.bindings, ward.bindings)
+            ready = await house.parts.upstreams.prepare(changes.taken, changes.dropped)
+
+            def in_force() -> None:
+                ready()
+                for server in changes.servers:
+                    drift.forget(server)
+
             await self._put_in_force(ward, by, and_then=in_force)
-        for each in changed:
-            await self._drift().refresh(each.server)
+        return await drift.compare([each.server for each in changes.taken])
 
     async def repin(self, by: Principal | None = None) -> None:
         """Put the pins as they are now in force, with the files as they were last read."""
         await self._put_in_force(self.ward, by)
 
-    def _drift(self) -> DriftWatch:
+    def _standing(self) -> House:
         if self.house is None:
-            raise InvariantBroken("a comparison before the house stands")
-        return self.house.parts.drift
+            raise InvariantBroken("a reload before the house stands")
+        return self.house
 
     async def _put_in_force(
         self, ward: Ward, by: Principal | None, *, and_then: Callable[[], None] = lambda: None
@@ -297,7 +303,7 @@ class Builder:
         house = self.house
         if house is None:
             return
-        revision = compile_revision(ward, house.parts.registry, servers=house.parts.upstreams.names())
+        revision = compile_revision(ward, house.parts.registry, servers=self.machine.functions.names())
         same = revision.digest == house.revision.digest
         and_then()  # with the revision, before any other task has a turn
         self.ward = house.ward = ward

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from toolward.adapters.tools.python_functions import PythonFunctions
-from toolward.bootstrap.reloading import Prepare, nothing_changes
 from toolward.kernel.cages.hints import Refusals, nobody_knows
 from toolward.ports.clock import Clock
 from toolward.ports.hooks import RollbackHook
@@ -29,5 +28,4 @@ class Machine:
     functions: PythonFunctions = field(default_factory=PythonFunctions)
     images: Images | None = None  # where before-images are taken, if that can be done here
     refusals: Refusals = nobody_knows
-    prepare: Prepare = nothing_changes
     rollback_hook: RollbackHook | None = None  # else what `rollback.on` says

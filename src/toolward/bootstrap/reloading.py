@@ -1,44 +1,30 @@
-"""Which servers may become others while the gateway runs: those whose tools run per call."""
+"""Which servers become others while the gateway runs."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from toolward.config.ward import CONFIG_FILE, Ward
-from toolward.errors import WardError
 from toolward.model.server import ServerBinding
 
-Prepare = Callable[[Sequence[ServerBinding]], Awaitable[Callable[[], None]]]
-"""Reads what servers are to be; the answer puts them in force. Raises `ToolwardError`: nothing changed."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """Servers that are new or others now, and those that are gone."""
+
+    taken: tuple[ServerBinding, ...]
+    dropped: tuple[str, ...]
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """All whose definitions have to be looked at again."""
+        return (*(each.server for each in self.taken), *self.dropped)
 
 
-async def nothing_changes(bindings: Sequence[ServerBinding]) -> Callable[[], None]:
-    """`Prepare` where no server can become another one."""
-    if bindings:
-        raise _restart(bindings[0].server)
-    return lambda: None
-
-
-def changed_servers(before: Ward, after: Ward) -> tuple[ServerBinding, ...]:
-    """The servers that are others now. Raises `WardError` for a change that needs a restart.
-
-    A process that runs was started with what its server was; nothing of a tool that runs per call outlives
-    a call.
-    """
-    old = {each.server: each for each in before.bindings}
-    new = {each.server: each for each in after.bindings}
-    for server in sorted(set(old) ^ set(new)):
-        raise _restart(server)
-    changed = tuple(each for name, each in new.items() if each != old[name])
-    for each in changed:
-        if not (each.kind.per_call and old[each.server].kind.per_call):
-            raise _restart(each.server)
-    return changed
-
-
-def _restart(server: str) -> WardError:
-    return WardError(
-        f"the server `{server}` was added, removed or changed",
-        file=CONFIG_FILE,
-        remedy="restart `toolward up`",
+def changed_servers(before: Sequence[ServerBinding], after: Sequence[ServerBinding]) -> Changes:
+    """What lies between two sets of servers."""
+    old, new = ({each.server: each for each in bindings} for bindings in (before, after))
+    return Changes(
+        taken=tuple(each for name, each in new.items() if each != old.get(name)),
+        dropped=tuple(name for name in old if name not in new),
     )

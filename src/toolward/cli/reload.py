@@ -12,8 +12,9 @@ from toolward.cli.frame import Frame, verb
 def command(frame: Frame) -> None:
     """Read the ward's files again and put them in force; the old revision stays if something is wrong.
 
-    A changed source file or command is taken, and its tools are quarantined until somebody approved them.
-    Other servers that were added or changed need a restart of the daemon, which the error says.
+    Servers that were added, changed or removed are taken up and dropped while the others go on; calls under
+    way end with the server that they began with. Tools of another server, source or command are quarantined
+    until somebody approved them.
     """
     result = frame.ask("reload")
     if frame.screen.as_json:
@@ -24,3 +25,9 @@ def command(frame: Frame) -> None:
         frame.screen.say(f"in force: {result['revision']}", style="green")
         for tool in result["quarantined"]:
             frame.screen.warn(f"{tool} changed and is quarantined: see `toolward tools diff {tool}`")
+        if result["proposed"]:
+            count = len(result["proposed"])
+            frame.screen.note(f"{count} new tools wait for approval: `toolward tools list --state proposed`")
+    if not frame.screen.as_json:
+        for server, why in result["unreachable"].items():
+            frame.screen.warn(f"{server}: {why}")

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from typing_extensions import override
+
 from toolward.adapters.system.clock import SystemClock, VirtualClock
 from toolward.bootstrap.assembly import Builder, House
 from toolward.bootstrap.machine import Machine
@@ -16,23 +18,25 @@ from toolward.model.permit import Permit
 from toolward.model.principal import CredentialKind, Principal
 from toolward.ports.ids import Ids
 from toolward.ports.store import Store
-from toolward.ports.upstream import Exchange, ServerDescription, UpstreamHooks
+from toolward.ports.upstream import Exchange, ServerDescription, UpstreamHooks, Upstreams
 
 PERSON: Final = Principal(user="operator", agent="lab", credential="person", kind=CredentialKind.PERSON)
 _WARD: Final = "version: 1\nname: scripted\nprofile: observe\nservers:\n  world: {command: never-started}\n"
 
 
-class ScriptedServer:
+class ScriptedServer(Upstreams):
     """`ports.upstream.Upstreams` with one server, whose tools take texts and answer "done"."""
 
     def __init__(self, tools: Sequence[str], arguments: Sequence[str]) -> None:
         self._tools = tools
         self._arguments = arguments
 
+    @override
     def names(self) -> tuple[str, ...]:
         """The one server."""
         return ("world",)
 
+    @override
     async def describe(self, server: str) -> ServerDescription:
         """The same texts for every tool."""
         schema = {"type": "object", "properties": {name: {"type": "string"} for name in self._arguments}}
@@ -44,20 +48,24 @@ class ScriptedServer:
             tools=[{"name": name, "description": name, "inputSchema": schema} for name in self._tools],
         )
 
+    @override
     async def isolation(self, server: str) -> IsolationReport:
         """None: nothing runs."""
         del server
         return IsolationReport(tier=IsolationLevel.NONE)
 
+    @override
     async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
         """At once."""
         del permit, intent, exchange
         result: dict[str, Any] = {"content": [{"type": "text", "text": "done"}]}
         return Returned(result=result, size_bytes=40)
 
+    @override
     async def close_session(self, session_id: str) -> None:
         """Nothing runs."""
 
+    @override
     async def close(self) -> None:
         """Nothing runs."""
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from toolward.model.call import Era, Intent, RawOutcome
 from toolward.model.capability import IsolationReport
 from toolward.model.permit import Permit
+from toolward.model.server import ServerBinding
+from toolward.model.tool import BindingKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +78,12 @@ class UpstreamEvents(Protocol):
         ...
 
 
+InForce = Callable[[], None]
+"""Puts what was made ready in force, at once and without fail."""
+
+
 class Upstreams(Protocol):
-    """All configured servers, reached over persistent connections.
+    """All configured servers, reached over persistent connections; they may become others while they run.
 
     MUST accept nothing but a permit and its intent to execute. MUST never return another call's answer:
     answers with an unknown id, second answers and malformed ones are dropped and counted, and a server
@@ -107,6 +113,21 @@ class Upstreams(Protocol):
         `Stopped` when the effect may have happened.
         """
         ...
+
+    def holds(self, kind: BindingKind) -> bool:
+        """Whether servers of that kind are this adapter's to take; by default none is."""
+        del kind
+        return False
+
+    async def prepare(self, taken: Sequence[ServerBinding], dropped: Collection[str]) -> InForce:
+        """Make ready to hold `taken`, new or changed, and no longer `dropped`; the answer puts that in force.
+
+        Nothing has changed before the answer is used. Calls under way end with the server that they began
+        with, which is then stopped: MUST NOT cut them off, MUST NOT leave its processes behind. A name that
+        is not held is no error. Raises `ToolwardError` for what can be seen to be wrong beforehand.
+        """
+        del taken, dropped
+        return lambda: None
 
     async def close_session(self, session_id: str) -> None:
         """Stop what runs for that session only."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ from toolward.errors import ReasonCode, ToolFailed, WardError
 from toolward.model.call import Action, Era, Failed, Intent, RawOutcome, Returned, Stopped
 from toolward.model.capability import IsolationLevel, IsolationReport
 from toolward.model.permit import Permit
-from toolward.model.server import IN_PROCESS_SERVER
-from toolward.ports.upstream import Exchange, ServerDescription
+from toolward.model.server import IN_PROCESS_SERVER, ServerBinding
+from toolward.model.tool import BindingKind
+from toolward.ports.upstream import Exchange, InForce, ServerDescription
 
 METHOD_NOT_FOUND = -32601
 
@@ -99,6 +100,16 @@ class PythonFunctions:
         if limit and size > limit.output_bytes_max:
             return Stopped(reason=ReasonCode.OUTPUT_TOO_LARGE.value, message=f"the result has {size} bytes")
         return Returned(result=result, size_bytes=size)
+
+    def holds(self, kind: BindingKind) -> bool:
+        """Of nothing that a ward's file can declare: its one server is there as soon as a function is."""
+        del kind
+        return False
+
+    async def prepare(self, taken: Sequence[ServerBinding], dropped: Collection[str]) -> InForce:
+        """Nothing: functions come by `register`, and stay."""
+        del taken, dropped
+        return lambda: None
 
     async def close_session(self, session_id: str) -> None:
         """Functions keep nothing by session."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from toolward.errors import InvariantBroken, ToolFailed
 from toolward.model.call import Intent, RawOutcome
 from toolward.model.capability import IsolationReport
 from toolward.model.permit import Permit
-from toolward.ports.upstream import Exchange, ServerDescription, Upstreams
+from toolward.model.server import ServerBinding
+from toolward.model.tool import BindingKind
+from toolward.ports.upstream import Exchange, InForce, ServerDescription, Upstreams
 
 
 class RoutedUpstreams:
@@ -42,6 +44,28 @@ class RoutedUpstreams:
         if part is None:
             raise InvariantBroken("a permit for a server that nobody holds")
         return await part.execute(permit, intent, exchange)
+
+    def holds(self, kind: BindingKind) -> bool:
+        """Whether one of the adapters does."""
+        return any(part.holds(kind) for part in self._parts)
+
+    async def prepare(self, taken: Sequence[ServerBinding], dropped: Collection[str]) -> InForce:
+        """Each server to the adapter of its kind; one that changed its kind leaves its old adapter.
+
+        Raises `ToolwardError` before anything has changed anywhere.
+        """
+        ready: list[InForce] = []
+        for part in self._parts:
+            mine = [each for each in taken if part.holds(each.kind)]
+            others = {each.server for each in taken} - {each.server for each in mine}
+            ready.append(await part.prepare(mine, {*dropped, *others}))
+
+        def in_force() -> None:
+            for each in ready:
+                each()
+            self._holders.clear()
+
+        return in_force
 
     async def close_session(self, session_id: str) -> None:
         """Close it everywhere."""

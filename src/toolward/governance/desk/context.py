@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from toolward.errors import Rejected
+from toolward.errors import Rejected, ToolwardError
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.parts import Parts
 from toolward.kernel.revision import ActiveRevision
@@ -21,7 +21,8 @@ class Desk:
     """The open ward as governance sees it; `bootstrap` fills it.
 
     `repin` puts the pins in force with the files as they were last read; `reload` reads the files too and
-    raises `ToolwardError` when they are wrong, name other servers, or a source can not be read.
+    raises `ToolwardError` when they are wrong or a source can not be read; it answers which new or changed
+    servers could not be compared, and why.
     """
 
     parts: Parts
@@ -31,7 +32,7 @@ class Desk:
     clock: Clock
     revision: Callable[[], ActiveRevision]
     repin: Callable[[Principal], Awaitable[None]]
-    reload: Callable[[Principal], Awaitable[None]]
+    reload: Callable[[Principal], Awaitable[Mapping[str, ToolwardError]]]
     write_files: Callable[[Mapping[str, bytes]], None]
     name: str
     url: Callable[[], str]  # how people reach this gateway

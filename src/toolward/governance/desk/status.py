@@ -78,20 +78,25 @@ async def refresh(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> l
 async def reload(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
     """Read the ward's files again and put them in force, whole or not at all.
 
-    `quarantined` names the tools whose source or command is another one now, until a person has approved it.
+    `quarantined` names the tools whose server, source or command is another one now, until a person has
+    approved them, `proposed` those that are new. `unreachable` says of new and changed servers why they
+    could not be looked at; their tools wait for the next comparison.
     """
     del parameters
-    before, held = desk.revision().digest, _quarantined(desk)
-    await desk.reload(by)
+    before = desk.revision().digest
+    held, waiting = (_in_state(desk, state) for state in (ToolState.QUARANTINED, ToolState.PROPOSED))
+    unreachable = await desk.reload(by)
     return {
         "before": before,
         "revision": desk.revision().digest,
-        "quarantined": sorted(_quarantined(desk) - held),
+        "quarantined": sorted(_in_state(desk, ToolState.QUARANTINED) - held),
+        "proposed": sorted(_in_state(desk, ToolState.PROPOSED) - waiting),
+        "unreachable": {server: error.diagnostics() for server, error in unreachable.items()},
     }
 
 
-def _quarantined(desk: Desk) -> set[str]:
-    return {pin.key for pin in desk.parts.registry.pins() if pin.state is ToolState.QUARANTINED}
+def _in_state(desk: Desk, state: ToolState) -> set[str]:
+    return {pin.key for pin in desk.parts.registry.pins() if pin.state is state}
 
 
 VERBS = {

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from toolward.config.limits import DEFINITION_AGE_MAX_S, DEFINITION_AGE_WRITES_MAX_S
@@ -89,6 +89,8 @@ class DriftWatch:
                 raise ToolFailed(f"no server `{server}` is configured", remedy="see toolward.yaml")
             started, announced = self._clock.monotonic_ns(), watched.announced
             description = await self._upstreams.describe(server)
+            if self._revision().binding(server) != binding:
+                return []  # it was changed or taken away meanwhile: this is the word of another server
             findings = await self._registry.observe(
                 description, binding=_identity(binding, description), manifest_of=self._manifest_of
             )
@@ -104,6 +106,24 @@ class DriftWatch:
         watched = self._watched(server)
         watched.compared_ns = None
         watched.announced += 1
+
+    def forget(self, server: str) -> None:
+        """It is another server from now on, or none: nothing that was said under its name holds."""
+        self.announce(server)
+        self._watched(server).description = None
+
+    async def compare(self, servers: Sequence[str]) -> Mapping[str, ToolwardError]:
+        """Compare these now, all at once; why it could not be done, by the server for which it could not."""
+
+        async def one(server: str) -> ToolwardError | None:
+            try:
+                await self.refresh(server)
+            except ToolwardError as error:
+                return error
+            return None
+
+        found = await asyncio.gather(*(one(server) for server in servers))
+        return {server: error for server, error in zip(servers, found, strict=True) if error is not None}
 
     def description(self, server: str) -> ServerDescription | None:
         """What the server said at the last comparison."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,7 +32,7 @@ from toolward.model.tool import BindingKind, Manifest, ToolVersion
 from toolward.ports.cages import Cages
 from toolward.ports.sandbox import CommandJob, Job
 from toolward.ports.secrets import Secrets
-from toolward.ports.upstream import Exchange, ServerDescription, Upstreams
+from toolward.ports.upstream import Exchange, InForce, ServerDescription, Upstreams
 from toolward.rules.capability import scope_of
 from toolward.rules.command import command_line, definition_of
 
@@ -139,21 +139,26 @@ class CagedTools(Upstreams):
     async def close(self) -> None:
         """The cages are their owner's to close."""
 
-    # --- beyond the port
+    @override
+    def holds(self, kind: BindingKind) -> bool:
+        return kind.per_call
 
-    async def prepare(self, bindings: Sequence[ServerBinding]) -> Callable[[], None]:
-        """Read what these servers are to be; the answer puts them in force, all at once.
-
-        Calls under way end with what they began with. Raises `ToolwardError` for a source that can not be
-        read; then nothing has changed.
-        """
-        fresh = {each.server: _Server(each) for each in bindings}
+    @override
+    async def prepare(self, taken: Sequence[ServerBinding], dropped: Collection[str]) -> InForce:
+        """As the port says: a source that can not be read is seen beforehand, and nothing outlives a call."""
+        fresh = {each.server: _Server(each) for each in taken}
         for server in fresh.values():
             if server.binding.kind is BindingKind.FUNCTIONS:
                 _ = await self._read(server)
             elif server.binding.kind is BindingKind.MODULES:
                 await check_modules(server.binding, self._cages)
-        return lambda: self._servers.update(fresh)
+
+        def in_force() -> None:
+            for server in dropped:
+                self._servers.pop(server, None)
+            self._servers.update(fresh)
+
+        return in_force
 
     # --- parts
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from toolward.adapters.tools.mcp.bounds import STABLE_S
 from toolward.adapters.tools.mcp.link import Heard, Link
@@ -21,6 +21,8 @@ from toolward.model.capability import IsolationReport
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
 
+LOOK_S: Final = 0.05
+"""Between two looks at whether a server that was changed still has calls."""
 Key = tuple[str, Era, str]
 """Scope, era, and for links that several sessions share the capabilities declared in it."""
 
@@ -56,6 +58,8 @@ class Server:
         self._first = asyncio.Lock()
         self._deaths: dict[str, _Deaths] = {}
         self._old_stderr = ""
+        self._retired = False  # nothing is opened any more
+        self._closing: asyncio.Future[None] | None = None
 
     @property
     def lock_digest(self) -> str:
@@ -127,6 +131,10 @@ class Server:
             link = self._links.get(key)
             if link is not None and link.alive:
                 return link
+            if self._retired:
+                raise failed(
+                    f"`{self.binding.server}` was changed or taken away", ReasonCode.TOOL_UNREACHABLE
+                )
             await self._buried(scope, link)
             await self._make_room()
             try:
@@ -294,8 +302,29 @@ class Server:
             self._locks.pop(key, None)
         _ = await asyncio.gather(*(self._links.pop(key).close() for key in mine))
 
+    async def finish(self) -> None:
+        """Open nothing more, and stop everything once the requests under way have ended.
+
+        Not bounded here: each of them has its own time limit.
+        """
+        self._retired = True
+        while self._busy():  # noqa: ASYNC110 -- nothing on the hot path says that a flight has ended
+            await asyncio.sleep(LOOK_S)
+        await self.close()
+
+    def _busy(self) -> bool:
+        opening = self._first.locked() or any(lock.locked() for lock in self._locks.values())
+        calls = (flight.side for link in self._links.values() for flight in link.flights.values())
+        return opening or any(side is not None for side in calls)
+
     async def close(self) -> None:
-        """Stop everything."""
+        """Stop everything, whole even if who asks is cancelled; asked again, it waits for the same."""
+        self._retired = True
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         links = {*self._links.values(), *([self._main] if self._main is not None else [])}
         self._links.clear()
         self._main = None

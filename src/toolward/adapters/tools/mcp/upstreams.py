@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from toolward.adapters.tools.mcp.making import Workshop
 from toolward.adapters.tools.mcp.mirrored import NAMED_BY, mirrored_headers, mirrored_of
 from toolward.adapters.tools.mcp.packages.installing import Packages
 from toolward.adapters.tools.mcp.server import Server
+from toolward.adapters.tools.mcp.tasks import Tasks
 from toolward.adapters.tools.mcp.wire import META_LOG_LEVEL, SERVER_ERROR, Ended, declared, envelope
 from toolward.config.limits import OUTPUT_BYTES_MAX
 from toolward.errors import InvariantBroken, ReasonCode, ToolFailed, ToolwardError, UnknownTool
@@ -25,12 +26,13 @@ from toolward.model.call import Action, Call, Era, Failed, Intent, RawOutcome, R
 from toolward.model.capability import IsolationReport, Kept
 from toolward.model.permit import Permit
 from toolward.model.server import ServerBinding
+from toolward.model.tool import BindingKind
 from toolward.ports.cages import Cages
 from toolward.ports.clock import Clock
 from toolward.ports.egress import Connector
 from toolward.ports.ids import Ids
 from toolward.ports.secrets import Secrets
-from toolward.ports.upstream import Exchange, ServerDescription, UpstreamHooks, Upstreams
+from toolward.ports.upstream import Exchange, InForce, ServerDescription, UpstreamHooks, Upstreams
 
 _VERSIONS_KEPT: Final = 10_000
 _REFUSED: Final = frozenset({ReasonCode.EGRESS_DENIED.value, ReasonCode.AUDIT_UNAVAILABLE.value})
@@ -57,7 +59,9 @@ class McpUpstreams(Upstreams):
         self._hooks = hooks
         self._tls = tls
         self._mirrored: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {}
-        tools = Workshop(
+        self._retired: set[Server] = set()
+        self._tasks = Tasks()
+        self._workshop = Workshop(
             secrets=secrets,
             clock=clock,
             packages=Packages(state_dir, ids=ids, on_progress=self._progress),
@@ -66,15 +70,7 @@ class McpUpstreams(Upstreams):
             kept=kept,
             tls=self._trust,
         )
-        self._servers: dict[str, Server] = {
-            binding.server: Server(
-                binding,
-                tools=tools,
-                heard=self._heard_of(binding.server),
-                restarted=self._restarted_of(binding.server),
-            )
-            for binding in bindings
-        }
+        self._servers: dict[str, Server] = {each.server: self._made(each) for each in bindings}
 
     # --- the port
 
@@ -131,12 +127,32 @@ class McpUpstreams(Upstreams):
         return await _answered(link, request, _timeout_ms(server.binding, resolved))
 
     @override
+    def holds(self, kind: BindingKind) -> bool:
+        return kind in {BindingKind.STDIO, BindingKind.HTTP}
+
+    @override
+    async def prepare(self, taken: Sequence[ServerBinding], dropped: Collection[str]) -> InForce:
+        """As the port says. Nothing is started or installed before the server is first needed."""
+        fresh = {each.server: self._made(each) for each in taken}
+
+        def in_force() -> None:
+            for name in (*dropped, *fresh):
+                if (old := self._servers.pop(name, None)) is not None:
+                    self._retired.add(old)
+                    self._tasks.spawn(self._retire(old), f"stop what `{name}` was")
+            self._servers.update(fresh)
+
+        return in_force
+
+    @override
     async def close_session(self, session_id: str) -> None:
-        _ = await asyncio.gather(*(server.close_scope(session_id) for server in self._servers.values()))
+        every = (*self._servers.values(), *self._retired)
+        _ = await asyncio.gather(*(server.close_scope(session_id) for server in every))
 
     @override
     async def close(self) -> None:
-        _ = await asyncio.gather(*(server.close() for server in self._servers.values()))
+        await self._tasks.close()
+        _ = await asyncio.gather(*(server.close() for server in (*self._servers.values(), *self._retired)))
 
     # --- beyond the port
 
@@ -153,6 +169,20 @@ class McpUpstreams(Upstreams):
         return self._server(server).lock_digest
 
     # --- parts
+
+    def _made(self, binding: ServerBinding) -> Server:
+        server = binding.server
+        return Server(
+            binding,
+            tools=self._workshop,
+            heard=self._heard_of(server),
+            restarted=self._restarted_of(server),
+        )
+
+    async def _retire(self, server: Server) -> None:
+        """Stop it once the calls that it has are over."""
+        await server.finish()
+        self._retired.discard(server)
 
     def _server(self, name: str) -> Server:
         found = self._servers.get(name)

@@ -171,7 +171,7 @@ async def slow(case: Case, tmp_path: Path) -> tuple[Case, asyncio.Task[object]]:
     """A call that a process of `one` has begun."""
     if case.first.kind is not BindingKind.STDIO or isinstance(case.upstreams, FakeUpstreams):
         pytest.skip("nothing of this adapter outlives a call")
-    permit = a_permit("one", "wait", {"seconds": 0.5}, version=a_version("one", "wait"))
+    permit = a_permit("one", "wait", {"seconds": 60}, version=a_version("one", "wait"))
     calling = asyncio.ensure_future(case.upstreams.execute(permit, INTENT, FakeExchange()))
     async with asyncio.timeout(20):
         while not (tmp_path / "a" / "waiting").exists():  # noqa: ASYNC110 -- all that the tool says
@@ -187,6 +187,7 @@ async def test_a_call_under_way_ends_with_the_server_it_began_with(
     permit = a_permit("one", "look", {"what": "it"}, version=a_version("one", "look"))
     assert isinstance(await case.upstreams.execute(permit, INTENT, FakeExchange()), Returned)
     assert not calling.done()  # the new server answered while the old one still works
+    (tmp_path / "a" / "go").touch()
     assert isinstance(await calling, Returned)
 
 

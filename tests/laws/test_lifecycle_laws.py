@@ -7,8 +7,9 @@ import itertools
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from toolward.model.pin import Pin
 from toolward.model.tool import Manifest, ToolState, ToolVersion
-from toolward.rules.lifecycle import NEXT_STATE, Change, Pin, compare
+from toolward.rules.lifecycle import TRANSITIONS, Act, Change, People, compare, next_state, transition
 from toolward.rules.version import make_version
 
 
@@ -17,13 +18,39 @@ def version(text: str, *, timeout_ms: int = 1) -> ToolVersion:
 
 
 def test_the_table_answers_every_state_and_every_change_of_a_known_tool() -> None:
-    changes = [change for change in Change if change is not Change.NEW]
-    assert set(NEXT_STATE) == set(itertools.product(ToolState, changes))
+    first = {Change.NEW, Change.FOUND}
+    answered = {(each.before, each.occasion) for each in TRANSITIONS if isinstance(each.occasion, Change)}
+    known = set(itertools.product(ToolState, set(Change) - first))
+    assert answered == known | {(None, each) for each in first}
 
 
-def test_no_change_that_a_server_makes_leads_to_approved() -> None:
-    for (state, _), after in NEXT_STATE.items():
-        assert after is not ToolState.APPROVED or state is ToolState.APPROVED
+def test_the_table_has_one_row_for_a_state_and_an_occasion() -> None:
+    assert len({(each.before, each.occasion) for each in TRANSITIONS}) == len(TRANSITIONS)
+
+
+def test_nothing_that_a_server_does_makes_people_stand_for_a_version() -> None:
+    for row in TRANSITIONS:
+        if isinstance(row.occasion, Change) and row.after is not None and row.after.stands:
+            assert row.before is row.after
+
+
+def test_nothing_but_people_leads_to_a_version_that_stands_or_out_of_quarantine_and_revocation() -> None:
+    held = (ToolState.QUARANTINED, ToolState.REVOKED)
+    for row in TRANSITIONS:
+        moves = row.after is not row.before
+        if moves and ((row.after is not None and row.after.stands) or row.before in held):
+            assert row.people is not People.NOBODY, row
+
+
+def test_every_state_can_be_reached_and_revoked() -> None:
+    reached: set[ToolState | None] = {None}
+    while more := {each.after for each in TRANSITIONS if each.before in reached} - reached - {None}:
+        reached |= more
+    assert reached == {None, *ToolState}
+    for state in ToolState:
+        row = transition(state, Act.REVOKE)
+        assert row is not None
+        assert row.after is ToolState.REVOKED
 
 
 class OneTool(RuleBasedStateMachine):
@@ -40,7 +67,7 @@ class OneTool(RuleBasedStateMachine):
     def the_server_lists(self, text: str) -> None:
         self.listed = version(text)
         change = compare(self.pin, self.pinned, self.listed)
-        state = NEXT_STATE[self.pin.state, change]
+        state = next_state(self.pin.state, change)
         if self.pin.state is ToolState.PROPOSED:
             self.pinned = self.listed
         self.pin = Pin(server="s", name="t", digest=self.pinned.digest, state=state)

@@ -30,7 +30,7 @@ def tools() -> list[dict]:
         },
         {
             "name": "wait",
-            "description": "Waits a while.",
+            "description": "Waits a while, or until a file `go` lies beside it.",
             "inputSchema": {"type": "object", "properties": {"seconds": {"type": "number"}}},
             "annotations": {"readOnlyHint": True, "openWorldHint": False},
         },
@@ -43,7 +43,9 @@ def call(name: str, arguments: dict) -> dict:
         return {"content": [{"type": "text", "text": "it broke"}], "isError": True}
     if name == "wait":
         Path("waiting").touch()
-        time.sleep(arguments.get("seconds", 0))
+        over = time.monotonic() + arguments.get("seconds", 0)
+        while time.monotonic() < over and not Path("go").exists():
+            time.sleep(0.01)
     if name == "wipe":
         with Path("wiped").open("a") as ledger:  # what really happened, whatever anybody says
             ledger.write(arguments["what"] + "\n")

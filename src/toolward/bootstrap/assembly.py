@@ -155,7 +155,7 @@ class Builder:
         store, clock, ids = self.machine.store, self.machine.clock, self.machine.ids
         auditor = Auditor(store, clock=clock, ids=ids)
         incidents = Incidents(store, auditor, clock=clock, ids=ids, on_open=self._incident)
-        registry = Registry(store, auditor, incidents, clock=clock, channel=self.ward.config.channel)
+        registry = Registry(store, auditor, incidents, clock=clock, channel=lambda: self.ward.config.channel)
         sessions = Sessions(store, auditor, clock=clock, ids=ids)
         hooks = UpstreamHooks(on_progress=on_progress)
         upstreams = self.machine.upstreams(hooks)
@@ -320,7 +320,10 @@ class Builder:
         if by is not None:
             body["by"] = by.as_json()
         event = parts.auditor.event(EventKind.REVISION_ACTIVATED, body=body)
-        pins = {pin.key: (pin.digest, pin.state.value) for pin in parts.registry.pins()}
+        pins = {
+            f"{channel}/{pin.key}": (pin.digest, pin.state.value)
+            for channel, pin in parts.registry.every_pin()
+        }
         whole = revision_to_json(
             revision_of(self.ward, parts.registry), pins, activated_ns=self.machine.clock.now_ns()
         )

@@ -32,7 +32,9 @@ async def pinned_versions(ward: Ward) -> list[ToolVersion]:
     try:
         auditor = Auditor(store, clock=clock, ids=ids)
         incidents = Incidents(store, auditor, clock=clock, ids=ids)
-        return Registry(store, auditor, incidents, clock=clock, channel=ward.config.channel).versions()
+        return Registry(
+            store, auditor, incidents, clock=clock, channel=lambda: ward.config.channel
+        ).versions()
     finally:
         await store.close()
 

@@ -36,6 +36,7 @@ def compile_revision(ward: Ward, registry: Registry, *, servers: Sequence[str]) 
         digest=revision_digest(ward.files, revision_of(ward, registry).pins),
         profile=config.profile.value,
         channel=config.channel,
+        channels={name: agent.channel for name, agent in config.agents.items() if agent.channel},
         book=_book(ward, registry, servers=tuple(bindings)),
         bindings=bindings,
         definition_age_max_s={each.server: each.definitions_max_age_s for each in ward.bindings},
@@ -77,9 +78,10 @@ def shipped_profiles() -> dict[Profile, str]:
 
 
 def revision_of(ward: Ward, registry: Registry) -> Revision:
-    """The ward's files and the pins of its channel."""
-    prefix = ward.config.channel.value
+    """The ward's files and the pins of all channels."""
     return Revision(
         files=ward.files,
-        pins={f"{prefix}/{pin.key}": f"{pin.digest} {pin.state.value}" for pin in registry.pins()},
+        pins={
+            f"{channel}/{pin.key}": f"{pin.digest} {pin.state.value}" for channel, pin in registry.every_pin()
+        },
     )

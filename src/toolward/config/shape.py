@@ -181,6 +181,9 @@ class AgentConfig(Section, frozen=True):
     """What an agent may do at most; policies can only narrow it. What is left out sets no ceiling."""
 
     description: str = ""
+    channel: Annotated[
+        Channel | None, Meta(description="Whose tools it is served; left out: the ward's channel.")
+    ] = None
     servers: Annotated[tuple[ServerId, ...], Meta(min_length=1, description="Only these servers.")] = ()
     tools: Annotated[
         tuple[str, ...], Meta(min_length=1, description="Only these tools, as `server/tool`.")

@@ -22,6 +22,7 @@ class ActiveRevision:
     channel: Channel
     book: Book
     bindings: Mapping[str, ServerBinding]
+    channels: Mapping[str, Channel] = field(default_factory=dict)  # agent -> its own, where it has one
     definition_age_max_s: Mapping[str, float] = field(default_factory=dict)  # server -> seconds
     marks: tuple[str, ...] = ()  # `unsafe` settings in force; they stand in every record
 
@@ -29,16 +30,30 @@ class ActiveRevision:
         """The binding of a configured server."""
         return self.bindings.get(server)
 
+    def channel_of(self, agent: str) -> Channel:
+        """The channel that an agent is served from."""
+        return self.channels.get(agent, self.channel)
+
 
 def revision_to_json(revision: Revision, pins: Mapping[str, tuple[str, str]], *, activated_ns: int) -> bytes:
-    """As stored: the files whole, and each pin's digest and state, so that it can be returned to."""
+    """As stored: the files whole, and each pin's digest and state, so that it can be returned to.
+
+    Pins are named `channel/server/name`.
+    """
     return canonical(
         {
+            "v": 2,
             "files": {name: body.decode("utf-8") for name, body in revision.files.items()},
             "pins": {key: {"digest": digest, "state": state} for key, (digest, state) in pins.items()},
             "activated_ns": str(activated_ns),
         }
     )
+
+
+def pins_of(value: Mapping[str, Any], channel: Channel) -> dict[str, tuple[str, str]]:
+    """The pins of a stored revision; those of the first format are of `channel`, the only one there was."""
+    before = "" if value.get("v", 1) > 1 else f"{channel}/"
+    return {f"{before}{key}": (pin["digest"], pin["state"]) for key, pin in value["pins"].items()}
 
 
 def revision_from_json(value: Mapping[str, Any]) -> Revision:

@@ -152,16 +152,27 @@ class ToolVersion:
 
 
 class ToolState(StrEnum):
-    """Where a version stands."""
+    """Where a version stands in one channel."""
 
+    DISCOVERED = "discovered"  # a source lists it: on the open path only
     PROPOSED = "proposed"
+    TESTED = "tested"  # what its channel's gate asks for was shown; people have not agreed yet
     APPROVED = "approved"
+    DEPRECATED = "deprecated"  # served, with a warning and the name of its successor
     QUARANTINED = "quarantined"
     REVOKED = "revoked"
 
+    @property
+    def stands(self) -> bool:
+        """Whether people stand for the version and it is served: approved, deprecated or not."""
+        return self in _STANDING
+
+
+_STANDING: Final = frozenset({ToolState.APPROVED, ToolState.DEPRECATED})
+
 
 class Channel(StrEnum):
-    """Each maps a tool to the version it serves."""
+    """Each maps a tool to the version it serves. A promotion goes from one to the next."""
 
     SANDBOX = "sandbox"
     STAGING = "staging"

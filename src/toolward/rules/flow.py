@@ -301,7 +301,7 @@ def _facts(
         effect=effect.value,
         writes=effect is not Effect.READ_ONLY,
         egress=manifest.egress if manifest else False,
-        approved=resolved.state is ToolState.APPROVED or resolved.version is None,
+        approved=resolved.version is None or (resolved.state is not None and resolved.state.stands),
         path=resolved.path,
         inside_roots=bool(paths) and all(path_inside(text, roots) for _, text in paths),
         outside_roots=not all(path_inside(text, roots) for _, text in paths),
@@ -367,7 +367,10 @@ def _witnessed(leaf: Leaf) -> bool:
 def path_of(state: ToolState | None, manifest: Manifest | None, *, critical: bool) -> Path:
     """Secure if the step is critical or an approved tool does more than read; open otherwise."""
     if critical or (
-        state is ToolState.APPROVED and manifest is not None and manifest.effect is not Effect.READ_ONLY
+        state is not None
+        and state.stands
+        and manifest is not None
+        and manifest.effect is not Effect.READ_ONLY
     ):
         return Path.SECURE
     return Path.OPEN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -100,6 +101,19 @@ def manifest_from_json(value: Mapping[str, Any]) -> Manifest:
         min_scope=CallScope(value["min_scope"]),
         undo=undo_from_json(value["undo"]) if "undo" in value else None,
     )
+
+
+def alike(first: ToolVersion, second: ToolVersion) -> bool:
+    """Whether the same would run: definition and binding are equal, whatever the manifests say."""
+    return first.definition == second.definition and first.binding == second.binding
+
+
+_LOCKED = re.compile(r" sha256:[0-9a-f]{64}\Z")
+
+
+def is_bound(version: ToolVersion, identity: str) -> bool:
+    """Whether the version was listed by a server of that identity, whatever was installed for it then."""
+    return _LOCKED.sub("", version.binding) == _LOCKED.sub("", identity)
 
 
 _ASPECTS = ("name", "title", "description", "annotations", "inputSchema", "outputSchema", "icons", "_meta")

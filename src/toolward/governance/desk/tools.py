@@ -12,9 +12,9 @@ from toolward.errors import Rejected
 from toolward.governance.desk.context import Desk, Verb, text
 from toolward.model.event import EventKind
 from toolward.model.finding import Severity
+from toolward.model.pin import Pin
 from toolward.model.principal import Principal
 from toolward.model.tool import ToolVersion
-from toolward.rules.lifecycle import Pin
 from toolward.rules.undo import undo_in_words
 from toolward.rules.version import drifted_aspects
 

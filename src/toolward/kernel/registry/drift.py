@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 
 from toolward.config.limits import DEFINITION_AGE_MAX_S, DEFINITION_AGE_WRITES_MAX_S
 from toolward.errors import Denied, ReasonCode, ToolFailed, ToolwardError
-from toolward.kernel.registry.registry import Finding, ManifestOf, Registry
+from toolward.kernel.registry.observing import Finding, Looked, ManifestOf, Observing
+from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.server import ServerBinding
 from toolward.model.tool import Effect
@@ -55,7 +56,7 @@ class DriftWatch:
         self._registry = registry
         self._upstreams = upstreams
         self._clock = clock
-        self._manifest_of = manifest_of
+        self._observe = Observing(registry, manifest_of=manifest_of)
         self._revision = revision
         self._on_change = on_change
         self._servers: dict[str, _Watched] = {}
@@ -91,8 +92,8 @@ class DriftWatch:
             description = await self._upstreams.describe(server)
             if self._revision().binding(server) != binding:
                 return []  # it was changed or taken away meanwhile: this is the word of another server
-            findings = await self._registry.observe(
-                description, binding=_identity(binding, description), manifest_of=self._manifest_of
+            findings = await self._observe(
+                Looked(description=description, binding=_identity(binding, description))
             )
             watched.description = description
             # a change that was announced meanwhile may be missing from what was listed

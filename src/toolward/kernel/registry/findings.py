@@ -9,9 +9,9 @@ import orjson
 
 from toolward.errors import Denied, ReasonCode
 from toolward.model.finding import Finding, Severity, gravest_first
+from toolward.model.pin import Pin
 from toolward.model.tool import ToolState, ToolVersion
 from toolward.rules.findings import Known, Neighbours, examine, renamed_from
-from toolward.rules.lifecycle import Pin
 
 CACHED_MAX: Final = 20_000
 """Versions whose findings are remembered; past this they are found again."""
@@ -20,7 +20,7 @@ _LAST: Final = 1 << 63
 """Since when a tool is there that was never seen before: after all others."""
 
 
-class Shelf(Protocol):
+class Pinned(Protocol):
     """The registry, as far as findings need it."""
 
     def pins(self) -> Iterator[Pin]:
@@ -39,7 +39,7 @@ class Shelf(Protocol):
 class Findings:
     """What looks wrong about a version, alone and beside the other tools of the ward."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Pinned) -> None:
         self._shelf = shelf
         self._alone: dict[str, tuple[Finding, ...]] = {}
         self._neighbours: Neighbours | None = None

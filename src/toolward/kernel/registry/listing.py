@@ -23,13 +23,14 @@ class Listing:
         """Definitions in a fixed order (server, then name); names are prefixed at the aggregated endpoint."""
         call = permit.labelled.call
         principal = call.session.principal
+        channel = revision.channel_of(principal.agent)
         found: list[dict[str, Any]] = []
-        for pin in self._registry.pins():
+        for pin in self._registry.pins(channel):
             if call.server and pin.server != call.server:
                 continue
             if revision.binding(pin.server) is None:
                 continue
-            served = self._registry.served(pin.key)
+            served = self._registry.served(pin.key, channel)
             if served is None or not revision.book.visible(principal, served[1]):
                 continue
             definition: dict[str, Any] = orjson.loads(served[1].definition)

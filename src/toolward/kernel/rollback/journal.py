@@ -27,7 +27,7 @@ from toolward.kernel.rollback.turns import Turns
 from toolward.model.call import Call, Failed, RawOutcome, Reply, Returned
 from toolward.model.permit import Permit
 from toolward.model.rollback import EffectStatus, Way
-from toolward.model.tool import Effect, ToolState, ToolVersion
+from toolward.model.tool import Effect, ToolVersion
 from toolward.model.undo import ToolUse, Undo
 from toolward.ports.clock import Clock
 from toolward.ports.images import Images
@@ -210,7 +210,7 @@ class Journal(Clause):
         pins = set()
         for key in sorted({f"{server}/{use.tool}" for use in uses if use is not None}):
             pin = self._registry.pin(key)
-            if pin is None or pin.state is not ToolState.APPROVED:
+            if pin is None or not pin.state.stands:
                 raise Denied(
                     f"undoing this needs {key}, which is not approved",
                     code=ReasonCode.NOT_UNDOABLE,

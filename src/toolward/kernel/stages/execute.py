@@ -36,7 +36,7 @@ class Execute:
             raise InvariantBroken("permit, intent and call do not belong together")
         if call.action is Action.LIST_TOOLS:
             return self._listing.tools(permit, revision)
-        if (withdrawn := self._withdrawn(permit)) is not None:
+        if (withdrawn := self._withdrawn(permit, revision)) is not None:
             return withdrawn
         running = self._stops.running(permit)
         try:
@@ -54,7 +54,7 @@ class Execute:
                 outcome = Stopped(reason=running.stopped.code.value, message=running.stopped.text)
         return outcome
 
-    def _withdrawn(self, permit: Permit) -> Failed | None:
+    def _withdrawn(self, permit: Permit, revision: ActiveRevision) -> Failed | None:
         """Quarantine, revocation and the kill switch override a permit that was given before them."""
         version, resolved = permit.labelled.resolved.version, permit.labelled.resolved
         stopped = self._stops.reason(resolved.call, f"{resolved.server}/{resolved.name}")
@@ -62,10 +62,10 @@ class Execute:
             return _not_run(stopped)
         if version is None:
             return None
-        pin = self._registry.pin(version.key)
+        pin = self._registry.pin(version.key, revision.channel_of(resolved.call.session.principal.agent))
         if permit.labelled.call.undo_of and self._registry.for_undo(version.key, version.digest) is not None:
             return None
-        if pin is not None and pin.state is ToolState.APPROVED and pin.digest == version.digest:
+        if pin is not None and pin.state.stands and pin.digest == version.digest:
             return None
         code = ReasonCode.STALE_DEFINITION
         if pin is not None and pin.state in (ToolState.QUARANTINED, ToolState.REVOKED):

@@ -14,7 +14,7 @@ from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import LIST_ACTIONS, UPSTREAM_ACTIONS, Call, Intent
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit
-from toolward.model.tool import Effect, ToolState
+from toolward.model.tool import Effect
 from toolward.ports.store import Change, Conflict, Put, Store, Table
 from toolward.rules.canonical import canonical
 
@@ -113,7 +113,10 @@ def is_merged(permit: Permit) -> bool:
     if manifest.undo is not None and manifest.undo.snapshot is not None:
         return False  # its word is checked: what it reads is looked at before and after
     return (
-        resolved.state is ToolState.APPROVED and manifest.effect is Effect.READ_ONLY and not manifest.egress
+        resolved.state is not None
+        and resolved.state.stands
+        and manifest.effect is Effect.READ_ONLY
+        and not manifest.egress
     )
 
 
@@ -135,7 +138,7 @@ def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
         "version": permit.version_digest,
         "effect": facts.effect,
         "path": facts.path,
-        "channel": revision.channel,
+        "channel": revision.channel_of(call.session.principal.agent),
         "revision": revision.digest,
         "decision": "allow",
         "policies": list(permit.policies),

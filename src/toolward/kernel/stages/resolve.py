@@ -57,7 +57,7 @@ class Resolve:
             )
         key = f"{server}/{name}"
         await self._drift.ensure_fresh(key, server)
-        version, state = self._served(call, key)
+        version, state = self._served(call, key, revision)
         self._registry.schema(version).check(call.arguments)
         level, scope = (await self._upstreams.isolation(server)).tier, process_scope(revision.binding(server))
         _check_cage(key, version.manifest, level, scope)
@@ -72,8 +72,9 @@ class Resolve:
             scope=scope,
         )
 
-    def _served(self, call: Call, key: str) -> tuple[ToolVersion, ToolState]:
-        pin = self._registry.pin(key)
+    def _served(self, call: Call, key: str, revision: ActiveRevision) -> tuple[ToolVersion, ToolState]:
+        channel = revision.channel_of(call.session.principal.agent)
+        pin = self._registry.pin(key, channel)
         if pin is None:
             raise _unknown(call)
         pinned = self._undo_pins(call.undo_of).get(key) if call.undo_of else None
@@ -86,7 +87,7 @@ class Resolve:
                     remedy=f"look at what changed, `toolward tools diff {key}`, and undo it by hand",
                 )
             return version, ToolState.APPROVED  # which it was when its undo was promised
-        served = self._registry.served(key)
+        served = self._registry.served(key, channel)
         if served is None or pin.state is ToolState.QUARANTINED:
             raise _not_served(key, pin.state)
         return served[1], pin.state
@@ -139,18 +140,17 @@ def _unknown(call: Call) -> UnknownTool:
 
 
 def _not_served(key: str, state: ToolState) -> Denied:
+    not_approved = (
+        f"{key} is not approved",
+        Code.NOT_APPROVED,
+        f"ask the operator to look at it: toolward tools approve {key}",
+    )
     text, code, remedy = {
-        ToolState.PROPOSED: (
-            f"{key} is not approved",
-            Code.NOT_APPROVED,
-            f"ask the operator to look at it: toolward tools approve {key}",
-        ),
         ToolState.QUARANTINED: (
             f"{key} is quarantined: its definition changed after it was approved",
             Code.QUARANTINED,
             f"use another tool, or ask the operator: toolward tools diff {key}",
         ),
         ToolState.REVOKED: (f"{key} was revoked", Code.REVOKED, "use another tool"),
-        ToolState.APPROVED: (f"{key} is not served", Code.NOT_APPROVED, "ask the operator"),
-    }[state]
+    }.get(state, not_approved)
     return Denied(text, code=code, remedy=remedy)

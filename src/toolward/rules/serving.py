@@ -1,0 +1,63 @@
+"""Which version a session is served: what its channel served when it was opened. Pure.
+
+Pins move while sessions run. A session keeps the version that it was opened with, so that an agent does not
+see a tool become another one between two calls. What was withdrawn, or can not run any more, is not kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Final
+
+from toolward.model.pin import Pin, Stretch
+from toolward.model.tool import ToolState
+
+HISTORY_MAX: Final = 16
+"""Stretches that a pin remembers; a session that is older than all of them is served the present version."""
+_SHARES: Final = 10_000
+
+
+def version_for(pin: Pin, session_id: str, opened_ns: int) -> str:
+    """The digest of the version that a session opened then is served."""
+    if pin.canary is None and not pin.history:
+        return pin.digest
+    stretches = pin.history if pin.canary is None else (*pin.history, pin.canary)
+    for each in reversed(stretches):
+        opened_in = each.since_ns <= opened_ns and (not each.until_ns or opened_ns < each.until_ns)
+        if opened_in and not each.withdrawn and in_share(each, session_id):
+            return each.digest
+    return pin.digest
+
+
+def in_share(stretch: Stretch, session_id: str) -> bool:
+    """Whether a session belongs to the share of a canary: by a hash, so always the same."""
+    if not stretch.canary:
+        return True
+    digest = hashlib.sha256(f"{stretch.canary} {session_id}".encode()).digest()
+    return int.from_bytes(digest[:8]) % _SHARES < stretch.share * _SHARES // 100
+
+
+def moved(
+    pin: Pin, digest: str, state: ToolState, *, now_ns: int, runs: bool = True, withdraw: bool = False
+) -> Pin:
+    """The pin once its channel serves `digest` to new sessions; what it served is remembered.
+
+    `runs` is false when what it served can not run any more. `withdraw`: sessions that have what it served
+    are served the new version too; of what was quarantined or revoked that is always so.
+    """
+    if pin.digest == digest and pin.served_ns:
+        return replace(pin, state=state, since_ns=now_ns)
+    withdraw = withdraw or pin.state in (ToolState.QUARANTINED, ToolState.REVOKED)
+    history = withdrawn(pin.history, pin.digest) if withdraw else pin.history
+    if pin.served_ns and runs:
+        left = Stretch(digest=pin.digest, since_ns=pin.served_ns, until_ns=now_ns, withdrawn=withdraw)
+        history = (*history, left)
+    return replace(
+        pin, digest=digest, state=state, since_ns=now_ns, served_ns=now_ns, history=history[-HISTORY_MAX:]
+    )
+
+
+def withdrawn(history: tuple[Stretch, ...], digest: str) -> tuple[Stretch, ...]:
+    """The history with that version withdrawn from every session that still has it."""
+    return tuple(replace(each, withdrawn=True) if each.digest == digest else each for each in history)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from toolward.model.face import Face
 from toolward.model.revision import Revision
 from toolward.model.server import ServerBinding
 from toolward.model.tool import Channel
@@ -23,11 +24,17 @@ class ActiveRevision:
     book: Book
     bindings: Mapping[str, ServerBinding]
     definition_age_max_s: Mapping[str, float] = field(default_factory=dict)  # server -> seconds
+    shown_as: Face = Face.LIST  # what agents see at the aggregated endpoint
+    shown_to: Mapping[str, Face] = field(default_factory=dict)  # agent -> what that one sees instead
     marks: tuple[str, ...] = ()  # `unsafe` settings in force; they stand in every record
 
     def binding(self, server: str) -> ServerBinding | None:
         """The binding of a configured server."""
         return self.bindings.get(server)
+
+    def face(self, agent: str) -> Face:
+        """What that agent is shown."""
+        return self.shown_to.get(agent, self.shown_as)
 
 
 def revision_to_json(revision: Revision, pins: Mapping[str, tuple[str, str]], *, activated_ns: int) -> bytes:

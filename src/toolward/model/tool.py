@@ -154,6 +154,7 @@ class ToolVersion:
 class ToolState(StrEnum):
     """Where a version stands."""
 
+    DISCOVERED = "discovered"  # found by an admitted source: on the open path, and nowhere else
     PROPOSED = "proposed"
     APPROVED = "approved"
     QUARANTINED = "quarantined"

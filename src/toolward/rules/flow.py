@@ -302,6 +302,7 @@ def _facts(
         writes=effect is not Effect.READ_ONLY,
         egress=manifest.egress if manifest else False,
         approved=resolved.state is ToolState.APPROVED or resolved.version is None,
+        found=resolved.state is ToolState.DISCOVERED,
         path=resolved.path,
         inside_roots=bool(paths) and all(path_inside(text, roots) for _, text in paths),
         outside_roots=not all(path_inside(text, roots) for _, text in paths),

@@ -45,6 +45,9 @@ def compare(pin: Pin | None, pinned: ToolVersion | None, seen: ToolVersion) -> C
 
 
 NEXT_STATE: dict[tuple[ToolState, Change], ToolState] = {
+    (ToolState.DISCOVERED, Change.SAME): ToolState.DISCOVERED,
+    (ToolState.DISCOVERED, Change.DRIFTED): ToolState.DISCOVERED,
+    (ToolState.DISCOVERED, Change.REDESCRIBED): ToolState.DISCOVERED,
     (ToolState.PROPOSED, Change.SAME): ToolState.PROPOSED,
     (ToolState.PROPOSED, Change.DRIFTED): ToolState.PROPOSED,
     (ToolState.PROPOSED, Change.REDESCRIBED): ToolState.PROPOSED,

@@ -29,13 +29,14 @@ from toolward.kernel.approvals.people import People
 from toolward.kernel.audit import Auditor
 from toolward.kernel.cages.hints import CageHints
 from toolward.kernel.clauses import Clauses
+from toolward.kernel.face.answers import Answers
+from toolward.kernel.face.catalogue import ToolCatalogue
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.incidents import Incidents
 from toolward.kernel.parts import Parts
 from toolward.kernel.recovery import recover
 from toolward.kernel.refusal import Refuse
 from toolward.kernel.registry.drift import DriftWatch
-from toolward.kernel.registry.listing import Listing
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.replay import Replay
 from toolward.kernel.revision import ActiveRevision, revision_to_json
@@ -200,7 +201,7 @@ class Builder:
             label=label,
             authorize=Authorize(ids, approvals),
             intend=Intend(store, auditor, clauses),
-            execute=Execute(upstreams, Listing(registry), registry, safeguards.stops),
+            execute=Execute(upstreams, Answers(ToolCatalogue(registry)), registry, safeguards.stops),
             settle=settle,
             requests=requests,
             hints=CageHints(self.machine.refusals),

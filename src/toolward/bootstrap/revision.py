@@ -40,6 +40,8 @@ def compile_revision(ward: Ward, registry: Registry, *, servers: Sequence[str]) 
         book=_book(ward, registry, servers=tuple(bindings)),
         bindings=bindings,
         definition_age_max_s={each.server: each.definitions_max_age_s for each in ward.bindings},
+        shown_as=config.discovery.face,
+        shown_to={name: agent.face for name, agent in config.agents.items() if agent.face is not None},
         marks=tuple(marks),
     )
 

@@ -17,7 +17,7 @@ from toolward.config.undo_checks import check_manifest_undo
 from toolward.config.yamltext import Node
 from toolward.errors import WardError
 from toolward.model.egress import Refusal
-from toolward.model.server import IN_PROCESS_SERVER
+from toolward.model.server import GATEWAY_SERVER, IN_PROCESS_SERVER
 from toolward.rules.egress.destination import upstream_grant
 
 PACKAGE: Final = re.compile(
@@ -35,6 +35,10 @@ def check_config(config: WardConfig, root: Node, *, file: str) -> list[WardError
     """All findings in `toolward.yaml` that are between fields."""
     finder = Finder(root, file)
     for name, server in config.servers.items():
+        if name == GATEWAY_SERVER:
+            finder.say(
+                ("servers", name), f"`{name}` is the gateway's own name", "give the server another one"
+            )
         _check_server(name, server, finder)
     for agent, ceiling in config.agents.items():
         for index, server_id in enumerate(ceiling.servers):

@@ -10,10 +10,12 @@ from msgspec import Meta
 
 from toolward.config import limits
 from toolward.config.approving import ApprovalsConfig
+from toolward.config.discovery import DiscoveryConfig
 from toolward.config.section import Section
 from toolward.config.undoing import UndoConfig
 from toolward.model import capability
 from toolward.model.command import ArgumentType
+from toolward.model.face import Face
 from toolward.model.rollback import Occasion
 from toolward.model.tool import ArgumentKind, ArgumentRole, CallScope, Channel, Effect
 
@@ -189,6 +191,7 @@ class AgentConfig(Section, frozen=True):
         tuple[str, ...], Meta(min_length=1, description="Only these tools, as `server/tool`.")
     ] = ()
     effects: Annotated[tuple[Effect, ...], Meta(min_length=1, description="Only these effects.")] = ()
+    face: Annotated[Face | None, Meta(description="What it is shown, instead of `discovery.face`.")] = None
 
 
 class SecretsConfig(Section, frozen=True):
@@ -242,6 +245,7 @@ class WardConfig(Section, frozen=True):
         ApprovalsConfig, Meta(description="How people are asked, reminded and stood in for.")
     ] = ApprovalsConfig()
     secrets: SecretsConfig = SecretsConfig()
+    discovery: DiscoveryConfig = DiscoveryConfig()
     rollback: RollbackConfig = RollbackConfig()
     unsafe: UnsafeConfig = UnsafeConfig()
 

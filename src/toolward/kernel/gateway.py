@@ -11,6 +11,7 @@ from toolward.errors import Reason, ReasonCode, Rejected, ToolwardError, Unknown
 from toolward.kernel.again import again
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.directory import EVERYWHERE, Directory
+from toolward.kernel.face.metatools import meant
 from toolward.kernel.parts import Parts
 from toolward.kernel.refusal import Refuse
 from toolward.kernel.registry.drift import DriftWatch
@@ -81,6 +82,7 @@ class Gateway:
         call: Call | None = None
         caller = attempt.principal.credential
         try:
+            attempt = meant(attempt, self._revision().face(attempt.principal.agent))
             self._room.take(caller, reserved=bool(attempt.undo_of))
             try:
                 session = self._parts.sessions.find(attempt.session_id, attempt.principal)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from toolward.model.face import Face
 from toolward.model.revision import Revision
 from toolward.model.server import ServerBinding
 from toolward.model.tool import Channel
@@ -24,6 +25,8 @@ class ActiveRevision:
     bindings: Mapping[str, ServerBinding]
     channels: Mapping[str, Channel] = field(default_factory=dict)  # agent -> its own, where it has one
     definition_age_max_s: Mapping[str, float] = field(default_factory=dict)  # server -> seconds
+    shown_as: Face = Face.LIST  # what agents see at the aggregated endpoint
+    shown_to: Mapping[str, Face] = field(default_factory=dict)  # agent -> what that one sees instead
     marks: tuple[str, ...] = ()  # `unsafe` settings in force; they stand in every record
 
     def binding(self, server: str) -> ServerBinding | None:
@@ -33,6 +36,10 @@ class ActiveRevision:
     def channel_of(self, agent: str) -> Channel:
         """The channel that an agent is served from."""
         return self.channels.get(agent, self.channel)
+
+    def face(self, agent: str) -> Face:
+        """What that agent is shown."""
+        return self.shown_to.get(agent, self.shown_as)
 
 
 def revision_to_json(revision: Revision, pins: Mapping[str, tuple[str, str]], *, activated_ns: int) -> bytes:

@@ -20,6 +20,8 @@ class Action(StrEnum):
 
     CALL_TOOL = "tools/call"
     LIST_TOOLS = "tools/list"
+    SEARCH_TOOLS = "toolward/search_tools"
+    DESCRIBE_TOOL = "toolward/describe_tool"
     LIST_RESOURCES = "resources/list"
     LIST_TEMPLATES = "resources/templates/list"
     READ_RESOURCE = "resources/read"
@@ -39,6 +41,9 @@ UPSTREAM_ACTIONS = frozenset({Action.SAMPLE, Action.ELICIT, Action.LIST_ROOTS})
 LIST_ACTIONS = frozenset(
     {Action.LIST_TOOLS, Action.LIST_RESOURCES, Action.LIST_TEMPLATES, Action.LIST_PROMPTS}
 )
+
+OWN_ACTIONS = frozenset({Action.LIST_TOOLS, Action.SEARCH_TOOLS, Action.DESCRIBE_TOOL})
+"""What the gateway answers itself, without asking a server."""
 
 
 class Era(StrEnum):
@@ -121,6 +126,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     tainted: bool  # the session has seen something untrusted
     read_confidential: bool  # the session has seen something confidential
     outside_roots: bool = True  # some path argument lies outside them; True where nobody looked
+    found: bool = False  # the tool was found by an admitted source, and nobody approved it
     critical: bool = False
     calls: int = 0
     written: int = 0
@@ -142,6 +148,7 @@ class Returned(Struct, frozen=True, kw_only=True):
     result: Mapping[str, Any]
     size_bytes: int
     hint: str = ""  # what of the ward's files may have been missing, where the cage may be why it failed
+    own: bool = False  # the gateway's own words and what people approved: it taints nothing
 
 
 class Failed(Struct, frozen=True, kw_only=True):

@@ -16,6 +16,10 @@ IN_PROCESS_SERVER = "python"
 """The server of the functions that a process registers; it has no entry under `servers`."""
 
 
+GATEWAY_SERVER = "toolward"
+"""In front of the names of meta-tools; no server of a ward may take it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerBinding:
     """How a server is reached. Values of `env` and `headers` may hold `${secret:NAME}`, never a secret."""

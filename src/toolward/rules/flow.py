@@ -302,6 +302,7 @@ def _facts(
         writes=effect is not Effect.READ_ONLY,
         egress=manifest.egress if manifest else False,
         approved=resolved.version is None or (resolved.state is not None and resolved.state.stands),
+        found=resolved.state is ToolState.DISCOVERED,
         path=resolved.path,
         inside_roots=bool(paths) and all(path_inside(text, roots) for _, text in paths),
         outside_roots=not all(path_inside(text, roots) for _, text in paths),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from toolward.errors import InvariantBroken, Reason, ReasonCode
-from toolward.kernel.registry.listing import Listing
+from toolward.kernel.face.answers import Answers
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.stops import Stops
-from toolward.model.call import Action, Failed, Intent, RawOutcome, Stopped
+from toolward.model.call import OWN_ACTIONS, Failed, Intent, RawOutcome, Stopped
 from toolward.model.permit import Permit
 from toolward.model.tool import ToolState
 from toolward.ports.upstream import Exchange, Upstreams
@@ -21,9 +21,9 @@ NOT_RUN = -32001
 class Execute:
     """Stage 7."""
 
-    def __init__(self, upstreams: Upstreams, listing: Listing, registry: Registry, stops: Stops) -> None:
+    def __init__(self, upstreams: Upstreams, answers: Answers, registry: Registry, stops: Stops) -> None:
         self._upstreams = upstreams
-        self._listing = listing
+        self._answers = answers
         self._registry = registry
         self._stops = stops
 
@@ -34,10 +34,10 @@ class Execute:
         call = permit.labelled.call
         if intent.call_id != call.call_id or permit.args_digest != call.args_digest:
             raise InvariantBroken("permit, intent and call do not belong together")
-        if call.action is Action.LIST_TOOLS:
-            return self._listing.tools(permit, revision)
         if (withdrawn := self._withdrawn(permit, revision)) is not None:
             return withdrawn
+        if call.action in OWN_ACTIONS:
+            return await self._answers(permit, revision)
         running = self._stops.running(permit)
         try:
             outcome = await self._upstreams.execute(permit, intent, exchange)

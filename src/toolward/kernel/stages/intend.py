@@ -11,14 +11,14 @@ from toolward.errors import Contested
 from toolward.kernel.audit import Auditor
 from toolward.kernel.clauses import Clauses, Promise
 from toolward.kernel.revision import ActiveRevision
-from toolward.model.call import LIST_ACTIONS, UPSTREAM_ACTIONS, Call, Intent
+from toolward.model.call import LIST_ACTIONS, UPSTREAM_ACTIONS, Action, Call, Intent
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit
 from toolward.model.tool import Effect
 from toolward.ports.store import Change, Conflict, Put, Store, Table
 from toolward.rules.canonical import canonical
 
-_MERGED = LIST_ACTIONS | UPSTREAM_ACTIONS
+_MERGED = LIST_ACTIONS | UPSTREAM_ACTIONS | {Action.SEARCH_TOOLS, Action.DESCRIBE_TOOL}
 
 
 class UnderWay(asyncio.CancelledError):
@@ -106,7 +106,7 @@ def is_merged(permit: Permit) -> bool:
     if permit.approvals or permit.labelled.call.idempotency_key:
         return False  # what a person agreed to is used up, and a key is claimed, before it runs and not after
     if resolved.version is None:
-        # lists carry nothing but a cursor, and what a server asks is part of a call that has its intent;
+        # lists and searches go nowhere, and what a server asks is part of a call that has its intent;
         # the rest (resources, prompts, completion) takes an agent's words to a server that nobody vouched for
         return resolved.call.action in _MERGED
     manifest = resolved.version.manifest

@@ -9,7 +9,7 @@ from toolward.errors import ReasonCode as Code
 from toolward.kernel.registry.drift import DriftWatch
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
-from toolward.model.call import UPSTREAM_ACTIONS, Action, Call, ResolvedCall
+from toolward.model.call import OWN_ACTIONS, UPSTREAM_ACTIONS, Action, Call, ResolvedCall
 from toolward.model.capability import IsolationLevel
 from toolward.model.server import ServerBinding
 from toolward.model.tool import SEPARATOR, BindingKind, CallScope, Manifest, Path, ToolState, ToolVersion
@@ -43,7 +43,7 @@ class Resolve:
         server, name = self._locate(call, revision)
         if call.action is not Action.CALL_TOOL:
             level = IsolationLevel.NONE
-            if server and call.action is not Action.LIST_TOOLS:
+            if server and call.action not in OWN_ACTIONS:
                 level = (await self._upstreams.isolation(server)).tier
             return ResolvedCall(
                 call=call,
@@ -100,7 +100,7 @@ class Resolve:
             server, separator, name = call.target.partition(SEPARATOR)
             if not separator:
                 raise _unknown(call)
-        needs_server = call.action not in UPSTREAM_ACTIONS and call.action is not Action.LIST_TOOLS
+        needs_server = call.action not in UPSTREAM_ACTIONS and call.action not in OWN_ACTIONS
         if (server or needs_server) and revision.binding(server) is None:
             raise _unknown(call)
         return server, name

@@ -82,7 +82,11 @@ class Settle:
         changes: list[Change] = []
         body: dict[str, Any] = describe(permit, revision) if intent.merged else {}
         said = _said(outcome, checked)
-        if said is not None and call.action not in LIST_ACTIONS:
+        if (
+            said is not None
+            and call.action not in LIST_ACTIONS
+            and not (type(outcome) is Returned and outcome.own)
+        ):
             body["taint"], change = self._taint(permit, said)
             changes += change
         if isinstance(outcome, Failed) and not outcome.from_server:

@@ -140,24 +140,26 @@ class PolicyBook:
             context=context,
         )
 
-    def visible(self, principal: Principal, version: ToolVersion, *, approved: bool = True) -> bool:
+    def visible(
+        self, principal: Principal, version: ToolVersion, *, approved: bool = True, found: bool = False
+    ) -> bool:
         """Whether some call of this tool could be allowed or asked for; for lists and search.
 
         Never hides what could be allowed. Hides what no permit can reach and what a plain forbid excludes
-        by what is already certain: user, roles, agent, tool, effect, egress and approval.
+        by what is already certain: user, roles, agent, tool, effect, egress, approval, and being `found`.
         """
         shape = self.vocabulary.tools.get((version.key, version.digest))
         if shape is None:
             return False
-        key = (principal.user, principal.roles, principal.agent, version.key, version.digest, approved)
-        found = self._visible.get(key)
-        if found is None:
-            found = self._visible.put(key, self._could_allow(principal, version, shape, approved))
-        return found
+        key = (principal.user, principal.roles, principal.agent, version.key, version.digest, approved, found)
+        answer = self._visible.get(key)
+        if answer is None:
+            asked = _question(principal, shape, shape.resource_id)
+            known = _known(asked, version, approved=approved, found=found)
+            answer = self._visible.put(key, self._could_allow(asked, known))
+        return answer
 
-    def _could_allow(self, principal: Principal, version: ToolVersion, shape: Shape, approved: bool) -> bool:  # noqa: FBT001 -- private
-        asked = _question(principal, shape, shape.resource_id)
-        known = _known(asked, version, approved=approved)
+    def _could_allow(self, asked: Question, known: Known) -> bool:
         some_permit = False
         for policy in self._index.find(asked):
             if policy.permits:
@@ -213,7 +215,7 @@ def _question(principal: Principal, shape: Shape, resource_id: str) -> Question:
     )
 
 
-def _known(asked: Question, version: ToolVersion, *, approved: bool) -> Known:
+def _known(asked: Question, version: ToolVersion, *, approved: bool, found: bool) -> Known:
     effect = version.manifest.effect.value
     paths: dict[Path, object] = {
         ("agent",): Uid(names.AGENT, asked.agent),
@@ -221,6 +223,7 @@ def _known(asked: Question, version: ToolVersion, *, approved: bool) -> Known:
         ("call", "writes"): Uid(names.ACTION, names.WRITES) in asked.groups,
         ("call", "egress"): version.manifest.egress,
         ("call", "approved"): approved,
+        ("call", "found"): found,
     }
     ancestors = {asked.principal: asked.roles, asked.action: asked.groups, asked.resource: asked.servers}
     return Known(

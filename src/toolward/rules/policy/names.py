@@ -1,8 +1,8 @@
 """The words that policies use: entity types, action ids and groups, and the facts of a call.
 
 Everything lives in the Cedar namespace `Toolward`. Tool actions are `<server>/<tool>`, and since no group
-name holds a `/` a tool can never take a group's name; actions of MCP that name no tool are
-`mcp:<method>`, which a server name can't imitate because it holds no `:`.
+name holds a `/` a tool can never take a group's name; actions that name no tool are `mcp:<method>` or, for
+what the gateway has beyond MCP, `toolward:<name>`, which a server name can't imitate because it holds no `:`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ CALL_FACTS: Final = (
     ("writes", "Bool"),
     ("egress", "Bool"),
     ("approved", "Bool"),
+    ("found", "Bool"),
     ("path", "String"),
     ("inside_roots", "Bool"),
     ("outside_roots", "Bool"),
@@ -53,6 +54,7 @@ SESSION_FACTS: Final = (
 )
 """Attributes of `context.session`; each is a field of `model.call.Facts`."""
 
+_OWN: Final = "toolward/"
 ANY_TOOL: Final = "call"
 WRITES: Final = "writes"
 ANY_MCP: Final = "mcp"
@@ -60,6 +62,8 @@ UPSTREAM: Final = "upstream"
 LISTS: Final = "lists"
 
 MCP_ARGUMENTS: Final[dict[Action, tuple[str, ...]]] = {
+    Action.SEARCH_TOOLS: ("query",),
+    Action.DESCRIBE_TOOL: ("tool",),
     Action.READ_RESOURCE: ("uri",),
     Action.SUBSCRIBE: ("uri",),
     Action.UNSUBSCRIBE: ("uri",),
@@ -86,15 +90,17 @@ def tool_groups(server: str, effect: Effect) -> tuple[str, ...]:
 
 
 def mcp_action_id(action: Action) -> str:
-    """The action id of an action of MCP that names no tool."""
-    return f"mcp:{action.value}"
+    """The action id of an action that names no tool: `mcp:<method>`, and `toolward:<name>` for our own."""
+    own = action.value.removeprefix(_OWN)
+    return f"mcp:{action.value}" if own == action.value else f"toolward:{own}"
 
 
 def mcp_groups(action: Action) -> tuple[str, ...]:
     """The groups of an action that names no tool: `mcp`, or `upstream` if a server asks for it."""
     if action in UPSTREAM_ACTIONS:
         return (UPSTREAM,)
-    return (ANY_MCP, LISTS) if action.value.endswith("/list") else (ANY_MCP,)
+    lists = action.value.endswith("/list") or action in (Action.SEARCH_TOOLS, Action.DESCRIBE_TOOL)
+    return (ANY_MCP, LISTS) if lists else (ANY_MCP,)
 
 
 ALL_GROUPS: Final = (ANY_TOOL, WRITES, ANY_MCP, UPSTREAM, LISTS, *(effect_group(e) for e in Effect))

@@ -48,9 +48,11 @@ class ObservingBook:
             return replace(self.shadow.explain(labelled), decision=decision)
         return self.enforced.explain(labelled)
 
-    def visible(self, principal: Principal, version: ToolVersion, *, approved: bool = True) -> bool:
+    def visible(
+        self, principal: Principal, version: ToolVersion, *, approved: bool = True, found: bool = False
+    ) -> bool:
         """As `PolicyBook.visible`, by the enforced book."""
-        return self.enforced.visible(principal, version, approved=approved)
+        return self.enforced.visible(principal, version, approved=approved, found=found)
 
 
 Book = PolicyBook | ObservingBook

@@ -11,6 +11,7 @@ from toolward.model.call import Action
 from toolward.model.decision import Allow, Ask, Deny
 from toolward.model.tool import Effect, ToolVersion
 from toolward.rules.policy import Ceiling, PolicyBook
+from toolward.rules.policy.names import mcp_action_id
 
 READ = tool("read-file.v2", {"path": {"type": "string"}, "size": {"type": "integer"}}, required=("path",))
 WRITE = tool("write", {"path": {"type": "string"}}, effect=Effect.REVERSIBLE)
@@ -171,7 +172,7 @@ def test_each_version_of_a_tool_is_judged_with_its_own_effect() -> None:
 def test_every_action_of_mcp_is_decided_by_policy(action: Action) -> None:
     arguments = {"uri": "file:///a", "name": "x", "level": "debug"}
     call = labelled(None, arguments, action=action, server="files")
-    text = f'permit (principal, action == Toolward::Action::"mcp:{action.value}", resource == Toolward::Server::"files");'
+    text = f'permit (principal, action == Toolward::Action::"{mcp_action_id(action)}", resource == Toolward::Server::"files");'
     assert isinstance(book(text).decide(call), Allow)
     assert isinstance(book("").decide(call), Deny)
     assert isinstance(book(text).decide(labelled(None, action=action, server="db")), Deny)

@@ -1,0 +1,103 @@
+"""The meta-tools, and what a call of one means: an action of its own, or the call of the tool that it names.
+
+A meta-tool decides nothing. It is translated before step 1 of the corridor; what it stands for is judged,
+recorded and answered as if it had been asked for by its own name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from toolward.kernel.attempt import Attempt
+from toolward.model.call import Action
+from toolward.model.face import Face
+from toolward.model.server import GATEWAY_SERVER
+from toolward.model.tool import SEPARATOR
+from toolward.rules.schema import ArgumentSchema, compile_schema
+
+PREFIX: Final = f"{GATEWAY_SERVER}{SEPARATOR}"
+LIMIT: Final = 10
+"""Tools that one search names, where it says nothing."""
+LIMIT_MAX: Final = 50
+QUERY_CHARS_MAX: Final = 500
+_CALL: Final = f"{PREFIX}call_tool"
+_TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 256}
+
+
+def _definition(name: str, description: str, properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "name": PREFIX + name,
+        "description": description,
+        "inputSchema": {
+            "type": "object",
+            "properties": dict(properties),
+            "required": more.pop("required", list(properties)),
+            "additionalProperties": False,
+        },
+        **more,
+    }
+
+
+_READS: Final = {"readOnlyHint": True, "openWorldHint": False}
+_SEARCH: Final = _definition(
+    "search_tools",
+    "Find tools by what they do. Gives their names with a line on each; describe_tool has the whole.",
+    {
+        "query": {"type": "string", "minLength": 1, "maxLength": QUERY_CHARS_MAX},
+        "limit": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT},
+    },
+    required=["query"],
+    annotations=_READS,
+)
+_DESCRIBE: Final = _definition(
+    "describe_tool",
+    "The whole definition of a tool that search_tools named: its arguments and what it gives back.",
+    {"tool": _TEXT},
+    annotations=_READS,
+)
+_CALL_TOOL: Final = _definition(
+    _CALL.removeprefix(PREFIX),
+    "Call a tool by the name that search_tools gave. The same rules hold as for a call by name.",
+    {"tool": _TEXT, "arguments": {"type": "object"}},
+    required=["tool"],
+)
+_DEFINITIONS: Final = (_SEARCH, _DESCRIBE, _CALL_TOOL)
+_ACTIONS: Final[Mapping[str, Action]] = {
+    _SEARCH["name"]: Action.SEARCH_TOOLS,
+    _DESCRIBE["name"]: Action.DESCRIBE_TOOL,
+}
+_SCHEMAS: Final[Mapping[str, ArgumentSchema]] = {
+    each["name"]: compile_schema(each["inputSchema"], where=each["name"]) for each in _DEFINITIONS
+}
+
+
+def definitions() -> list[dict[str, Any]]:
+    """The meta-tools as a list shows them."""
+    return [dict(each) for each in _DEFINITIONS]
+
+
+def meant(attempt: Attempt, face: Face) -> Attempt:
+    """What a call of a meta-tool stands for; every other attempt as it is.
+
+    `call_tool` is the same attempt with the name and the arguments that it holds, so that its digest, its
+    approvals and its idempotency key are those of a call by name. It can name no meta-tool. Raises
+    `BadArguments`.
+    """
+    if attempt.action is not Action.CALL_TOOL or attempt.server or not face.searches:
+        return attempt
+    params = attempt.params
+    name = params.get("name")
+    schema = _SCHEMAS.get(name) if isinstance(name, str) else None
+    if schema is None:
+        return attempt
+    given = params.get("arguments")
+    arguments: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+    schema.check(arguments)
+    if name == _CALL:
+        inner = arguments.get("arguments", {})
+        return replace(attempt, params={**params, "name": arguments["tool"], "arguments": inner})
+    meta = {"_meta": params["_meta"]} if "_meta" in params else {}
+    return replace(attempt, action=_ACTIONS[str(name)], params={**arguments, **meta})

@@ -129,9 +129,12 @@ class Gateway:
             return NOT_BEGUN
         try:
             interim = Interim(exchange, permit, self._parts.settle)
-            with self._running:
+            waiting = self._running.begin()
+            try:
                 outcome = await self._parts.execute(permit, intent, interim, revision=revision)
-            return INTERRUPTED if self._running.was_interrupted() and type(outcome) is Stopped else outcome
+            finally:
+                interrupted = self._running.end(waiting)
+            return INTERRUPTED if interrupted and type(outcome) is Stopped else outcome
         except Exception as bug:  # noqa: BLE001 -- the edge to adapters; the bug is reported, not swallowed
             self._background.tell(bug)
             return Stopped(

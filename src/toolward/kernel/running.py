@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
 from typing import Any, Final
 
 from toolward.errors import ReasonCode
@@ -28,16 +27,11 @@ class Running:
         self._interrupted: set[asyncio.Task[Any]] = set()
         self.closed = False
 
-    def __enter__(self) -> None:
-        """The current task waits for a tool."""
+    def begin(self) -> asyncio.Task[Any] | None:
+        """The current task waits for a tool from here on, until `end`."""
         if (task := asyncio.current_task()) is not None:
             self._waiting.add(task)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if (task := asyncio.current_task()) is not None:
-            self._waiting.discard(task)
+        return task
 
     def interrupt(self) -> None:
         """End every wait, and let none begin."""
@@ -46,10 +40,12 @@ class Running:
             self._interrupted.add(task)
             _ = task.cancel()
 
-    def was_interrupted(self) -> bool:
-        """Whether that ended the current task's wait; it goes on as if nobody had cancelled it."""
-        task = asyncio.current_task()
-        if task is None or task not in self._interrupted:
+    def end(self, task: asyncio.Task[Any] | None) -> bool:
+        """It waits no more. Whether it was interrupted: then it goes on as if nobody had cancelled it."""
+        if task is None:
+            return False
+        self._waiting.discard(task)
+        if task not in self._interrupted:
             return False
         self._interrupted.discard(task)
         _ = task.uncancel()

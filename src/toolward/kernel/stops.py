@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 from typing_extensions import override
 
 from toolward.errors import Denied, Reason, ReasonCode, Rejected
@@ -44,8 +44,7 @@ class StopKind(StrEnum):
     SESSION = "session"
 
 
-@dataclass(eq=False, slots=True)
-class Running:
+class Running(Struct, eq=False):
     """A call that is at its server."""
 
     call: Call

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
 from msgspec import Struct
 
@@ -26,6 +27,10 @@ class Confidentiality(IntEnum):
     CONFIDENTIAL = 2
 
 
+_SAID: Final = {each: each.name.lower() for each in Integrity}
+_READ_BY: Final = {each: each.name.lower() for each in Confidentiality}
+
+
 class Label(Struct, frozen=True):
     """One point of the lattice."""
 
@@ -40,10 +45,7 @@ class Label(Struct, frozen=True):
 
     def as_json(self) -> dict[str, str]:
         """Lower-case names."""
-        return {
-            "integrity": self.integrity.name.lower(),
-            "confidentiality": self.confidentiality.name.lower(),
-        }
+        return {"integrity": _SAID[self.integrity], "confidentiality": _READ_BY[self.confidentiality]}
 
     @staticmethod
     def from_json(value: dict[str, str]) -> Label:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 
 class CredentialKind(StrEnum):
@@ -19,8 +20,7 @@ class CredentialKind(StrEnum):
     UNSAFE_ANONYMOUS = "unsafe_anonymous"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Principal:
+class Principal(Struct, frozen=True, kw_only=True):
     """An authenticated caller; `credential` names the credential, never its value."""
 
     user: str

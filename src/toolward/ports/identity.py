@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from toolward.model.principal import Principal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
+class Credentials(Struct, frozen=True, kw_only=True):
     """What the door saw. `os_uid` is the peer of a Unix socket or the owner of a stdio pipe."""
 
     bearer: str = ""

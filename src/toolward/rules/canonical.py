@@ -52,12 +52,23 @@ def parse_strict(data: bytes, *, bytes_max: int = BYTES_MAX) -> Any:
         raise Rejected(f"the body is not json: {error}", remedy="send one json value") from error
     if "\\u" in text:
         _refuse_surrogates(data)
-    check_bounds(value)
+    if depth_at_most(data) > DEPTH_MAX or nodes_at_most(data) > NODES_MAX:
+        _check_bounds(value)
     return value
 
 
-def check_bounds(value: Any) -> None:
-    """Raise `Rejected` if a parsed value is too deep, too big, or holds a number or text that is refused."""
+def depth_at_most(data: bytes) -> int:
+    """No JSON text nests deeper than this. Brackets in its texts count too, so it may nest less."""
+    return data.count(b"{") + data.count(b"[") + 1
+
+
+def nodes_at_most(data: bytes) -> int:
+    """No JSON text holds more values than this: each but the first stands behind a bracket or a comma."""
+    return depth_at_most(data) + data.count(b",")
+
+
+def _check_bounds(value: Any) -> None:
+    """Raise `Rejected` if a parsed value is too deep or too big."""
     level, depth, nodes = [value], 0, 0
     while level:
         depth += 1
@@ -75,21 +86,7 @@ def check_bounds(value: Any) -> None:
                 below.extend(item.values())
             elif kind is list:
                 below.extend(item)
-            elif kind is int or kind is float:
-                _check_number(item)
         level = below
-
-
-def _check_number(number: float) -> None:
-    if type(number) is float:
-        if not isfinite(number):
-            _refuse_constant(str(number))
-    elif not INTEGER_MIN <= number <= INTEGER_MAX:
-        raise Rejected(
-            "an integer does not fit 64 bits",
-            code=Code.NUMBER_OUT_OF_RANGE,
-            remedy="send it as a string if the tool takes one",
-        )
 
 
 def refuse_reserved(value: Any) -> None:
@@ -184,6 +181,24 @@ def _refuse_surrogates(data: bytes) -> None:
         ) from error
 
 
+def _integer(digits: str) -> int:
+    """What the text says; more digits than 64 bits can need are not even read."""
+    if len(digits) > _INTEGER_CHARS_MAX or not INTEGER_MIN <= (number := int(digits)) <= INTEGER_MAX:
+        raise Rejected(
+            "an integer does not fit 64 bits",
+            code=Code.NUMBER_OUT_OF_RANGE,
+            remedy="send it as a string if the tool takes one",
+        )
+    return number
+
+
+def _fraction(digits: str) -> float:
+    number = float(digits)
+    if not isfinite(number):
+        _refuse_constant(str(number))
+    return number
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise Rejected(
         f"`{name}` is not a json number", code=Code.NUMBER_OUT_OF_RANGE, remedy="send a finite number"
@@ -195,4 +210,7 @@ def _too_deep() -> Rejected:
 
 
 _PLAIN_SCALARS = (str, int, bool, type(None))
-_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_refuse_constant)
+_INTEGER_CHARS_MAX = len(str(INTEGER_MIN))
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_int=_integer, parse_float=_fraction, parse_constant=_refuse_constant
+)

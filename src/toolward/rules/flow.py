@@ -298,7 +298,7 @@ def _facts(
     destinations = binding.destinations if binding else ()
     authority, paths, targets = roles
     return Facts(
-        effect=effect.value,
+        effect=effect,
         writes=effect is not Effect.READ_ONLY,
         egress=manifest.egress if manifest else False,
         approved=resolved.version is None or (resolved.state is not None and resolved.state.stands),

@@ -6,7 +6,7 @@ a double can hold (2^53 - 1); anything else in a body is a bug of whoever built 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -69,12 +69,10 @@ _PLAIN_TYPES: Final[set[type]] = {str, bool}
 """Types whose values need no look. The enumerations of texts that records hold join as they are met."""
 
 
-def _check_values(values: Iterable[Any]) -> None:
-    """Exact types first: this runs for each value of each record."""
-    for value in values:
+def _check_values(values: Collection[Any]) -> None:
+    """Exact types first, and all at once: this runs for each value of each record."""
+    for value in _not_plain(values):
         kind = type(value)
-        if kind in _PLAIN_TYPES:
-            continue
         if kind is int:
             if not -INTEGER_MAX <= value <= INTEGER_MAX:
                 raise InvariantBroken("an integer beyond 2^53 can not be recorded, make it a string")
@@ -88,6 +86,12 @@ def _check_values(values: Iterable[Any]) -> None:
             _check_values(value.values())
         else:
             raise InvariantBroken(f"a {kind.__name__} can not be recorded")
+
+
+def _not_plain(values: Collection[Any]) -> Collection[Any]:
+    if _PLAIN_TYPES.issuperset(map(type, values)):
+        return ()
+    return [value for value in values if type(value) not in _PLAIN_TYPES]
 
 
 def _check_keys(container: object) -> None:

@@ -149,7 +149,7 @@ class SqliteStore(Store):
             raise AuditStopped(self.healthy(), remedy="start toolward again")
         if self._writer.waiting + len(self._pending) >= COMMIT_QUEUE_MAX:
             raise Overloaded("too many records wait for the audit log", remedy="call again in a second")
-        sealed = tuple(self._sealer.seal(event) for event in events)
+        sealed = tuple(map(self._sealer.seal, events))
         loop = asyncio.get_running_loop()
         future: asyncio.Future[tuple[Receipt, ...]] = loop.create_future()
         if not self._pending or self._flush_loop is not loop:

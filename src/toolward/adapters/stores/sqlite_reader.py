@@ -43,8 +43,8 @@ class Reader:
 
     def get(self, table: Table, key: str) -> Row | None:
         """One row of state."""
-        which = (table.value, key)
-        count = self._changes.get(which[0], 0)  # read before the row: a commit in between makes it stale
+        which = (table, key)
+        count = self._changes.get(table, 0)  # read before the row: a commit in between makes it stale
         kept = self._kept.get(which)
         if kept is not None and kept[0] == count:
             return kept[1]

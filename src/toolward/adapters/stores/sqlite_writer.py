@@ -18,6 +18,7 @@ from threading import Thread
 from typing import Final, TypeVar
 
 import apsw
+from msgspec import Struct
 
 from toolward.adapters.stores.sealing import Grown, Sealed, grow
 from toolward.adapters.stores.sqlite_schema import write_rows
@@ -43,8 +44,7 @@ Answer = tuple[Receipt, ...] | Exception
 Future = asyncio.Future[tuple[Receipt, ...]]
 
 
-@dataclass(slots=True, eq=False)
-class Commit:
+class Commit(Struct, eq=False):
     """One caller's commit on its way to the writer; `shred` names a record whose payloads are destroyed."""
 
     sealed: tuple[Sealed, ...]
@@ -55,7 +55,7 @@ class Commit:
     @property
     def weight(self) -> int:
         """What it counts against the limits: records, at least one."""
-        return max(len(self.sealed), 1)
+        return len(self.sealed) or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ class Writer:
                     index,
                     one.leaf,
                     one.body,
-                    event.kind.value,
+                    event.kind,
                     event.call_id,
                     event.session_id,
                     event.tool,

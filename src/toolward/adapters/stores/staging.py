@@ -11,6 +11,7 @@ from toolward.adapters.stores.sqlite_schema import write_rows
 from toolward.ports.store import Change, Conflict, Put
 
 Key = tuple[str, str]
+"""Table and key. A `Table` is a text, so a row's key is the same as it was written and as it is read."""
 
 _UPSERT = "ON CONFLICT(tab, key) DO UPDATE SET body=excluded.body, version=excluded.version"
 
@@ -68,7 +69,7 @@ def _conflict(
     group: Sequence[Change], versions: dict[Key, int], mine: dict[Key, tuple[bytes | None, int]]
 ) -> Conflict | None:
     for change in group:
-        key = (change.table.value, change.key)
+        key = (change.table, change.key)
         now = mine[key][1] if key in mine else versions[key]
         if not isinstance(change, Put):
             mine[key] = (None, 0)
@@ -86,7 +87,7 @@ def _versions(
     unknown: list[Key] = []
     for group in groups:
         for change in group:
-            key = (change.table.value, change.key)
+            key = (change.table, change.key)
             if key in versions:
                 continue
             if key in known:

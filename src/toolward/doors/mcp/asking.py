@@ -39,8 +39,10 @@ class Asked(Struct, frozen=True):
 
 def asked_of(reply: Reply, action: Action, approvals_url: str) -> Asked | None:
     """The approval that a tool call waits for, or None where it waits for none."""
-    data = None if reply.error is None else reply.error.data
-    if action is not Action.CALL_TOOL or not isinstance(data, Mapping):
+    if reply.error is None or action is not Action.CALL_TOOL:
+        return None
+    data = reply.error.data
+    if not isinstance(data, Mapping):
         return None
     details = data.get("details")
     if data.get("code") != Code.APPROVAL_REQUIRED.value or not isinstance(details, Mapping):
@@ -94,7 +96,10 @@ def takes_url(capabilities: Mapping[str, Any]) -> bool:
 
 def patience(headers: Headers, hold_s: float) -> float:
     """How long this caller is kept waiting: what we hold at most, less if it says so (RFC 7240, 4.3)."""
-    for preference in headers.get(b"prefer", b"").split(b","):
+    wishes = headers.get(b"prefer")
+    if not wishes:
+        return hold_s
+    for preference in wishes.split(b","):
         name, _, value = preference.partition(b";")[0].partition(b"=")
         seconds = value.strip(b' \t"')
         if name.strip().lower() == b"wait" and seconds.isdigit() and len(seconds) < _DIGITS_MAX:

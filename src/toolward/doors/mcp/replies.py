@@ -20,6 +20,7 @@ from toolward.doors.mcp.wire import (
 from toolward.errors import ReasonCode as Code
 from toolward.model.call import LIST_ACTIONS, Action, Reply, WireError
 
+_OURS = frozenset({RECEIPT_KEY, DENIAL_KEY})
 CACHEABLE = LIST_ACTIONS | {Action.READ_RESOURCE}
 _PROTOCOL_FAULTS = frozenset(
     {
@@ -113,16 +114,11 @@ def stateless_result(action: Action | None, result: Json, server_info: Mapping[s
 def with_meta(result: Mapping[str, Any], receipt: Mapping[str, Any] | None) -> Json:
     """A copy with our receipt; what the upstream put under our own keys is a forgery and goes."""
     out = dict(result)
-    meta = out.get("_meta")
-    forged = isinstance(meta, Mapping) and (RECEIPT_KEY in meta or DENIAL_KEY in meta)
-    if receipt is None and not forged:
-        return out
-    meta = dict(meta) if isinstance(meta, Mapping) else {}
-    meta.pop(DENIAL_KEY, None)
-    meta.pop(RECEIPT_KEY, None)
+    given, meta = out.get("_meta"), {}
+    if given is not None and isinstance(given, Mapping):
+        out["_meta"] = meta = {key: value for key, value in given.items() if key not in _OURS}
     if receipt is not None:
-        meta[RECEIPT_KEY] = receipt
-    out["_meta"] = meta
+        out["_meta"] = {**meta, RECEIPT_KEY: receipt}
     return out
 
 

@@ -32,6 +32,7 @@ _FORWARDED: Mapping[str, Callable[[Any], bool]] = {
     "traceparent": lambda value: isinstance(value, str) and bool(_TRACEPARENT.fullmatch(value)),
 }
 """What of `_meta` goes on to a server. It is no argument: nobody judges it, so it must not carry a text."""
+_NO_META: Mapping[str, Any] = {}
 IDEMPOTENCY_CHARS_MAX = 255
 _RETRIED = frozenset({Action.CALL_TOOL, Action.GET_PROMPT, Action.READ_RESOURCE})
 
@@ -49,8 +50,8 @@ class Admit:
         target, arguments = self._split(attempt)
         refuse_reserved(arguments)
         body = canonical(arguments)
-        meta = attempt.params.get("_meta", {})
-        if not isinstance(meta, Mapping):
+        meta = attempt.params.get("_meta", _NO_META)
+        if type(meta) is not dict and not isinstance(meta, Mapping):
             raise Rejected("`_meta` is not an object", remedy="send an object or leave it out")
         retry = self._retry(attempt)
         key = self._key(attempt.action, meta)
@@ -63,7 +64,9 @@ class Admit:
             arguments_json=body,
             arguments=arguments,
             args_digest=self._auditor.digest(body),
-            meta={key: meta[key] for key, form in _FORWARDED.items() if key in meta and form(meta[key])},
+            meta={key: meta[key] for key, form in _FORWARDED.items() if key in meta and form(meta[key])}
+            if meta
+            else _NO_META,
             retry=retry,
             era=attempt.era,
             door=attempt.door,
@@ -110,7 +113,7 @@ class Admit:
             arguments = params.get("arguments")
             if arguments is None:
                 arguments = {}
-            if not isinstance(arguments, Mapping):
+            if type(arguments) is not dict and not isinstance(arguments, Mapping):
                 raise Rejected("`arguments` is not an object", remedy="send `params.arguments` as an object")
             return target, arguments
         if attempt.action in (Action.SEARCH_TOOLS, Action.DESCRIBE_TOOL):

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from toolward.errors import Contested
 from toolward.kernel.audit import Auditor
 from toolward.kernel.clauses import Clauses, Promise
@@ -63,7 +65,7 @@ class Intend:
             Put(
                 Table.OPEN_INTENT,
                 call.call_id,
-                canonical({"session_id": call.session.session_id, "tool": tool_of(permit)}),
+                orjson.dumps({"session_id": call.session.session_id, "tool": tool_of(permit)}),
             )
         ]
         for promise in promises:

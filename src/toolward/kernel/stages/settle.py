@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -33,6 +34,7 @@ from toolward.model.permit import Permit
 from toolward.ports.clock import Clock
 from toolward.ports.secrets import Secrets
 from toolward.ports.store import Change, Delete, Store, Table
+from toolward.rules.canonical import depth_at_most
 from toolward.rules.flow import remember_result
 from toolward.rules.redact import redact
 
@@ -256,12 +258,21 @@ class Settle:
 
 def _fit(outcome: RawOutcome) -> RawOutcome:
     """The outcome, unless it is nested so deeply that it could not be written down: then bad output."""
-    level: list[Any] = []
     if isinstance(outcome, Returned):
-        level = [outcome.result]
-    elif isinstance(outcome, Failed):
-        level = [outcome.data]
-    for _ in range(RESULT_DEPTH_MAX):
+        fits = _nests_within(outcome.result, RESULT_DEPTH_MAX)
+    else:
+        fits = not isinstance(outcome, Failed) or _nests_within(outcome.data, RESULT_DEPTH_MAX)
+    if fits:
+        return outcome
+    return Stopped(reason=ReasonCode.BAD_OUTPUT.value, message="the answer is nested too deep")
+
+
+def _nests_within(value: Any, depth: int) -> bool:
+    with suppress(TypeError):  # too deep to be written, or what a function gave is no JSON
+        if depth_at_most(orjson.dumps(value)) <= depth:
+            return True
+    level = [value]
+    for _ in range(depth):
         level = [
             item
             for each in level
@@ -269,8 +280,8 @@ def _fit(outcome: RawOutcome) -> RawOutcome:
             for item in (each.values() if type(each) is dict else each)
         ]
         if not level:
-            return outcome
-    return Stopped(reason=ReasonCode.BAD_OUTPUT.value, message="the answer is nested too deep")
+            return True
+    return False
 
 
 def _said(outcome: RawOutcome, checked: Checked) -> Mapping[str, Any] | None:

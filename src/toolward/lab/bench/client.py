@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -146,6 +147,13 @@ class Caller:
         result = await self._request("tools/call", params)
         if result.get("isError") or result["content"][0]["text"] != text:
             raise WrongReply(f"not the echo of `{text}`: {str(result)[:300]}")
+
+    async def leave(self) -> None:
+        """End the session, where the target keeps one: it serves a bounded number of them."""
+        if self._wire.session and self._wire.usable:
+            with contextlib.suppress(WrongReply):  # a target that is being stopped ends it by itself
+                await self._wire.ask(self._head.replace(b"POST", b"DELETE", 1), b"")
+        self.close()
 
     def close(self) -> None:
         """Drop the connection."""

@@ -137,7 +137,7 @@ async def _job(job: Mapping[str, Any], lines: asyncio.StreamReader) -> None:
         await _closed_loop(callers, job["seconds"], tally)
     _say(tally.as_json(time.perf_counter() - start))
     for caller in callers:
-        caller.close()
+        await caller.leave()
 
 
 def _say(value: Mapping[str, Any]) -> None:

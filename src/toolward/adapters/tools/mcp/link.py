@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import orjson
+from msgspec import Struct
 
 from toolward.adapters.tools.mcp.bounds import (
     REQUESTS_OPEN_MAX,
@@ -73,8 +74,7 @@ class Hello:
         return isinstance(part, Mapping) and part.get(feature) is True
 
 
-@dataclass(slots=True, kw_only=True)
-class Request:
+class Request(Struct, eq=False, kw_only=True):
     """One request to an upstream."""
 
     request_id: int

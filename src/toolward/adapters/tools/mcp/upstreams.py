@@ -201,7 +201,7 @@ class McpUpstreams(Upstreams):
     ) -> Request:
         resolved = permit.labelled.resolved
         call, version = resolved.call, resolved.version
-        method = call.action.value
+        method = call.action
         request_id = link.next_id()
         meta = envelope(link.era, call.meta, capabilities)
         if "progressToken" in meta:

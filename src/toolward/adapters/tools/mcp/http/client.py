@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from dataclasses import dataclass
 from typing import Final, cast
 
 import httptools
+from msgspec import Struct
 from typing_extensions import override
 
 from toolward.adapters.tools.mcp.bounds import (
@@ -42,8 +42,7 @@ class AnswerTooLarge(Exception):
     """The body exceeded the limit given with the request."""
 
 
-@dataclass(slots=True)
-class HttpAnswer:
+class HttpAnswer(Struct, eq=False):
     """One answer. `stream` is set instead of `body` when it is an event stream."""
 
     status: int

@@ -56,6 +56,7 @@ class Registry:
         self._incidents = incidents
         self._clock = clock
         self._channel = channel
+        self.check_class: Callable[[ToolVersion], None] = lambda _: None  # raises for what is not admitted
         self._versions: dict[str, ToolVersion] = {}
         self._pins: dict[str, Pin] = {}
         self._schemas: dict[str, ArgumentSchema] = {}
@@ -256,7 +257,8 @@ class Registry:
     async def approve(self, key: str, *, digest: str = "", by: Principal, source: str = "") -> Pin:
         """Pin a version for this channel, by a person. Default: the candidate, else what is pinned.
 
-        Raises `Rejected` when `by` showed no person's credential or the digest is not one of this tool.
+        Raises `Rejected` when `by` showed no person's credential or the digest is not one of this tool, and
+        `Denied` (`not_proved`) for a class that is not admitted.
         """
         _require_person(by)
         async with self._changing:
@@ -272,6 +274,7 @@ class Registry:
             raise WardError(
                 f"the input schema of {key} can not be used", remedy="the server's author has to mend it"
             )
+        self.check_class(version)
         new = replace(
             pin,
             digest=chosen,

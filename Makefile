@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 WARD ?= build/ward
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes bench-safeguards interleavings lock clean
+.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards interleavings lock clean
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -60,13 +60,21 @@ escape: setup ## what hostile tools try, in every kind of cage, each with a cont
 bench-sandbox: setup ## start-up, throughput, CPU and memory of cages beside plain fork and exec
 	$(BIN)/python -m toolward.lab.bench_sandbox
 
-bench-safeguards: setup ## what idempotency keys, frontiers and escrow cost on the hot path, and held calls while idle
+bench-safeguards: setup ## what idempotency keys, frontiers and escrow cost on the hot path; 10 000 held calls and questions while idle
 	$(BIN)/python -m toolward.lab.bench_safeguards
 
-crashes: setup ## crash at every commit and around every effect: approvals, escrow, keys, rollback; and kill -9
+crashes: setup ## crash at every commit and around every effect: approvals, escrow, keys, rollback; and real kill -9
 	$(BIN)/python -m pytest -q tests/corridor/test_crash_points.py tests/corridor/test_approval_crash_points.py \
 	  tests/corridor/test_rollback_crash_points.py tests/corridor/test_escrow.py tests/corridor/test_idempotency.py \
-	  tests/e2e/test_rollback_killed.py tests/e2e/test_keys_killed.py
+	  tests/e2e/test_rollback_killed.py tests/e2e/test_keys_killed.py tests/e2e/test_approvals_killed.py
+
+approvals: setup ## what may change between ask and execution, who may answer, forged and repeated answers, real clients
+	$(BIN)/python -m pytest -q tests/corridor/test_approvals.py tests/corridor/test_approvals_between.py \
+	  tests/corridor/test_approval_people.py tests/corridor/test_approval_edges.py tests/corridor/test_grants.py \
+	  tests/unit/governance/test_webhooks.py tests/laws/test_ask_never_escalates.py tests/e2e/test_approvals_clients.py
+
+rollback: setup ## ten writes on four real servers taken back by one command; and again with an undo that fails
+	$(BIN)/python -m pytest -q tests/e2e/test_rollback_servers.py
 
 interleavings: setup ## every interleaving of two sessions on two resources, through the real kernel
 	$(BIN)/python -m toolward.lab.interleavings

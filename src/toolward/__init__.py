@@ -50,6 +50,7 @@ async def open(  # noqa: A001 -- read as `toolward.open`
         registered.register(function)
     async with open_house(ward, functions=registered) as house:
         _ = house.background.start(house.parts.safeguards.releases.keep())
+        _ = house.background.start(house.pruning.run(house.background.tell))
         yield OpenWard(house)
 
 

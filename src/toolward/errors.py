@@ -73,6 +73,7 @@ class ReasonCode(StrEnum):
     RESOURCE_CONFLICT = "resource_conflict"
     RESOURCE_FENCED = "resource_fenced"
     NOT_UNDOABLE = "not_undoable"
+    NOT_PROVED = "not_proved"
     STOPPED = "stopped"
     EGRESS_DENIED = "egress_denied"
     GRANT_REFUSED = "grant_refused"

@@ -12,7 +12,7 @@ from tests.harness import AGENT, OPERATOR, World, code_of
 from tests.rollback_world import MANIFESTS, WARD, FakeImages, Things, undoable_world, unreached
 
 from toolward.errors import Denied, Rejected
-from toolward.kernel.rollback.rows import unpromised
+from toolward.kernel.rollback.rows import without_row
 from toolward.model.call import Failed, RawOutcome
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.rollback import Occasion
@@ -302,7 +302,7 @@ async def test_the_journal_holds_a_row_where_undo_is_promised_and_the_log_tells_
         assert [(row["tool"], row["way"], row["status"]) for row in rows] == [
             ("disk/write", "restore", "committed")
         ]
-        others = [(row["tool"], row["way"], row["status"]) for row in unpromised(world.store, session)]
+        others = [(row["tool"], row["way"], row["status"]) for row in without_row(world.store, session)]
         assert others == [("shop/sell", "none", "committed")], "no reads, and nothing that was refused"
 
 
@@ -320,7 +320,7 @@ async def test_a_write_that_surely_never_ran_stands_for_nothing_that_could_stay(
         for answer, status in ((away, "failed"), (unclear, "unknown")):
             world.upstreams.answers["shop/sell"] = answer
             await world.call(session, *sell)
-            assert [row["status"] for row in unpromised(world.store, session)][-1] == status
+            assert [row["status"] for row in without_row(world.store, session)][-1] == status
         row = await roll_back(world, session)
         assert len(row["residuals"]) == 1
 

@@ -16,7 +16,7 @@ from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.bootstrap.machine import Machine
 from toolward.bootstrap.reloading import changed_servers
 from toolward.bootstrap.revision import compile_revision, revision_of
-from toolward.bootstrap.rollback import make_journal, make_rollbacks
+from toolward.bootstrap.rollback import class_check, make_journal, make_pruning, make_rollbacks
 from toolward.catalogue import Catalogue, load_catalogue, resolve_manifest
 from toolward.config.shape import SecretProvider, WardConfig
 from toolward.config.ward import Ward, load_ward
@@ -34,6 +34,7 @@ from toolward.kernel.face.catalogue import ToolCatalogue
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.incidents import Incidents
 from toolward.kernel.parts import Parts
+from toolward.kernel.pruning import Pruning
 from toolward.kernel.recovery import recover
 from toolward.kernel.refusal import Refuse
 from toolward.kernel.registry.drift import DriftWatch
@@ -58,6 +59,8 @@ from toolward.kernel.upstream.events import LIST_CHANGED, UpstreamNews
 from toolward.kernel.upstream.notices import Notices
 from toolward.kernel.upstream.requests import GovernRequests
 from toolward.model.approval import Approval
+from toolward.model.call import LabelledCall
+from toolward.model.decision import Deny
 from toolward.model.event import EventKind
 from toolward.model.incident import Incident
 from toolward.model.principal import Principal
@@ -78,6 +81,7 @@ class House:
     gateway: Gateway
     rollbacks: Rollbacks
     automatic: Automatic
+    pruning: Pruning
     identity: KeyIdentity
     desk: Desk
     clock: Clock
@@ -122,6 +126,7 @@ class Builder:
             gateway=gateway,
             rollbacks=rollbacks,
             automatic=automatic,
+            pruning=make_pruning(parts, self.machine.clock),
             identity=KeyIdentity(
                 self.machine.store,
                 roles={role: tuple(users) for role, users in config.roles.items()},
@@ -157,6 +162,7 @@ class Builder:
         auditor = Auditor(store, clock=clock, ids=ids)
         incidents = Incidents(store, auditor, clock=clock, ids=ids, on_open=self._incident)
         registry = Registry(store, auditor, incidents, clock=clock, channel=lambda: self.ward.config.channel)
+        registry.check_class = class_check(store, self.catalogue, lambda: self.ward)
         sessions = Sessions(store, auditor, clock=clock, ids=ids)
         hooks = UpstreamHooks(on_progress=on_progress)
         upstreams = self.machine.upstreams(hooks)
@@ -199,7 +205,7 @@ class Builder:
             admit=admit,
             resolve=Resolve(registry, drift, upstreams, undo_pins=partial(undo_pins, store)),
             label=label,
-            authorize=Authorize(ids, approvals),
+            authorize=Authorize(ids, approvals, self._rolls_back),
             intend=Intend(store, auditor, clauses),
             execute=Execute(upstreams, Answers(ToolCatalogue(registry)), registry, safeguards.stops),
             settle=settle,
@@ -250,6 +256,11 @@ class Builder:
         if self.house is None:
             raise InvariantBroken("a call before the house stands")
         return self.house.revision
+
+    def _rolls_back(self, labelled: LabelledCall, denial: Deny) -> None:
+        if self.house is not None:
+            why = f"`{denial.rolls_back[0]}` denied {labelled.call.target}"
+            self.house.automatic.ordered(labelled.call.session.session_id, why)
 
     def _incident(self, incident: Incident) -> None:
         if self.house is not None:

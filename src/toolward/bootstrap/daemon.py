@@ -110,6 +110,7 @@ async def _serve(house: House, listening: _Listening, stop: asyncio.Event, watch
         )
         _ = watching.start(outgoing_of(house, watching).run())
         _ = watching.start(house.parts.safeguards.releases.keep())
+        _ = watching.start(house.pruning.run(lambda error: watch.trouble("pruning", error.diagnostics())))
         write_note(house.ward.state, listening.note)
         watch.ready(Ready(house=house, url=listening.note.url, socket=listening.note.socket))
         stopping = watching.start(stop.wait())

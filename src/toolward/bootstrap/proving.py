@@ -14,7 +14,7 @@ import orjson
 
 from toolward.bootstrap import open_house_on
 from toolward.bootstrap.assembly import House
-from toolward.config.shape import Profile
+from toolward.config.shape import Profile, RollbackConfig
 from toolward.config.ward import Ward, load_ward
 from toolward.errors import Rejected
 from toolward.kernel.attempt import Attempt
@@ -101,7 +101,9 @@ def _moved(ward: Ward, binding: ServerBinding, moves: Moves) -> Ward:
     """The ward with this one server, on the copies, in the sandbox channel; nobody is there to be asked."""
     return replace(
         ward,
-        config=msgspec.structs.replace(ward.config, channel=Channel.SANDBOX, profile=Profile.OBSERVE),
+        config=msgspec.structs.replace(
+            ward.config, channel=Channel.SANDBOX, profile=Profile.OBSERVE, rollback=RollbackConfig()
+        ),
         bindings=(moved_binding(binding, moves),),
         manifests={
             key: (moved_manifest(manifest, moves), metadata)

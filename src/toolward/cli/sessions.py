@@ -67,7 +67,7 @@ def show(frame: Frame, session: str) -> None:
                 each["call"],
                 each["tool"],
                 str(each["record"]),
-                "undone" if each["undone"] else each["status"],
+                "undone" if each["undone"] else "accepted" if each["accepted"] else each["status"],
                 {"none": "nothing", "restore": "its before-image"}.get(each["way"], each["way"]),
                 ", ".join(each["resources"]),
             )

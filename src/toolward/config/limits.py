@@ -78,6 +78,10 @@ COMMIT_QUEUE_MAX: Final = 8_192
 # --- safeguards --------------------------------------------------------------------------------------
 RETRY_WAIT_S: Final = 30
 """How long a retry with an idempotency key waits for the first one's outcome; most clients wait 60 s."""
+KEYS_KEPT_S: Final = 30 * 86_400
+"""How long a key past its window is still known, so that a very late retry is refused and does not run."""
+PRUNE_S: Final = 3_600
+"""Between two looks at which rows have been over for so long that they can go."""
 FRONTIER_WAIT_S: Final = 20
 """How long a call waits for a resource that another session changed, if its manifest says `serialize`."""
 KEPT_RESULT_S: Final = 15 * 60

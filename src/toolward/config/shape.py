@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -16,7 +16,6 @@ from toolward.config.undoing import UndoConfig
 from toolward.model import capability
 from toolward.model.command import ArgumentType
 from toolward.model.face import Face
-from toolward.model.rollback import Occasion
 from toolward.model.tool import ArgumentKind, ArgumentRole, CallScope, Channel, Effect
 
 ServerId = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$", description="Server id.")]
@@ -207,12 +206,16 @@ class RollbackConfig(Section, frozen=True):
     """When a session is rolled back without anybody asking."""
 
     on: Annotated[
-        tuple[Occasion, ...],
+        tuple[Literal["failure", "incident"], ...],
         Meta(
             description="`failure`: its host says that the objective failed; `incident`: a tool that it "
-            "wrote with was quarantined."
+            "wrote with was quarantined. What a policy orders with `@rollback` needs no mention here."
         ),
     ] = ()
+    require_proof: Annotated[
+        bool,
+        Meta(description="Approve `reversible` and `compensable` only after `toolward tools prove` held."),
+    ] = False
 
 
 class UnsafeConfig(Section, frozen=True):

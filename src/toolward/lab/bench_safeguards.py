@@ -1,4 +1,4 @@
-"""What each safeguard costs on the hot path, and what ten thousand held calls cost while nothing happens.
+"""What each safeguard costs on the hot path, and what ten thousand waiting calls cost while nothing happens.
 
 Run `python -m toolward.lab.bench_safeguards`. Calls go through the whole corridor, 32 in flight, to a server
 in this process that answers at once; the store is SQLite, durable. Every kind is measured in turns, round
@@ -26,15 +26,17 @@ from toolward.adapters.stores.sqlite import SqliteStore
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
 from toolward.bootstrap.assembly import House, close_house
-from toolward.errors import ReasonCode
+from toolward.errors import ReasonCode, ToolwardError
 from toolward.governance.desk import invoke
+from toolward.kernel.approvals.ground import put_approval
 from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
 from toolward.kernel.quiet import QuietExchange
 from toolward.kernel.safeguards.escrow import HELD
-from toolward.kernel.safeguards.releases import Releases
 from toolward.lab.report import Row, write_report
 from toolward.lab.scripted import ScriptedServer, open_scripted
+from toolward.model.approval import Approval, ApprovalState
 from toolward.model.call import Action, Reply
+from toolward.model.decision import ApprovalNeed
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import SessionOrigin
 from toolward.ports.store import Put, Table
@@ -189,39 +191,77 @@ def rows_of(measured: list[Kind]) -> list[Row]:
 
 
 async def idle(folder: Path, *, pending: int = PENDING, seconds: float = IDLE_S) -> list[Row]:
-    """CPU while so many calls are held and the nearest time is waited for; and with none, as the control."""
-    clock, ids = SystemClock(), SystemIds()
+    """CPU while so many calls are held, or questions wait for people; and with none, as the control."""
     rows: list[Row] = []
-    for count in (0, pending):
-        store = SqliteStore.open(folder / str(count), origin="bench/idle", clock=clock, ids=ids)
-        release_ns = clock.now_ns() + 3_600_000_000_000
-        for start in range(0, count, 500):
-            puts = [
-                Put(Table.ESCROW, f"esc_{n:032x}", _held(n, release_ns)) for n in range(start, start + 500)
-            ]
-            await store.commit([], puts)
-        server = ScriptedServer(_TOOLS, ("path",))
-        place = folder / f"ward-{count}"
-        place.mkdir()
-        house = await open_scripted(place, server, _FILES, store=store, clock=clock, ids=ids)
-        releases: Releases = house.parts.safeguards.releases
-        keeping = asyncio.create_task(releases.keep())
-        await asyncio.sleep(0.2)  # what starting left to do
-        start_cpu = time.process_time()
-        await asyncio.sleep(seconds)
-        spent = time.process_time() - start_cpu
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
-        await close_house(house)
-        await store.close()
+    for count, what in ((0, "held calls"), (pending, "held calls"), (pending, "questions")):
+        spent = await _idle(
+            folder / f"{what}-{count}", _held if what == "held calls" else _asked, count, seconds
+        )
         goal = f"<= {IDLE_GOAL_S}" if count else ""
-        name = f"CPU of {seconds:.0f} idle seconds, {count} held calls"
+        name = f"CPU of {seconds:.0f} idle seconds, {count} {what if count else 'held calls or questions'}"
         rows.append(Row(name, round(spent, 4), "s", goal, not count or spent <= IDLE_GOAL_S))
     return rows
 
 
-def _held(number: int, release_ns: int) -> bytes:
-    return canonical(
+async def _idle(folder: Path, row: Callable[[int, int], Put], count: int, seconds: float) -> float:
+    """CPU seconds of a house with that many rows, with everything running that a daemon runs for them."""
+    clock, ids = SystemClock(), SystemIds()
+    place = folder / "ward"
+    place.mkdir(parents=True)
+    store = SqliteStore.open(folder / "state", origin="bench/idle", clock=clock, ids=ids)
+    until_ns = clock.now_ns() + 3_600_000_000_000
+    for start in range(0, count, 500):
+        await store.commit([], [row(n, until_ns + n) for n in range(start, min(start + 500, count))])
+    server = ScriptedServer(_TOOLS, ("path",))
+    house = await open_scripted(place, server, _FILES, store=store, clock=clock, ids=ids)
+    if row is _asked and house.parts.approvals.watch.count() != count:
+        raise RuntimeError("the questions were not taken up")
+    trouble: list[ToolwardError] = []
+    keeping = [
+        asyncio.create_task(house.parts.safeguards.releases.keep()),
+        asyncio.create_task(house.parts.approvals.watch.run(trouble.append)),
+        asyncio.create_task(house.pruning.run(trouble.append)),
+    ]
+    await asyncio.sleep(0.2)  # what starting left to do
+    start_cpu = time.process_time()
+    await asyncio.sleep(seconds)
+    spent = time.process_time() - start_cpu
+    for task in keeping:
+        task.cancel()
+    await asyncio.gather(*keeping, return_exceptions=True)
+    await close_house(house)
+    await store.close()
+    if trouble:
+        raise RuntimeError(trouble[0].diagnostics())
+    return spent
+
+
+def _asked(number: int, until_ns: int) -> Put:
+    """A question that waits, of a session of its own."""
+    need = ApprovalNeed(policies=("asked",), roles=("user",))
+    approval = Approval(
+        approval_id=f"{number:032x}",
+        question=f"q{number}",
+        subject=f"s{number}",
+        state=ApprovalState.PENDING,
+        call={"principal": _AGENT.as_json(), "session_id": f"s{number}"},
+        call_id=f"c{number}",
+        tool="world/asked",
+        version="",
+        need=need,
+        reason="a person agrees",
+        remedy="",
+        lineage=(),
+        frozen=True,
+        asked_ms=until_ns // 1_000_000 - 3_600_000,
+        expires_ms=until_ns // 1_000_000,
+    )
+    return put_approval(approval, expect=0)
+
+
+def _held(number: int, until_ns: int) -> Put:
+    """A call that is held, of a session of its own."""
+    held = canonical(
         {
             "principal": _AGENT.as_json(),
             "session_id": f"s{number}",
@@ -236,10 +276,11 @@ def _held(number: int, release_ns: int) -> bytes:
             "state": HELD,
             "held_call": "",
             "held_ns": "0",
-            "release_ns": str(release_ns + number),
+            "release_ns": str(until_ns),
             "until_seal": False,
         }
     )
+    return Put(Table.ESCROW, f"esc_{number:032x}", held)
 
 
 def main() -> None:

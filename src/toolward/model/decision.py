@@ -49,6 +49,7 @@ class Deny(_NoTruth):
     reason: Reason
     policies: tuple[str, ...] = ()
     policy_digest: str = ""
+    rolls_back: tuple[str, ...] = ()  # of `policies`, those that order the session to be taken back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

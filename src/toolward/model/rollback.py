@@ -25,6 +25,7 @@ class Occasion(StrEnum):
 
     FAILURE = "failure"  # its host says that the objective failed
     INCIDENT = "incident"  # a tool that it wrote with was quarantined
+    POLICY = "policy"  # a rule with `@rollback` denied one of its calls
 
 
 class Way(StrEnum):
@@ -49,6 +50,7 @@ class Effect:
     resources: tuple[str, ...] = ()
     until_ns: int = 0  # the end of the window in which it can be undone
     undone: str = ""  # the rollback that took it back
+    accepted: str = ""  # the rollback in which two people let it stay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,8 @@ def _stands(effect: Effect) -> bool:
 
 def _stays(effect: Effect, others: Sequence[Effect], staying: Sequence[Effect], *, now_ns: int) -> str:
     """Why an effect can not be undone, or ''."""
+    if effect.accepted:
+        return f"two people let it stay, in rollback {effect.accepted}"
     if effect.way is Way.NONE:
         return NOT_PROMISED
     if effect.until_ns and now_ns > effect.until_ns:

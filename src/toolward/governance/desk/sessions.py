@@ -8,7 +8,8 @@ from typing import Any
 from toolward.errors import ReasonCode, Rejected
 from toolward.governance.desk.context import Desk, Verb, text
 from toolward.kernel.rollback.entries import RollbackRow, residuals_of
-from toolward.kernel.rollback.rows import EffectRow, effect_of, rows_of, unpromised
+from toolward.kernel.rollback.history import effects_of
+from toolward.kernel.rollback.rows import rows_of, without_row
 from toolward.kernel.sessions import session_from_json
 from toolward.model.principal import Principal
 from toolward.model.rollback import UNDO_AGENT
@@ -31,7 +32,7 @@ async def list_sessions(desk: Desk, parameters: Mapping[str, Any], by: Principal
         session = session_from_json(stored.key, stored.body)
         if session.principal.agent == UNDO_AGENT:
             continue
-        effects = [*written.get(stored.key, []), *("" for _ in unpromised(desk.parts.store, stored.key))]
+        effects = [*written.get(stored.key, []), *("" for _ in without_row(desk.parts.store, stored.key))]
         found.append(
             {
                 "session": stored.key,
@@ -47,12 +48,6 @@ async def list_sessions(desk: Desk, parameters: Mapping[str, Any], by: Principal
     return sorted(found, key=lambda row: str(row["opened_ns"]), reverse=True)[:limit]
 
 
-def _effects(desk: Desk, session_id: str) -> list[EffectRow]:
-    """All that it wrote, whether or not somebody said how that is undone."""
-    promised = [row for row, _ in rows_of(desk.parts.store, session_id)]
-    return [*promised, *unpromised(desk.parts.store, session_id)]
-
-
 async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
     """One session: what it wrote, in order, how each is undone, its savepoints and its rollbacks."""
     del by
@@ -60,10 +55,6 @@ async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict
     session = desk.parts.sessions.current(session_id)
     if session is None:
         raise Rejected(f"no session `{session_id[:100]}`", code=ReasonCode.UNKNOWN_SESSION)
-    effects = sorted(
-        (effect_of(desk.parts.store, row) for row in _effects(desk, session_id)),
-        key=lambda effect: effect.order,
-    )
     return {
         "session": session_id,
         "principal": session.principal.as_json(),
@@ -79,8 +70,9 @@ async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict
                 "way": effect.way.value,
                 "resources": list(effect.resources),
                 "undone": effect.undone,
+                "accepted": effect.accepted,
             }
-            for effect in effects
+            for effect in effects_of(desk.parts.store, session_id)
         ],
         "rollbacks": [shown(row) for row in desk.rollbacks.rows(session_id)],
     }

@@ -10,6 +10,7 @@ import orjson
 
 from toolward.errors import Rejected
 from toolward.governance.desk.context import Desk, Verb, text
+from toolward.kernel.rollback.proofs import last_proof
 from toolward.model.event import EventKind
 from toolward.model.finding import Severity
 from toolward.model.pin import Pin
@@ -42,7 +43,7 @@ async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict
         "binding": pinned.binding,
         "manifest": pinned.manifest.as_json(),
         "undo": undo_in_words(pinned.manifest),
-        "proved": _last_proof(desk, pinned),
+        "proved": last_proof(desk.parts.store, pinned),
         "candidate_definition": orjson.loads(candidate.definition) if candidate else None,
     }
 
@@ -91,18 +92,20 @@ async def approve(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> l
         version = registry.version(text(each, "digest", "")) or candidate or pinned
         registry.findings.require_accepted(version, accepted=accepted)
     approved = []
-    for each in wanted:
-        pin = await registry.approve(
-            text(each, "tool"),
-            digest=text(each, "digest", ""),
-            by=by,
-            source=text(parameters, "note", ""),
-            accept_findings=accepted,
-        )
-        approved.append(_row(desk, pin))
-        # what was looked at may be older than what the server lists by now: the next call compares first
-        desk.parts.drift.announce(pin.server)
-    await desk.repin(by)
+    try:
+        for each in wanted:
+            pin = await registry.approve(
+                text(each, "tool"),
+                digest=text(each, "digest", ""),
+                by=by,
+                source=text(parameters, "note", ""),
+                accept_findings=accepted,
+            )
+            approved.append(_row(desk, pin))
+            # what was looked at may be older than what the server lists by now: the next call compares first
+            desk.parts.drift.announce(pin.server)
+    finally:
+        await desk.repin(by)  # what was approved before one that is refused is in force all the same
     return approved
 
 
@@ -116,12 +119,12 @@ async def revoke(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> di
 async def proved(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
     """Write down how `toolward tools prove` came out: `tool`, and `checks` with what, holds and text."""
     key, checks = text(parameters, "tool"), parameters.get("checks")
-    pinned, _ = desk.parts.registry.diff(key)
-    if not isinstance(checks, list) or not all(isinstance(each, dict) for each in checks):
-        raise Rejected("`checks` is no list of objects")
-    findings = [f"{each.get('what')}: {each.get('text')}" for each in checks if not each.get("holds")]
+    pinned, candidate = desk.parts.registry.diff(key)
+    if not isinstance(checks, list) or not checks or not all(isinstance(each, dict) for each in checks):
+        raise Rejected("`checks` is no list of objects, or an empty one, which proves nothing")
+    findings = [f"{each.get('what')}: {each.get('text')}" for each in checks if each.get("holds") is not True]
     body = {
-        "version": pinned.digest,
+        "version": (candidate or pinned).digest,  # what is listed, as the ward's files describe it now
         "holds": not findings,
         "checks": len(checks),
         "findings": [finding[:500] for finding in findings],
@@ -130,15 +133,6 @@ async def proved(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> di
     event = desk.parts.auditor.event(EventKind.TOOL_PROVED, tool=key, body=body)
     await desk.parts.store.commit([event])
     return {"tool": key, **body}
-
-
-def _last_proof(desk: Desk, pinned: ToolVersion) -> dict[str, Any] | None:
-    """The newest proof of this very version."""
-    for record in desk.parts.store.find(kind=EventKind.TOOL_PROVED.value, tool=pinned.key):
-        body = orjson.loads(record.body)
-        if body["version"] == pinned.digest:
-            return {"holds": body["holds"], "findings": body["findings"], "time": body["time"]}
-    return None
 
 
 def _row(desk: Desk, pin: Pin, *, notes: bool = False) -> dict[str, Any]:

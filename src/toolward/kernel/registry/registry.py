@@ -59,7 +59,8 @@ class Registry(Shelf):
         """Pin a version for a channel, by a person. Default: the candidate, else what is pinned.
 
         Raises `Rejected` when `by` showed no person's credential or the digest is not one of this tool,
-        `Denied` for a finding that blocks, unless that person accepts the findings.
+        `Denied` for a class that is not admitted (`not_proved`), and for a finding that blocks, unless that
+        person accepts the findings.
         """
         where = channel or self.home()
         _require_person(by)
@@ -148,7 +149,9 @@ class Registry(Shelf):
             )
         digest = move.digest or pin.digest
         if row.after is ToolState.APPROVED:
-            digest = self.usable(pin.key, digest).digest
+            version = self.usable(pin.key, digest)
+            self.check_class(version)
+            digest = version.digest
         new = self._moved(pin, digest, row.after)
         if row.after is ToolState.APPROVED:
             new = replace(new, candidate="", approved_by=move.by.user)

@@ -47,6 +47,7 @@ class Shelf:
         self.incidents = incidents
         self.clock = clock
         self.home = channel
+        self.check_class: Callable[[ToolVersion], None] = lambda _: None  # raises for what is not admitted
         self._versions: dict[str, ToolVersion] = {}
         self._pins: dict[Channel, dict[str, Pin]] = {each: {} for each in Channel}
         self._schemas: dict[str, ArgumentSchema] = {}

@@ -9,11 +9,11 @@ from typing import Final
 import orjson
 from typing_extensions import override
 
-from toolward.errors import ToolwardError
+from toolward.errors import ReasonCode, ToolwardError
 from toolward.kernel.rollback.asking import undo_principal
 from toolward.kernel.rollback.engine import Rollbacks
 from toolward.kernel.rollback.entries import RollbackRow
-from toolward.kernel.rollback.rows import rows_of, unpromised
+from toolward.kernel.rollback.rows import rows_of, without_row
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.tasks import Background
 from toolward.model.event import EventKind
@@ -28,15 +28,15 @@ _INTENTS_MAX: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class NamedOccasions(RollbackHook):
-    """The hook of a ward that has none of its own: `rollback.on` in toolward.yaml, whole sessions."""
+    """The hook of a ward without one of its own: what a policy orders, and `rollback.on`; whole sessions."""
 
-    on: Callable[[], Collection[Occasion]]
+    on: Callable[[], Collection[str]]
 
     @override
     async def __call__(self, occasion: Occasion, session_id: str, why: str) -> str | None:
         """The whole session if the ward names the occasion."""
         del session_id, why
-        return "" if occasion in self.on() else None
+        return "" if occasion is Occasion.POLICY or occasion.value in self.on() else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,19 @@ class Automatic:
         if incident.kind is IncidentKind.QUARANTINE:
             _ = self.background.start(self._after(incident))
 
+    def ordered(self, session_id: str, why: str) -> None:
+        """A rule denied a call of the session and says that its work is taken back; in the background."""
+        _ = self.background.start(self._ordered(session_id, why))
+
+    async def _ordered(self, session_id: str, why: str) -> None:
+        """Once for all calls that are denied until it has ended, and only while something can be undone."""
+        try:
+            if self.rollbacks.plan(session_id).steps:
+                _ = await self._at(Occasion.POLICY, session_id, why)
+        except ToolwardError as error:
+            if error.reason.code is not ReasonCode.IN_PROGRESS:
+                self.background.tell(error)
+
     async def _after(self, incident: Incident) -> None:
         """What breaks for one session leaves the others their rollback, and is reported."""
         for session_id in sorted(self._wrote(incident.subject)):
@@ -72,7 +85,7 @@ class Automatic:
         intents = self.store.find(kind=EventKind.CALL_INTENT.value, tool=tool, limit=_INTENTS_MAX)
         for session_id in {str(orjson.loads(record.body)["session_id"]) for record in intents}:
             if self.sessions.is_live(session_id):
-                rows += unpromised(self.store, session_id)
+                rows += without_row(self.store, session_id)
         return {
             row["session_id"]
             for row in rows

@@ -22,6 +22,7 @@ from toolward.kernel.rollback.entries import (
     rows_of_rollbacks,
     stuck_entry,
 )
+from toolward.kernel.rollback.history import effects_of
 from toolward.kernel.rollback.journal import Journal
 from toolward.kernel.rollback.left import look_at_left
 from toolward.kernel.rollback.rows import (
@@ -29,7 +30,6 @@ from toolward.kernel.rollback.rows import (
     put_effect,
     read_effect,
     rows_of,
-    unpromised,
 )
 from toolward.kernel.rollback.undoing import Stuck, Undoing, Work
 from toolward.kernel.rollback.writing import commit_patiently
@@ -98,16 +98,14 @@ class Rollbacks:
         Raises `Rejected` for a session, a savepoint or a call that is not known.
         """
         after = self._after(session_id, to)
-        mine = [row for row, _ in rows_of(self._store, session_id)]
-        mine += unpromised(self._store, session_id)
-        touched = [resource for row in mine for resource in row["resources"]]
-        others = (
-            row
+        mine = effects_of(self._store, session_id)
+        touched = [resource for effect in mine for resource in effect.resources]
+        others = [
+            effect_of(self._store, row)
             for row, _ in rows_of(self._store)
             if row["session_id"] != session_id and overlap(row["resources"], touched)
-        )
-        effects = [effect_of(self._store, row) for row in (*mine, *others)]
-        return plan_rollback(session_id, effects, after=after, to=to, now_ns=self._clock.now_ns())
+        ]
+        return plan_rollback(session_id, [*mine, *others], after=after, to=to, now_ns=self._clock.now_ns())
 
     async def run(
         self,

@@ -87,6 +87,16 @@ def rows_of_rollbacks(store: Store, session_id: str = "") -> Iterator[RollbackRo
             yield row
 
 
+def became(store: Store, session_id: str) -> dict[str, tuple[str, str]]:
+    """Of each call that earlier rollbacks of a session are through with: how its step ended, and in which."""
+    return {
+        call_id: (step["state"], row["rollback_id"])
+        for row in rows_of_rollbacks(store, session_id)
+        for call_id, step in row["steps"].items()
+        if step["state"] in OVER
+    }
+
+
 def check_no_doubt(store: Store, session_id: str) -> None:
     """Raise `Rejected` while an earlier rollback holds a step that may have been undone already.
 

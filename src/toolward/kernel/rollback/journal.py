@@ -28,7 +28,7 @@ from toolward.model.call import Call, Failed, RawOutcome, Reply, Returned
 from toolward.model.permit import Permit
 from toolward.model.rollback import EffectStatus, Way
 from toolward.model.tool import Effect, ToolVersion
-from toolward.model.undo import ToolUse, Undo
+from toolward.model.undo import UNDO_WINDOW_S, ToolUse, Undo
 from toolward.ports.clock import Clock
 from toolward.ports.images import Images
 from toolward.ports.store import Change, Store, Table
@@ -68,7 +68,7 @@ class Fences:
 class Journal(Clause):
     """One row for each call whose manifest says how it is undone, or what its before-image is.
 
-    Of other calls that write the log tells enough (`rows.unpromised`), so they cost no row.
+    Of other calls that write the log tells enough (`rows.without_row`), so they cost no row.
     """
 
     def __init__(  # noqa: PLR0913 -- what it is made of
@@ -150,7 +150,8 @@ class Journal(Clause):
 
     def _row(self, permit: Permit, version: ToolVersion, undo: Undo) -> EffectRow:
         call, compensate = permit.labelled.call, undo.compensate
-        until = self._clock.now_ns() + compensate.window_s * _SECOND if compensate else 0
+        window_s = compensate.window_s if compensate else UNDO_WINDOW_S
+        until = self._clock.now_ns() + window_s * _SECOND
         return {
             "session_id": call.session.session_id,
             "call_id": call.call_id,

@@ -44,13 +44,19 @@ def rows_of(store: Store, session_id: str = "") -> Iterator[tuple[EffectRow, int
         yield orjson.loads(row.body), row.version
 
 
-def unpromised(store: Store, session_id: str) -> Iterator[EffectRow]:
-    """A session's calls that wrote and of which no manifest says how they are undone, out of the log."""
+def without_row(store: Store, session_id: str) -> Iterator[EffectRow]:
+    """A session's calls that wrote and have no row, out of the log.
+
+    No manifest says how they are undone, or the row went when the time for undoing them was over.
+    """
     for record in store.find(
         kind=EventKind.CALL_INTENT.value, session_id=session_id, limit=_CALLS_MAX, newest_first=False
     ):
         said = orjson.loads(record.body)
-        if said["effect"] == ToolEffect.READ_ONLY or not said["version"] or {"undo", "undo_of"} & said.keys():
+        if said["effect"] == ToolEffect.READ_ONLY or not said["version"] or "undo_of" in said:
+            continue
+        undo = said.get("undo")
+        if undo is not None and read_effect(store, session_id, said["call_id"]) is not None:
             continue
         yield {
             "session_id": session_id,
@@ -58,9 +64,9 @@ def unpromised(store: Store, session_id: str) -> Iterator[EffectRow]:
             "tool": said["tool"],
             "version": said["version"],
             "effect": said["effect"],
-            "way": Way.NONE.value,
-            "resources": [],
-            "until_ns": "0",
+            "way": undo["way"] if undo is not None else Way.NONE.value,
+            "resources": undo["resources"] if undo is not None else [],
+            "until_ns": "1" if undo is not None else "0",  # long ago
             "status": _became(store, said["call_id"]).value,
             "undone": "",
         }

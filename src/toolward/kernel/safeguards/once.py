@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from typing_extensions import override
 
-from toolward.config.limits import RETRY_WAIT_S
+from toolward.config.limits import KEYS_KEPT_S, RETRY_WAIT_S
 from toolward.errors import Contested, GatewayError, ReasonCode, Rejected, ToolFailed
 from toolward.kernel.clauses import NO_PROMISE, Clause, Promise, named
 from toolward.kernel.replay import Replay
@@ -41,6 +41,8 @@ RUNNING, DONE, UNKNOWN = "running", "done", "unknown"
 _CUT_OFF: Final = frozenset({"stopped", "unknown"})
 """Statuses of outcomes that leave it open whether something happened."""
 _SECOND_NS: Final = 1_000_000_000
+_LOOKED_AT: Final = 200
+"""Rows looked at before others have their turn."""
 
 
 @dataclass(eq=False, slots=True)
@@ -136,6 +138,20 @@ class Once(Clause):
     @override
     def lapsed(self, permit: Permit) -> None:
         self._let_go(permit)
+
+    async def prune(self) -> int:
+        """Forget keys that have long been spent; how many. Raises `AuditUnavailable`."""
+        before_s = self._clock.now_ns() // _SECOND_NS - KEYS_KEPT_S
+        count = 0
+        for number, row in enumerate(self._store.scan(Table.IDEMPOTENCY), 1):
+            if number % _LOOKED_AT == 0:
+                await asyncio.sleep(0)
+            if orjson.loads(row.body)["until_s"] < before_s and row.key not in self._held:
+                put = Put(Table.IDEMPOTENCY, row.key, row.body, expect=row.version)
+                with suppress(Conflict):  # used at this moment
+                    await self._store.commit([], [put, Delete(Table.IDEMPOTENCY, row.key)])
+                    count += 1
+        return count
 
     def _became(self, claim: Mapping[str, Any]) -> str:
         found = self._store.find(kind=EventKind.CALL_OUTCOME.value, call_id=claim["call_id"], limit=1)

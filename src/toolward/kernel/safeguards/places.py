@@ -32,6 +32,10 @@ class Places:
             if not below:
                 _ = self._below.pop(place, None)
 
+    def meets(self, name: str) -> bool:
+        """Whether it, or one above or below it, was taken."""
+        return name in self._taken or bool(self.meeting(name))
+
     def meeting(self, name: str) -> list[str]:
         """The taken ones that lie above or below it."""
         higher = [place for place in above(name) if place in self._taken]

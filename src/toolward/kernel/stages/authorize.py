@@ -7,6 +7,7 @@ they say still holds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
 from toolward.errors import Denied, Pending
@@ -23,9 +24,13 @@ from toolward.ports.ids import Ids
 class Authorize:
     """Stage 5, for what an agent asks for."""
 
-    def __init__(self, ids: Ids, approvals: Approvals) -> None:
+    def __init__(
+        self, ids: Ids, approvals: Approvals, rolls_back: Callable[[LabelledCall, Deny], None]
+    ) -> None:
+        """`rolls_back` hears of a denial that orders the session's work to be taken back."""
         self._ids = ids
         self._approvals = approvals
+        self._rolls_back = rolls_back
 
     async def __call__(self, labelled: LabelledCall, decision: Decision, revision: ActiveRevision) -> Permit:
         """A permit, whose `approvals` name what lifted something.
@@ -34,7 +39,7 @@ class Authorize:
         """
         await self._approvals.asking.kept(labelled)  # before grants too: it ran, and does not run again
         if not isinstance(decision, Ask):
-            return authorize(labelled, decision, ids=self._ids)
+            return self._authorized(labelled, decision)
         granted = self._approvals.grants.lifting(labelled, decision.need)
         by, lifted = tuple(granted), frozenset[str]().union(*granted.values())
         if lifted:
@@ -43,6 +48,11 @@ class Authorize:
             approval = await self._approvals.asking.answer(labelled, decision)
             by, lifted = (*by, approval.approval_id), lifted.union(approval.need.policies)
             decision = decide(labelled, revision, lifted=lifted)
+        return self._authorized(labelled, decision, by)
+
+    def _authorized(self, labelled: LabelledCall, decision: Decision, by: tuple[str, ...] = ()) -> Permit:
+        if isinstance(decision, Deny) and decision.rolls_back and not labelled.call.undo_of:
+            self._rolls_back(labelled, decision)
         return authorize(labelled, decision, ids=self._ids, approvals=by)
 
 

@@ -14,7 +14,20 @@ from cedarpy import pst
 from toolward.errors import WardError
 
 ANNOTATIONS: Final = frozenset(
-    {"id", "ask", "quorum", "expires", "four_eyes", "execute", "reason", "remedy", "title", "owner", "note"}
+    {
+        "id",
+        "ask",
+        "quorum",
+        "expires",
+        "four_eyes",
+        "execute",
+        "reason",
+        "remedy",
+        "rollback",
+        "title",
+        "owner",
+        "note",
+    }
 )
 """What an annotation may be called. An unknown one is an error: `@quorm("2")` would weaken a rule unseen."""
 _ASK_DETAILS: Final = ("quorum", "expires", "four_eyes", "execute")
@@ -52,6 +65,11 @@ class Policy:
     def permits(self) -> bool:
         """Whether it is a permit; else it is a forbid."""
         return self.tree.effect == "permit"
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether the session of a call that it denies is taken back."""
+        return "rollback" in self.tree.annotations
 
     @property
     def annotations(self) -> Mapping[str, str]:
@@ -140,6 +158,7 @@ def _ask(tree: pst.Template) -> AskRule | None:
     for name in notes:
         if name not in ANNOTATIONS:
             raise ValueError(f"unknown annotation `@{name}`; known are {', '.join(sorted(ANNOTATIONS))}")
+    _check_rollback(tree)
     details = [name for name in _ASK_DETAILS if name in notes]
     if "ask" not in notes:
         if details:
@@ -161,6 +180,18 @@ def _ask(tree: pst.Template) -> AskRule | None:
     return AskRule(
         roles, int(quorum), "four_eyes" in notes, _expires(notes.get("expires")), execute == "approval"
     )
+
+
+def _check_rollback(tree: pst.Template) -> None:
+    notes = tree.annotations
+    if "rollback" not in notes:
+        return
+    if tree.effect == "permit" or "ask" in notes:
+        raise ValueError(
+            "`@rollback` is what follows when a forbid denies; a permit or an `@ask` denies nothing"
+        )
+    if notes["rollback"] not in ("", "true"):
+        raise ValueError("`@rollback` takes no value: the whole session is taken back, up to its last seal")
 
 
 def _expires(text: str | None) -> int:

@@ -75,6 +75,7 @@ def forbidden(determining: Sequence[Policy]) -> Deny:
         ),
         policies=tuple(p.policy_id for p in plain),
         policy_digest=policy_digest(plain),
+        rolls_back=tuple(p.policy_id for p in plain if p.rolls_back),
     )
 
 

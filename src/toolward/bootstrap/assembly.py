@@ -280,7 +280,8 @@ class Builder:
             in_force = await self.machine.prepare(changed)
             await self._put_in_force(ward, by, and_then=in_force)
         for each in changed:
-            await self._drift().refresh(each.server)
+            for one in each.all():
+                await self._drift().refresh(one.server)
 
     async def repin(self, by: Principal | None = None) -> None:
         """Put the pins as they are now in force, with the files as they were last read."""

@@ -31,7 +31,7 @@ def changed_servers(before: Ward, after: Ward) -> tuple[ServerBinding, ...]:
         raise _restart(server)
     changed = tuple(each for name, each in new.items() if each != old[name])
     for each in changed:
-        if not (each.kind.per_call and old[each.server].kind.per_call):
+        if not all(one.kind.per_call for one in (*each.all(), *old[each.server].all())):
             raise _restart(each.server)
     return changed
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from toolward.kernel.registry.registry import Registry
+from toolward.kernel.registry.shelf import LISTED
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import Returned
 from toolward.model.permit import Permit
-from toolward.model.tool import SEPARATOR
+from toolward.model.tool import SEPARATOR, ToolState
+
+DEPRECATED_META: Final = "dev.toolward/deprecated"
+"""In the `_meta` of a deprecated tool's definition: who takes its place."""
 
 
 class Listing:
@@ -30,10 +34,13 @@ class Listing:
                 continue
             if revision.binding(pin.server) is None:
                 continue
-            served = self._registry.served(pin.key, channel)
-            if served is None or not revision.book.visible(principal, served[1]):
+            served = self._registry.serving(pin.key, channel, call.session)
+            if served is None or served[1] not in LISTED or not revision.book.visible(principal, served[0]):
                 continue
-            definition: dict[str, Any] = orjson.loads(served[1].definition)
+            definition: dict[str, Any] = orjson.loads(served[0].definition)
+            if served[1] is ToolState.DEPRECATED:
+                note = {"successor": pin.successor}
+                definition["_meta"] = {**(definition.get("_meta") or {}), DEPRECATED_META: note}
             if not call.server:
                 definition["name"] = f"{pin.server}{SEPARATOR}{pin.name}"
             found.append(definition)

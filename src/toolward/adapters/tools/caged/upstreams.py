@@ -106,7 +106,7 @@ class CagedTools(Upstreams):
     async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
         del intent, exchange
         call, resolved = permit.labelled.call, permit.labelled.resolved
-        server = self._servers.get(resolved.server)
+        server = self._servers.get(resolved.upstream)
         if server is None or call.action is not Action.CALL_TOOL or resolved.version is None:
             return Failed(
                 code=NOT_RUN,
@@ -147,7 +147,7 @@ class CagedTools(Upstreams):
         Calls under way end with what they began with. Raises `ToolwardError` for a source that can not be
         read; then nothing has changed.
         """
-        fresh = {each.server: _Server(each) for each in bindings}
+        fresh = {one.server: _Server(one) for each in bindings for one in each.all()}
         for server in fresh.values():
             if server.binding.kind is BindingKind.FUNCTIONS:
                 _ = await self._read(server)

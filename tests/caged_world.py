@@ -15,7 +15,7 @@ from toolward.adapters.tools.caged.upstreams import CagedTools
 from toolward.adapters.tools.mcp.packages.installing import Packages
 from toolward.bootstrap.cages import wasm_sandbox
 from toolward.config.per_call import to_commands
-from toolward.config.shape import CommandConfig
+from toolward.config.upstream_shape import CommandConfig
 from toolward.kernel.cages.cages import SharedCages
 from toolward.kernel.tasks import Background
 from toolward.model.call import RawOutcome, Returned

@@ -119,7 +119,7 @@ class FakeUpstreams:
 
     async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
         resolved = permit.labelled.resolved
-        key = f"{resolved.server}/{resolved.name or resolved.call.action.value}"
+        key = f"{resolved.upstream}/{resolved.name or resolved.call.action.value}"
         durable = self.store is not None and bool(self.store.find(call_id=intent.call_id, kind="call.intent"))
         self.ran.append((key, orjson.loads(permit.labelled.call.arguments_json), durable))
         answer = self.answers.get(key, "done")

@@ -162,7 +162,7 @@ class FakeGateway:
             instructions="be kind",
         )
 
-    def tool_version(self, server: str, name: str) -> ToolVersion | None:
+    def tool_version(self, server: str, name: str, principal: Principal) -> ToolVersion | None:
         del server, name
         return self.version
 

@@ -18,7 +18,7 @@ from tests.caged_world import Tools, error_of, paths, text_of
 from toolward.adapters.sandboxes.caged import CagedSandbox, UnsafeNoSandbox
 from toolward.adapters.sandboxes.settings import Settings
 from toolward.config.per_call import to_commands
-from toolward.config.shape import CommandArgumentConfig, CommandConfig
+from toolward.config.upstream_shape import CommandArgumentConfig, CommandConfig
 from toolward.errors import ReasonCode, SandboxUnavailable, ToolFailed
 from toolward.model.call import Failed, Returned, Stopped
 from toolward.model.capability import Capabilities, IsolationLevel, Limits, PathAccess

@@ -71,8 +71,9 @@ async def open_house_on(
     kept = KeptOfMachine(ward.path, ward.state)
     signals = EgressWatch(store, Auditor(store, clock=clock, ids=ids), background=background, clock=clock)
     cages = make_cages(signals, background=background)
+    bindings = [one for each in ward.bindings for one in each.all()]
     per_call = CagedTools(
-        ward.bindings,
+        bindings,
         cages=cages,
         secrets=secrets,
         packages=Packages(ward.state, ids=ids, on_progress=on_progress),
@@ -81,7 +82,7 @@ async def open_house_on(
 
     def upstreams(hooks: UpstreamHooks) -> Upstreams:
         servers = McpUpstreams(
-            [each for each in ward.bindings if not each.kind.per_call],
+            [each for each in bindings if not each.kind.per_call],
             secrets=secrets,
             clock=clock,
             ids=ids,

@@ -166,7 +166,7 @@ async def _compare(house: House, watch: Watch) -> None:
         except ToolwardError as error:
             report(server, error)
 
-    await asyncio.gather(*(first(server) for server in house.parts.upstreams.names()))
+    await asyncio.gather(*(first(server) for server in house.revision.bindings))
     await drift.schedule(report)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from toolward.model.server import ServerBinding
 
@@ -22,8 +22,11 @@ class Changes:
 
 
 def changed_servers(before: Sequence[ServerBinding], after: Sequence[ServerBinding]) -> Changes:
-    """What lies between two sets of servers."""
-    old, new = ({each.server: each for each in bindings} for bindings in (before, after))
+    """What lies between two sets of servers; a variant is a server of its own here."""
+    old, new = (
+        {one.server: replace(one, variants={}) for each in bindings for one in each.all()}
+        for bindings in (before, after)
+    )
     return Changes(
         taken=tuple(each for name, each in new.items() if each != old.get(name)),
         dropped=tuple(name for name in old if name not in new),

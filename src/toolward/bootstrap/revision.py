@@ -10,7 +10,7 @@ from toolward.config.ward import Ward
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.revision import Revision
-from toolward.model.server import ServerBinding
+from toolward.model.server import VARIANT, ServerBinding
 from toolward.model.tool import BindingKind
 from toolward.rules.policy.ceiling import Ceiling
 from toolward.rules.policy.engine import PolicyBook
@@ -28,7 +28,7 @@ def compile_revision(ward: Ward, registry: Registry, *, servers: Sequence[str]) 
     """
     config = ward.config
     bindings: dict[str, ServerBinding] = {each.server: each for each in ward.bindings}
-    for server in servers:
+    for server in (each for each in servers if VARIANT not in each):
         bindings.setdefault(server, ServerBinding(server=server, kind=BindingKind.PYTHON))
     marks = [UNSAFE_ALLOW_ALL] if config.unsafe.allow_all else []
     marks += [UNSAFE_ANONYMOUS] if config.unsafe.anonymous else []
@@ -39,7 +39,14 @@ def compile_revision(ward: Ward, registry: Registry, *, servers: Sequence[str]) 
         channels={name: agent.channel for name, agent in config.agents.items() if agent.channel},
         book=_book(ward, registry, servers=tuple(bindings)),
         bindings=bindings,
-        definition_age_max_s={each.server: each.definitions_max_age_s for each in ward.bindings},
+        identities={
+            each.server: {one.server: one.identity() for one in each.all()}
+            for each in ward.bindings
+            if each.variants
+        },
+        definition_age_max_s={
+            one.server: one.definitions_max_age_s for each in ward.bindings for one in each.all()
+        },
         shown_as=config.discovery.face,
         shown_to={name: agent.face for name, agent in config.agents.items() if agent.face is not None},
         marks=tuple(marks),

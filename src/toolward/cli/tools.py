@@ -10,11 +10,13 @@ from typing import Any
 import click
 import orjson
 
+from toolward.cli import versions
 from toolward.cli.exits import Exit
 from toolward.cli.findings import blocks, show_findings, summary
 from toolward.cli.frame import Frame, leave, verb
 from toolward.cli.screen import Screen, short
 from toolward.errors import Rejected
+from toolward.model.tool import ToolState
 from toolward.rules.canonical import parse_strict
 
 
@@ -23,17 +25,22 @@ def command() -> None:
     """Tools and their versions. A tool is served once a person has approved its exact definition."""
 
 
+for _each in versions.COMMANDS:
+    command.add_command(_each)
+
+
 @command.command("list")
 @click.option("--server", default="", help="Only this server's.")
-@click.option("--state", type=click.Choice(["proposed", "approved", "quarantined", "revoked"]), default=None)
-@click.option("--refresh", is_flag=True, help="Ask every server first.")
+@click.option("--state", type=click.Choice([each.value for each in ToolState]), default=None)
+@versions.in_channel
+@click.option("--refresh", is_flag=True, help="Ask every server, and every variant, first.")
 @verb
-def list_tools(frame: Frame, server: str, state: str | None, refresh: bool) -> None:
+def list_tools(frame: Frame, server: str, state: str | None, channel: str | None, refresh: bool) -> None:
     """Every tool with its state, its effect and where that was read."""
     with frame.link(on_progress=frame.screen.note) as link:
         if refresh:
             warn_of_failures(frame.screen, link.invoke("refresh"))
-        rows = link.invoke("tools.list", server=server, state=state or "")
+        rows = link.invoke("tools.list", server=server, state=state or "", channel=channel or "")
     if frame.screen.as_json:
         frame.screen.result(rows)
         return

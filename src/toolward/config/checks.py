@@ -14,6 +14,7 @@ from toolward.config.finder import Finder
 from toolward.config.per_call import check_per_call
 from toolward.config.shape import ManifestFile, ServerConfig, WardConfig
 from toolward.config.undo_checks import check_manifest_undo
+from toolward.config.variants import WAYS, every_server
 from toolward.config.yamltext import Node
 from toolward.errors import WardError
 from toolward.model.egress import Refusal
@@ -27,19 +28,16 @@ PACKAGE: Final = re.compile(
 """A package pinned to one version of one registry."""
 SECRET_REFERENCE: Final = re.compile(r"\$\{secret:([A-Za-z0-9_.-]{1,128})\}")
 _OTHER_REFERENCE = re.compile(r"\$\{(?!secret:[A-Za-z0-9_.-]{1,128}\})[^}]*\}")
-_WAYS: Final = ("package", "command", "url", "functions", "commands", "modules")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 
 
 def check_config(config: WardConfig, root: Node, *, file: str) -> list[WardError]:
     """All findings in `toolward.yaml` that are between fields."""
     finder = Finder(root, file)
-    for name, server in config.servers.items():
+    for name, server, here in every_server(config):
         if name == GATEWAY_SERVER:
-            finder.say(
-                ("servers", name), f"`{name}` is the gateway's own name", "give the server another one"
-            )
-        _check_server(name, server, finder)
+            finder.say(here, f"`{name}` is the gateway's own name", "give the server another one")
+        _check_server(name, server, here, finder)
     for agent, ceiling in config.agents.items():
         for index, server_id in enumerate(ceiling.servers):
             if server_id not in config.servers and server_id != IN_PROCESS_SERVER:
@@ -90,12 +88,11 @@ def _is_here(host: str) -> bool:
     return host in _LOOPBACK or host.startswith("127.")
 
 
-def _check_server(name: str, server: ServerConfig, finder: Finder) -> None:
-    here: tuple[str | int, ...] = ("servers", name)
-    ways = [way for way in _WAYS if getattr(server, way)]
+def _check_server(name: str, server: ServerConfig, here: tuple[str | int, ...], finder: Finder) -> None:
+    ways = [way for way in WAYS if getattr(server, way)]
     if len(ways) != 1:
         said = f"has {' and '.join(f'`{way}`' for way in ways)}" if ways else "says not how to reach it"
-        known = ", ".join(f"`{way}`" for way in _WAYS)
+        known = ", ".join(f"`{way}`" for way in WAYS)
         finder.say(here, f"server `{name}` {said}", f"give exactly one of {known}")
         return
     _check_kind(server, here, finder)

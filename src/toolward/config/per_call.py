@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 
 from toolward.config.finder import Finder
-from toolward.config.shape import CommandArgumentConfig, CommandConfig, ModuleConfig, ServerConfig
+from toolward.config.shape import ServerConfig
+from toolward.config.upstream_shape import CommandArgumentConfig, CommandConfig, ModuleConfig
 from toolward.errors import WardError
 from toolward.model.command import CommandArgument, CommandTool
 from toolward.model.module import ModuleTool

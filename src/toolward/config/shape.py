@@ -13,8 +13,8 @@ from toolward.config.approving import ApprovalsConfig
 from toolward.config.discovery import DiscoveryConfig
 from toolward.config.section import Section
 from toolward.config.undoing import UndoConfig
+from toolward.config.upstream_shape import CommandConfig, ModuleConfig, ToolName, VariantConfig, VariantId
 from toolward.model import capability
-from toolward.model.command import ArgumentType
 from toolward.model.face import Face
 from toolward.model.tool import ArgumentKind, ArgumentRole, CallScope, Channel, Effect
 
@@ -56,52 +56,6 @@ class Listen(Section, frozen=True):
         str, Meta(description="Address to bind; keep it on loopback unless a proxy is before it.")
     ] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535)] = 7420
-
-
-class CommandArgumentConfig(Section, frozen=True):
-    """One argument of a command."""
-
-    type: ArgumentType = ArgumentType.STRING
-    description: str = ""
-    values: Annotated[tuple[str, ...], Meta(description="The only ones that are taken.")] = ()
-    pattern: Annotated[str, Meta(description="A regular expression; `^` and `$` hold it to the whole.")] = ""
-    required: bool = True
-    may_begin_with_dash: Annotated[
-        bool, Meta(description="A value like `-x` is taken, which the program may read as an option.")
-    ] = False
-
-
-class CommandConfig(Section, frozen=True):
-    """A program as a tool: its command line, without a shell. `{NAME}` stands for an argument."""
-
-    argv: Annotated[
-        tuple[str, ...],
-        Meta(
-            min_length=1,
-            description="Absolute path of the program, then each item.",
-            examples=[["/usr/bin/wc", "-l", "--", "{path}"]],
-        ),
-    ]
-    description: str = ""
-    stdin: Annotated[str, Meta(description="What the program reads.", examples=["{text}"])] = ""
-    arguments: dict[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")], CommandArgumentConfig] = (
-        msgspec.field(default_factory=dict)
-    )
-
-
-class ModuleConfig(Section, frozen=True):
-    """A WebAssembly module as a tool: it reads its arguments as JSON and writes its result."""
-
-    file: Annotated[
-        str, Meta(description="A WASI command, `.wasm` or `.wat`.", examples=["modules/echo.wasm"])
-    ]
-    description: str = ""
-    arguments: dict[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")], CommandArgumentConfig] = (
-        msgspec.field(default_factory=dict)
-    )
-
-
-ToolName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}$")]
 
 
 class ServerConfig(Section, frozen=True):
@@ -176,6 +130,10 @@ class ServerConfig(Section, frozen=True):
             description="How old the last comparison of its definitions may be before a call that writes.",
         ),
     ] = limits.DEFINITION_AGE_WRITES_MAX_S
+    variants: Annotated[
+        dict[VariantId, VariantConfig],
+        Meta(description="Other versions of it, each run beside it when one of its tools is pinned there."),
+    ] = msgspec.field(default_factory=dict)
 
 
 class AgentConfig(Section, frozen=True):

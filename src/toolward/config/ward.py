@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -27,10 +27,11 @@ from toolward.config.per_call import (
 )
 from toolward.config.shape import ManifestFile, WardConfig
 from toolward.config.undo_checks import check_undo_against, unkept_promises
+from toolward.config.variants import every_server, twins
 from toolward.config.yamltext import FILE_BYTES_MAX, Node, read_yaml
 from toolward.errors import WardError
 from toolward.model.capability import Capabilities
-from toolward.model.server import ServerBinding
+from toolward.model.server import VARIANT, ServerBinding, server_of
 from toolward.model.tool import Manifest, Metadata
 
 CONFIG_FILE: Final = "toolward.yaml"
@@ -84,17 +85,7 @@ def load_ward(path: Path | str) -> Ward:
     return Ward(
         path=reading.path,
         config=config,
-        bindings=tuple(
-            binding(
-                name,
-                server,
-                reading.path,
-                capabilities=_process_capabilities(name, reading),
-                source=reading.sources.get(name, b"").decode("utf-8"),
-                modules=reading.modules,
-            )
-            for name, server in config.servers.items()
-        ),
+        bindings=_bindings(config, reading),
         manifests={
             f"{file.server}/{tool}": (
                 to_manifest(entry, file, ward=reading.path, timeout_ms=timeout_ms(config, file.server)),
@@ -175,12 +166,12 @@ def _read(path: Path) -> _Reading:
     _take(reading, CONFIG_FILE)
     for folder, ending in _FOLDERS:
         _take_folder(reading, folder, ending)
-    root, config = _parse(reading, CONFIG_FILE, WardConfig)
-    if root is not None and config is not None:
-        reading.findings += check_config(config, root, file=CONFIG_FILE)
+    config_root, config = _parse(reading, CONFIG_FILE, WardConfig)
+    if config_root is not None and config is not None:
+        reading.findings += check_config(config, config_root, file=CONFIG_FILE)
         reading.config = config
-        _take_sources(reading, config, root)
-        _take_modules(reading, config, root)
+        _take_sources(reading, config, config_root)
+        _take_modules(reading, config, config_root)
     for name in [n for n in reading.files if n.startswith("tools/")]:
         root, manifest = _parse(reading, name, ManifestFile)
         if root is not None and manifest is not None:
@@ -189,6 +180,8 @@ def _read(path: Path) -> _Reading:
     for name, data in reading.files.items():
         if name.endswith(".cedar"):
             _check_text(reading, name, data)
+    if not reading.findings and config is not None and config_root is not None:
+        _check_variants(reading, config, config_root)
     return reading
 
 
@@ -231,10 +224,10 @@ def _take_folder(reading: _Reading, folder: str, ending: str) -> None:
 
 def _take_sources(reading: _Reading, config: WardConfig, root: Node) -> None:
     """The source files of functions; those in the ward are files of it."""
-    for server, said in config.servers.items():
+    for server, said, here in every_server(config):
         if not said.functions:
             continue
-        line = root.at(("servers", server, "functions")).line
+        line = root.at((*here, "functions")).line
         found = _code(reading, said.functions, line=line, endings=(".py",), what="Python source file")
         if found is None:
             continue
@@ -247,9 +240,9 @@ def _take_sources(reading: _Reading, config: WardConfig, root: Node) -> None:
 
 def _take_modules(reading: _Reading, config: WardConfig, root: Node) -> None:
     """The files of modules. Their digests decide, in the versions that are pinned; they are no texts."""
-    for server, said in config.servers.items():
+    for _, said, here in every_server(config):
         for tool, module in said.modules.items():
-            line = root.at(("servers", server, "modules", tool, "file")).line
+            line = root.at((*here, "modules", tool, "file")).line
             endings = (".wasm", ".wat")
             found = _code(reading, module.file, line=line, endings=endings, what="WebAssembly module")
             if found is not None:
@@ -312,6 +305,38 @@ def _check_text(reading: _Reading, name: str, data: bytes) -> None:
 
 
 # --- meaning -----------------------------------------------------------------------------------------
+
+
+def _check_variants(reading: _Reading, config: WardConfig, root: Node) -> None:
+    for server_binding in _bindings(config, reading):
+        for earlier, later in twins(server_binding):
+            server, _, variant = later.partition(VARIANT)
+            reading.findings.append(
+                WardError(
+                    f"`{later}` is what `{earlier}` is already",
+                    file=CONFIG_FILE,
+                    line=root.at(("servers", server, "variants", variant)).line,
+                    remedy="give it another package, command, url or source, or remove it",
+                )
+            )
+
+
+def _bindings(config: WardConfig, reading: _Reading) -> tuple[ServerBinding, ...]:
+    """Each server, with its variants as bindings of their own."""
+    made: dict[str, ServerBinding] = {}
+    for name, server, _ in every_server(config):
+        made[name] = binding(
+            name,
+            server,
+            reading.path,
+            capabilities=_process_capabilities(server_of(name), reading),
+            source=reading.sources.get(name, b"").decode("utf-8"),
+            modules=reading.modules,
+        )
+    return tuple(
+        replace(made[name], variants={each: made[each] for each in made if server_of(each) == name != each})
+        for name in config.servers
+    )
 
 
 def _process_capabilities(server: str, reading: _Reading) -> Capabilities | None:

@@ -198,11 +198,12 @@ class Gateway:
         # a server's instructions go straight into a model's own, and no pin holds them: they stay here
         return replace(found, instructions="")
 
-    def tool_version(self, server: str, name: str) -> ToolVersion | None:
-        """The served version of a tool as it is named at that endpoint, or None."""
+    def tool_version(self, server: str, name: str, principal: Principal) -> ToolVersion | None:
+        """What that caller is served now under a name of that endpoint, or None."""
         if not server:
             server, _, name = name.partition(SEPARATOR)
-        served = self._parts.registry.served(f"{server}/{name}")
+        channel = self._revision().channel_of(principal.agent)
+        served = self._parts.registry.served(f"{server}/{name}", channel)
         return served[1] if served else None
 
     async def record_sign_in_failure(self, reason: Reason, door: str) -> None:

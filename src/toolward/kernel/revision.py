@@ -8,10 +8,11 @@ from typing import Any
 
 from toolward.model.face import Face
 from toolward.model.revision import Revision
-from toolward.model.server import ServerBinding
-from toolward.model.tool import Channel
+from toolward.model.server import ServerBinding, server_of
+from toolward.model.tool import Channel, ToolVersion
 from toolward.rules.canonical import canonical
 from toolward.rules.policy.profile import Book
+from toolward.rules.version import is_bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,9 @@ class ActiveRevision:
     channel: Channel
     book: Book
     bindings: Mapping[str, ServerBinding]
+    identities: Mapping[str, Mapping[str, str]] = field(
+        default_factory=dict
+    )  # server with variants -> who may run its tools -> identity
     channels: Mapping[str, Channel] = field(default_factory=dict)  # agent -> its own, where it has one
     definition_age_max_s: Mapping[str, float] = field(default_factory=dict)  # server -> seconds
     shown_as: Face = Face.LIST  # what agents see at the aggregated endpoint
@@ -32,6 +36,18 @@ class ActiveRevision:
     def binding(self, server: str) -> ServerBinding | None:
         """The binding of a configured server."""
         return self.bindings.get(server)
+
+    def upstream(self, name: str) -> ServerBinding | None:
+        """The binding of a configured server or of one of its variants."""
+        binding = self.bindings.get(server_of(name))
+        return binding if binding is None or binding.server == name else binding.variants.get(name)
+
+    def runner(self, version: ToolVersion) -> str | None:
+        """The upstream that runs a version: its server, or a variant of it; None when none does any more."""
+        known = self.identities.get(version.server)
+        if known is None:
+            return version.server
+        return next((name for name, identity in known.items() if is_bound(version, identity)), None)
 
     def channel_of(self, agent: str) -> Channel:
         """The channel that an agent is served from."""

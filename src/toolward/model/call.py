@@ -92,8 +92,15 @@ class ResolvedCall(Struct, frozen=True, kw_only=True):
     version: ToolVersion | None
     state: ToolState | None
     path: Path
+    successor: str = ""  # of a deprecated tool, where one is named
+    variant: str = ""  # `server@variant` that runs this version, "" for the server itself
     isolation: IsolationLevel = IsolationLevel.NONE  # what will hold the execution
     scope: CallScope = CallScope.SERVER  # what shares a process with it
+
+    @property
+    def upstream(self) -> str:
+        """Who runs it: the server, or the variant of it that the version pins."""
+        return self.variant or self.server
 
 
 class LabelledCall(Struct, frozen=True, kw_only=True):

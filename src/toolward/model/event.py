@@ -51,6 +51,8 @@ class EventKind(StrEnum):
     TOOL_APPROVED = "tool.approved"
     TOOL_QUARANTINED = "tool.quarantined"
     TOOL_REVOKED = "tool.revoked"
+    TOOL_DEPRECATED = "tool.deprecated"
+    TOOL_ROLLED_BACK = "tool.rolled_back"
     TOOL_RESTORED = "tool.restored"
     REVISION_ACTIVATED = "revision.activated"
     CREDENTIAL_CREATED = "credential.created"

@@ -12,12 +12,24 @@ from toolward.model.command import CommandTool
 from toolward.model.module import ModuleTool
 from toolward.model.tool import BindingKind
 
+VARIANT = "@"
+"""Between a server and its variant; no server's name may hold it."""
 IN_PROCESS_SERVER = "python"
 """The server of the functions that a process registers; it has no entry under `servers`."""
 
 
 GATEWAY_SERVER = "toolward"
 """In front of the names of meta-tools; no server of a ward may take it."""
+
+
+def variant_of(server: str, variant: str) -> str:
+    """How a variant is named as an upstream of its own: `server@variant`."""
+    return f"{server}{VARIANT}{variant}"
+
+
+def server_of(upstream: str) -> str:
+    """The server whose tools an upstream holds: itself, or the one that it is a variant of."""
+    return upstream.partition(VARIANT)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +67,11 @@ class ServerBinding:
     start_timeout_ms: int = 60_000
     timeout_ms: int = 60_000  # one call, where its manifest says nothing
     definitions_max_age_s: int = 300
+    variants: Mapping[str, ServerBinding] = field(default_factory=dict)  # "server@variant" -> its binding
+
+    def all(self) -> tuple[ServerBinding, ...]:
+        """Itself, then its variants."""
+        return (self, *self.variants.values())
 
     def identity(self) -> str:
         """What a version pins of the server; no environment, no secret.

@@ -46,18 +46,36 @@ def moved(
     `runs` is false when what it served can not run any more. `withdraw`: sessions that have what it served
     are served the new version too; of what was quarantined or revoked that is always so.
     """
-    if pin.digest == digest and pin.served_ns:
-        return replace(pin, state=state, since_ns=now_ns)
+    served_ns = now_ns if state.stands else 0
+    if pin.digest == digest:
+        return replace(pin, state=state, since_ns=now_ns, served_ns=pin.served_ns or served_ns)
     withdraw = withdraw or pin.state in (ToolState.QUARANTINED, ToolState.REVOKED)
-    history = withdrawn(pin.history, pin.digest) if withdraw else pin.history
+    if withdraw:
+        pin = withdrawn(pin, pin.digest, now_ns=now_ns)
+    history = pin.history
     if pin.served_ns and runs:
         left = Stretch(digest=pin.digest, since_ns=pin.served_ns, until_ns=now_ns, withdrawn=withdraw)
-        history = (*history, left)
-    return replace(
-        pin, digest=digest, state=state, since_ns=now_ns, served_ns=now_ns, history=history[-HISTORY_MAX:]
-    )
+        history = (*history, left)[-HISTORY_MAX:]
+    return replace(pin, digest=digest, state=state, since_ns=now_ns, served_ns=served_ns, history=history)
 
 
-def withdrawn(history: tuple[Stretch, ...], digest: str) -> tuple[Stretch, ...]:
-    """The history with that version withdrawn from every session that still has it."""
-    return tuple(replace(each, withdrawn=True) if each.digest == digest else each for each in history)
+def canary_ended(pin: Pin, *, now_ns: int) -> Pin:
+    """The pin without its canary; sessions that got the candidate keep it."""
+    if pin.canary is None:
+        return pin
+    history = (*pin.history, replace(pin.canary, until_ns=now_ns))[-HISTORY_MAX:]
+    return replace(pin, history=history, canary=None)
+
+
+def withdrawn(pin: Pin, digest: str, *, now_ns: int) -> Pin:
+    """The pin with that version withdrawn from every session that got it before, or by a canary."""
+    if pin.canary is not None and pin.canary.digest == digest:
+        pin = canary_ended(pin, now_ns=now_ns)
+    history = (replace(each, withdrawn=True) if each.digest == digest else each for each in pin.history)
+    return replace(pin, history=tuple(history))
+
+
+def earlier(pin: Pin) -> tuple[str, ...]:
+    """The versions that the channel served before and that may still be served, the newest first."""
+    served = [each.digest for each in reversed(pin.history) if not each.canary and not each.withdrawn]
+    return tuple(digest for digest in dict.fromkeys(served) if digest != pin.digest)

@@ -40,7 +40,7 @@ class RoutedUpstreams:
 
     async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
         """Execution by the adapter that holds the resolved server."""
-        part = self._holder(permit.labelled.resolved.server)
+        part = self._holder(permit.labelled.resolved.upstream)
         if part is None:
             raise InvariantBroken("a permit for a server that nobody holds")
         return await part.execute(permit, intent, exchange)

@@ -69,8 +69,8 @@ class Corridor(Protocol):
         """What initialize and discover answer. Raises `UnknownTool` for an unknown server."""
         ...
 
-    def tool_version(self, server: str, name: str) -> ToolVersion | None:
-        """The served version of a tool as it is named at that endpoint, or None."""
+    def tool_version(self, server: str, name: str, principal: Principal) -> ToolVersion | None:
+        """What that caller is served now under a name of that endpoint, or None."""
         ...
 
     async def record_unreadable(

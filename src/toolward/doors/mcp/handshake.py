@@ -180,7 +180,7 @@ class Handshake:
         await exchange.finish(message, waits=waits)
 
     def _version(self, visit: Visit, request: Request) -> ToolVersion | None:
-        return self._shared.gateway.tool_version(visit.server, request.params["name"])
+        return self._shared.gateway.tool_version(visit.server, request.params["name"], visit.principal)
 
     async def _pump(
         self, visit: Visit, session: McpSession, stream: int, position: int, reader: object

@@ -23,6 +23,7 @@ from toolward.governance.desk import (
     sources,
     status,
     tools,
+    versions,
 )
 from toolward.governance.desk.context import Desk, Verb
 from toolward.model.principal import CredentialKind, Principal
@@ -30,6 +31,7 @@ from toolward.model.principal import CredentialKind, Principal
 VERBS: Mapping[str, Verb] = {
     **status.VERBS,
     **tools.VERBS,
+    **versions.VERBS,
     **calls.VERBS,
     **audit.VERBS,
     **revisions.VERBS,

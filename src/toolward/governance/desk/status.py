@@ -54,9 +54,11 @@ async def incidents(desk: Desk, parameters: Mapping[str, Any], by: Principal) ->
 
 
 async def refresh(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> list[dict[str, Any]]:
-    """Connect to every server now and compare its definitions with the pins."""
+    """Connect to every server and variant now and compare its definitions with the pins."""
     del by
-    wanted = parameters.get("servers") or sorted(desk.revision().bindings)
+    wanted = parameters.get("servers") or sorted(
+        one.server for each in desk.revision().bindings.values() for one in each.all()
+    )
     out: list[dict[str, Any]] = []
     for server in wanted:
         row: dict[str, Any] = {"server": server, "error": "", "tools": 0, "findings": []}

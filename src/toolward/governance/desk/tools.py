@@ -10,6 +10,7 @@ import orjson
 
 from toolward.errors import Rejected
 from toolward.governance.desk.context import Desk, Verb, text
+from toolward.governance.desk.versions import channel_of
 from toolward.kernel.rollback.proofs import last_proof
 from toolward.model.event import EventKind
 from toolward.model.finding import Severity
@@ -21,11 +22,12 @@ from toolward.rules.version import drifted_aspects
 
 
 async def list_tools(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> list[dict[str, Any]]:
-    """Every pin with its effect and where that was read. Parameters: `server`, `state` (both optional)."""
+    """Every pin with its effect and where that was read. Parameters: `server`, `state`, `channel`."""
     del by
+    channel = channel_of(desk, parameters)
     server, state = text(parameters, "server", ""), text(parameters, "state", "")
     rows = []
-    for pin in desk.parts.registry.pins():
+    for pin in desk.parts.registry.pins(channel):
         if (server and pin.server != server) or (state and pin.state.value != state):
             continue
         rows.append(_row(desk, pin))
@@ -148,6 +150,8 @@ def _row(desk: Desk, pin: Pin, *, notes: bool = False) -> dict[str, Any]:
         "state": pin.state.value,
         "digest": pin.digest,
         "candidate": pin.candidate,
+        "offers": list(pin.offers),
+        "successor": pin.successor,
         "approved_by": pin.approved_by,
         "findings": [each.as_json() for each in found if notes or each.severity is not Severity.NOTE],
     }

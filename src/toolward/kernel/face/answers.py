@@ -43,26 +43,25 @@ class Answers:
         unasked.
         """
         call = permit.labelled.call
-        principal = call.session.principal
-        face = revision.face(principal.agent)
+        face = revision.face(call.session.principal.agent)
         listed: list[Mapping[str, Any]] = []
         if not call.server and face.searches:
             listed += definitions()
         if call.server or face.lists:
-            listed += self._tools.listed(principal, revision, server=call.server)
+            listed += self._tools.listed(call.session, revision, server=call.server)
         return Returned(result={"tools": listed}, size_bytes=len(orjson.dumps(listed)), own=True)
 
     def _search(self, permit: Permit, revision: ActiveRevision) -> Returned:
         asked = permit.labelled.call.arguments
-        principal = permit.labelled.call.session.principal
+        session = permit.labelled.call.session
         limit = asked.get("limit", LIMIT)
-        found = self._tools.find(str(asked["query"]), principal, revision, limit=int(limit))
+        found = self._tools.find(str(asked["query"]), session, revision, limit=int(limit))
         return _answer({"tools": [_row(each) for each in found]}, found)
 
     def _describe(self, permit: Permit, revision: ActiveRevision) -> RawOutcome:
         call = permit.labelled.call
         name = str(call.arguments["tool"])
-        shown = self._tools.shown(name, call.session.principal, revision)
+        shown = self._tools.shown(name, call.session, revision)
         if shown is None:
             return _unknown(name)
         return _answer({**_row(shown), "definition": {**shown.definition, "name": shown.name}}, [shown])
@@ -73,7 +72,7 @@ def _row(shown: Shown) -> dict[str, Any]:
     row: dict[str, Any] = {"name": shown.name, "description": description[:LINE_CHARS_MAX]}
     if title := shown.definition.get("title"):
         row["title"] = str(title)[:LINE_CHARS_MAX]
-    row["state"] = shown.pin.state.value
+    row["state"] = shown.state.value
     row["effect"] = shown.version.manifest.effect.value
     return row
 

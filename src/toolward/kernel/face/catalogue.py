@@ -9,17 +9,17 @@ from typing import Any, Final
 import orjson
 
 from toolward.kernel.registry.registry import Registry
+from toolward.kernel.registry.shelf import LISTED
 from toolward.kernel.revision import ActiveRevision
-from toolward.model.pin import Pin
-from toolward.model.principal import Principal
+from toolward.model.session import Session
 from toolward.model.tool import SEPARATOR, Channel, ToolState, ToolVersion
 from toolward.rules.search import TextIndex, words_of
 
+DEPRECATED_META: Final = "dev.toolward/deprecated"
+"""In the `_meta` of a deprecated tool's definition: who takes its place."""
 NAME_WEIGHT: Final = 3
 """A word of the name or the title counts as often as three of the description."""
-SERVED: Final = frozenset({ToolState.APPROVED, ToolState.DEPRECATED, ToolState.QUARANTINED})
-"""States in which a tool stands in the plain list: a quarantined one says why when it is called."""
-SOUGHT: Final = SERVED | {ToolState.DISCOVERED}
+SOUGHT: Final = LISTED | {ToolState.DISCOVERED}
 """States in which a tool can be found by searching."""
 
 
@@ -28,14 +28,14 @@ class Shown:
     """A tool that this caller may see; `name` is what it is called by at the aggregated endpoint."""
 
     name: str
-    pin: Pin
     version: ToolVersion
+    state: ToolState
     definition: Mapping[str, Any]
 
     @property
     def is_found(self) -> bool:
         """Whether no person has approved its words."""
-        return self.pin.state is ToolState.DISCOVERED
+        return self.state is ToolState.DISCOVERED
 
 
 @dataclass(slots=True)
@@ -56,54 +56,61 @@ class ToolCatalogue:
         self._read: dict[str, Mapping[str, Any]] = {}  # digest -> definition
 
     def listed(
-        self, principal: Principal, revision: ActiveRevision, *, server: str
+        self, session: Session, revision: ActiveRevision, *, server: str
     ) -> Iterator[Mapping[str, Any]]:
         """Definitions of what stands in the plain list, in order of server and name."""
-        _ = self._synced(principal, revision)
-        for pin in self._registry.pins(revision.channel_of(principal.agent)):
-            if (server and pin.server != server) or pin.state not in SERVED:
+        _ = self._synced(session, revision)
+        for pin in self._registry.pins(revision.channel_of(session.principal.agent)):
+            if (server and pin.server != server) or pin.state not in LISTED:
                 continue
-            found = self._shown(pin.key, principal, revision)
+            found = self._shown(pin.key, session, revision)
             if found is not None:
                 yield found.definition if server else {**found.definition, "name": found.name}
 
-    def find(self, query: str, principal: Principal, revision: ActiveRevision, *, limit: int) -> list[Shown]:
+    def find(self, query: str, session: Session, revision: ActiveRevision, *, limit: int) -> list[Shown]:
         """What fits the words of `query` best, best first."""
-        index = self._synced(principal, revision)
+        index = self._synced(session, revision)
         seen: dict[str, Shown] = {}
 
         def shown(key: str) -> bool:
-            found = self._shown(key, principal, revision)
+            found = self._shown(key, session, revision)
             if found is not None:
                 seen[key] = found
             return found is not None
 
         return [seen[key] for key in index.find(query, shown=shown, limit=limit)]
 
-    def shown(self, name: str, principal: Principal, revision: ActiveRevision) -> Shown | None:
+    def shown(self, name: str, session: Session, revision: ActiveRevision) -> Shown | None:
         """The tool of that name at the aggregated endpoint; None where there is none for this caller."""
         server, separator, tool = name.partition(SEPARATOR)
-        return self._shown(f"{server}/{tool}", principal, revision) if separator else None
+        return self._shown(f"{server}/{tool}", session, revision) if separator else None
 
-    def _shown(self, key: str, principal: Principal, revision: ActiveRevision) -> Shown | None:
-        pin = self._registry.pin(key, revision.channel_of(principal.agent))
+    def _shown(self, key: str, session: Session, revision: ActiveRevision) -> Shown | None:
+        channel = revision.channel_of(session.principal.agent)
+        pin = self._registry.pin(key, channel)
         if pin is None or pin.state not in SOUGHT or revision.binding(pin.server) is None:
             return None
-        version = self._registry.version(pin.digest)
-        found = pin.state is ToolState.DISCOVERED
-        if version is None or not revision.book.visible(principal, version, approved=not found, found=found):
+        served = self._registry.serving(key, channel, session)
+        if served is None or served[1] not in SOUGHT:
+            return None
+        version, state = served
+        found = state is ToolState.DISCOVERED
+        if not revision.book.visible(session.principal, version, approved=not found, found=found):
             return None
         definition = self._read.get(version.digest)
         if definition is None:
             definition = self._read[version.digest] = orjson.loads(version.definition)
-        return Shown(f"{pin.server}{SEPARATOR}{pin.name}", pin, version, definition)
+        if state is ToolState.DEPRECATED:
+            note = {DEPRECATED_META: {"successor": pin.successor}}
+            definition = {**definition, "_meta": {**(definition.get("_meta") or {}), **note}}
+        return Shown(f"{pin.server}{SEPARATOR}{pin.name}", version, state, definition)
 
-    def _synced(self, principal: Principal, revision: ActiveRevision) -> TextIndex:
+    def _synced(self, session: Session, revision: ActiveRevision) -> TextIndex:
         """The index of the caller's channel, brought to the pins of this revision.
 
         That takes a look at each pin, and the words of what changed.
         """
-        channel = revision.channel_of(principal.agent)
+        channel = revision.channel_of(session.principal.agent)
         here = self._channels.setdefault(channel, _Channel())
         if here.revision != revision.digest:
             self._sync(

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from toolward.config.limits import DEFINITION_AGE_MAX_S, DEFINITION_AGE_WRITES_MAX_S
 from toolward.errors import Denied, ReasonCode, ToolFailed, ToolwardError
 from toolward.kernel.registry.observing import Finding, Looked, ManifestOf, Observing
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
-from toolward.model.server import ServerBinding
-from toolward.model.tool import Effect
+from toolward.model.server import VARIANT, ServerBinding, server_of
+from toolward.model.tool import Effect, ToolVersion
 from toolward.ports.clock import Clock
 from toolward.ports.upstream import ServerDescription, Upstreams
 from toolward.rules.lifecycle import Change
@@ -61,17 +61,17 @@ class DriftWatch:
         self._on_change = on_change
         self._servers: dict[str, _Watched] = {}
 
-    async def ensure_fresh(self, key: str, server: str) -> None:
-        """Return once the pins of `server` were compared recently enough for this tool's effect.
+    async def ensure_fresh(self, server: str, version: ToolVersion | None) -> None:
+        """Return once `server`, or a variant, was compared recently enough for the effect of this version.
 
         Raises `ToolFailed` when the server can not be reached for a comparison that is needed, `Denied` when
         it announces another change during each.
         """
         watched = self._watched(server)
         for _ in range(COMPARISONS_MAX):
-            if self._fresh_enough(key, server, watched):
+            if self._fresh_enough(server, version, watched):
                 return
-            await self.refresh(server, unless=lambda: self._fresh_enough(key, server, watched))
+            await self.refresh(server, unless=lambda: self._fresh_enough(server, version, watched))
         if watched.compared_ns is None:
             raise Denied(
                 f"`{server}` changes its definitions faster than they can be compared",
@@ -85,15 +85,20 @@ class DriftWatch:
         async with watched.lock:
             if unless():
                 return []
-            binding = self._revision().binding(server)
-            if binding is None:
+            revision = self._revision()
+            binding, whole = revision.upstream(server), revision.binding(server_of(server))
+            if binding is None or whole is None:
                 raise ToolFailed(f"no server `{server}` is configured", remedy="see toolward.yaml")
             started, announced = self._clock.monotonic_ns(), watched.announced
             description = await self._upstreams.describe(server)
-            if self._revision().binding(server) != binding:
+            if self._revision().upstream(server) != binding:
                 return []  # it was changed or taken away meanwhile: this is the word of another server
             findings = await self._observe(
-                Looked(description=description, binding=_identity(binding, description))
+                Looked(
+                    description=replace(description, server=whole.server),
+                    binding=_identity(binding, description),
+                    others=[each.identity() for each in whole.all() if each.server != server],
+                )
             )
             watched.description = description
             # a change that was announced meanwhile may be missing from what was listed
@@ -133,21 +138,26 @@ class DriftWatch:
     async def schedule(self, report: Callable[[str, ToolwardError], None]) -> None:
         """Compare every server again and again, for as long as the task lives."""
         while True:
-            for server in self._upstreams.names():
+            for server in self._worth_a_look():
                 try:
                     await self.refresh(server, unless=lambda s=server: self._young(s))  # type: ignore[misc]
                 except ToolwardError as error:
                     report(server, error)
             await asyncio.sleep(DEFINITION_AGE_MAX_S / 2)
 
+    def _worth_a_look(self) -> list[str]:
+        """Every server, and the variants that run something: the others are not started for a look."""
+        revision = self._revision()
+        used = {revision.runner(version) for version in self._registry.versions()}
+        return [each for each in self._upstreams.names() if VARIANT not in each or each in used]
+
     def _young(self, server: str) -> bool:
         return self._age_s(self._watched(server)) < DEFINITION_AGE_MAX_S / 2
 
-    def _fresh_enough(self, key: str, server: str, watched: _Watched) -> bool:
+    def _fresh_enough(self, server: str, version: ToolVersion | None, watched: _Watched) -> bool:
         if watched.compared_ns is None:
             return False
-        served = self._registry.served(key)
-        manifest = served[1].manifest if served else None
+        manifest = version.manifest if version is not None else None
         if manifest is not None and manifest.effect is Effect.READ_ONLY and not manifest.egress:
             return True
         limit = self._revision().definition_age_max_s.get(server, DEFINITION_AGE_WRITES_MAX_S)

@@ -21,12 +21,14 @@ from toolward.model.principal import Principal
 from toolward.model.tool import Channel, ToolState
 from toolward.ports.store import Change as Write
 from toolward.rules.lifecycle import Act, transition
-from toolward.rules.serving import moved
+from toolward.rules.serving import canary_ended, earlier, moved, withdrawn
 from toolward.rules.version import alike
 
 _RECORDS: Final[Mapping[Act, EventKind]] = {
     Act.APPROVE: EventKind.TOOL_APPROVED,
     Act.REVOKE: EventKind.TOOL_REVOKED,
+    Act.DEPRECATE: EventKind.TOOL_DEPRECATED,
+    Act.ROLL_BACK: EventKind.TOOL_ROLLED_BACK,
     Act.RESTORE: EventKind.TOOL_RESTORED,
 }
 
@@ -85,6 +87,40 @@ class Registry(Shelf):
             move = Move(act=Act.REVOKE, channel=where, by=by, note=why)
             return await self._move(self.known(key, where), move)
 
+    async def deprecate(
+        self, key: str, *, successor: str, by: Principal, why: str, channel: Channel | None = None
+    ) -> Pin:
+        """Serve a tool with a warning and the name of what takes its place (`server/name`, "" for none).
+
+        Raises `Rejected` for a tool that is not served, or a successor that is not.
+        """
+        where = channel or self.home()
+        async with self.changing:
+            next_one = self.pin(successor, where) if successor else None
+            if successor and (successor == key or next_one is None or not next_one.state.stands):
+                raise Rejected(
+                    f"`{successor}` is no tool that could take its place",
+                    remedy="name another tool that this channel serves, as `server/name`",
+                )
+            said = {"successor": successor}
+            move = Move(act=Act.DEPRECATE, channel=where, by=by, note=why, said=said)
+            return await self._move(self.known(key, where), move)
+
+    async def roll_back(self, key: str, move: Move, *, withdraw: bool = False) -> Pin:
+        """Serve a version again that the channel served before; a canary that runs is over.
+
+        Sessions keep what they have, unless `withdraw`: then those that have what is left are served the
+        earlier version too. Raises `Rejected` for a version that it never served.
+        """
+        async with self.changing:
+            pin = self.known(key, move.channel)
+            if move.digest not in earlier(pin) and not (pin.canary and move.digest == pin.digest):
+                raise Rejected(
+                    f"{key} did not serve `{move.digest or 'any other version'}` before",
+                    remedy="see its history: toolward tools show",
+                )
+            return await self._move(pin, move, withdraw=withdraw)
+
     async def restore(self, pins: Mapping[str, tuple[str, str]], *, by: Principal) -> list[str]:
         """Put every pin back to (digest, state) as a revision had it, by `channel/server/name`.
 
@@ -113,16 +149,24 @@ class Registry(Shelf):
             events: list[Event] = []
             for channel in Channel:
                 pin = self.pin(key, channel)
-                row = transition(pin.state, Act.MISBEHAVE) if pin is not None else None
-                if pin is None or pin.digest != digest or row is None or row.after is None:
+                new = self._held(pin, digest) if pin is not None else None
+                if new is None or new == pin:
                     continue
-                pins.append((channel, replace(pin, state=row.after, since_ns=self.clock.now_ns())))
+                pins.append((channel, new))
                 events.append(self._misbehaved(key, digest, channel))
             if not pins:
                 return False
             incident, put = self.incidents.open(IncidentKind.QUARANTINE, key, why, contained=True)
             await self.commit([*events, incident], [put], pins)
             return True
+
+    def _held(self, pin: Pin, digest: str) -> Pin:
+        """The pin once nobody is served that version, whether it is the present one or sessions kept it."""
+        now = self.clock.now_ns()
+        if pin.digest != digest:
+            return withdrawn(pin, digest, now_ns=now)
+        row = transition(pin.state, Act.MISBEHAVE)
+        return replace(pin, state=row.after, since_ns=now) if row is not None and row.after else pin
 
     def _misbehaved(self, key: str, digest: str, channel: Channel) -> Event:
         return self.auditor.event(
@@ -137,7 +181,7 @@ class Registry(Shelf):
             },
         )
 
-    async def _move(self, pin: Pin, move: Move) -> Pin:
+    async def _move(self, pin: Pin, move: Move, *, withdraw: bool = False) -> Pin:
         """One row of the lifecycle's table. Raises `Rejected` where there is none, or no person asks."""
         _require_person(move.by)
         row = transition(pin.state, move.act)
@@ -152,16 +196,24 @@ class Registry(Shelf):
             version = self.usable(pin.key, digest)
             self.check_class(version)
             digest = version.digest
-        new = self._moved(pin, digest, row.after)
+        new = self._moved(pin, digest, row.after, withdraw=withdraw)
         if row.after is ToolState.APPROVED:
-            new = replace(new, candidate="", approved_by=move.by.user)
+            offers = tuple(each for each in new.offers if each != digest)
+            new = replace(new, candidate="", offers=offers, approved_by=move.by.user, successor="")
+        elif row.after is ToolState.DEPRECATED:
+            new = replace(new, successor=str(move.said.get("successor", "")))
         await self._decide(pin, new, move)
         return new
 
-    def _moved(self, pin: Pin, digest: str, state: ToolState) -> Pin:
+    def _moved(self, pin: Pin, digest: str, state: ToolState, *, withdraw: bool = False) -> Pin:
+        now = self.clock.now_ns()
+        if pin.canary is not None:  # what it was compared with is not served any more
+            if withdraw:
+                pin = withdrawn(pin, pin.canary.digest, now_ns=now)
+            pin = canary_ended(pin, now_ns=now)
         seen = self.version(pin.candidate or pin.digest)
         runs = seen is not None and alike(seen, self.of(pin))
-        return moved(pin, digest, state, now_ns=self.clock.now_ns(), runs=runs)
+        return moved(pin, digest, state, now_ns=now, runs=runs, withdraw=withdraw)
 
     async def _decide(self, old: Pin, new: Pin, move: Move) -> None:
         event = self.auditor.event(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import orjson
 
@@ -15,15 +16,18 @@ from toolward.kernel.registry.findings import Findings
 from toolward.kernel.registry.pins import pin_from_json, pin_to_json
 from toolward.model.event import Event
 from toolward.model.pin import Pin
+from toolward.model.session import Session
 from toolward.model.tool import Channel, ToolState, ToolVersion
 from toolward.ports.clock import Clock
 from toolward.ports.store import Change as Write
 from toolward.ports.store import Delete, Put, Store, Table
 from toolward.rules.canonical import canonical
 from toolward.rules.schema import ArgumentSchema, compile_schema
+from toolward.rules.serving import version_for
 from toolward.rules.version import alike, version_from_json, version_to_json
 
-_SHOWN = frozenset({ToolState.APPROVED, ToolState.DEPRECATED, ToolState.QUARANTINED})
+LISTED: Final = frozenset({ToolState.APPROVED, ToolState.DEPRECATED, ToolState.QUARANTINED})
+"""States whose tools are listed: a quarantined tool does not vanish from under an agent (decision 5)."""
 
 
 class Shelf:
@@ -96,9 +100,25 @@ class Shelf:
     def served(self, key: str, channel: Channel | None = None) -> tuple[Pin, ToolVersion] | None:
         """What a channel serves new sessions for `server/name`, or would if it were not quarantined."""
         pin = self.pin(key, channel)
-        if pin is None or pin.state not in _SHOWN:
+        if pin is None or pin.state not in LISTED:
             return None
         return pin, self._versions[pin.digest]
+
+    def serving(self, key: str, channel: Channel, session: Session) -> tuple[ToolVersion, ToolState] | None:
+        """The version that a session is served, and how it stands; None for a tool that nobody knows.
+
+        It is what the channel served when the session was opened. What is quarantined or revoked stands so
+        for every session: whoever asks has to look at the state.
+        """
+        pin = self._pins[channel].get(key)
+        if pin is None:
+            return None
+        digest = version_for(pin, session.session_id, session.opened_ns)
+        if digest == pin.digest or pin.state is ToolState.REVOKED:
+            return self._versions[pin.digest], pin.state
+        # people stood for it when the session was opened; a warning is for every session
+        state = ToolState.DEPRECATED if pin.state is ToolState.DEPRECATED else ToolState.APPROVED
+        return self._versions[digest], state
 
     def for_undo(self, key: str, digest: str) -> ToolVersion | None:
         """The version that may still undo: what was served then, as long as its server is the same.

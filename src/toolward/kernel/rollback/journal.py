@@ -118,7 +118,7 @@ class Journal(Clause):
                 self.fences.check(call.session.session_id, ())
             return NO_PROMISE
         pins = self._pins(resolved.server, undo)
-        binding = revision.binding(resolved.server)
+        binding = revision.upstream(resolved.upstream)
         roots = writable_roots(binding, version.manifest)
         templates = undo.snapshot.paths if undo.snapshot else ()
         paths = paths_of(templates, call.arguments, binding, roots)

@@ -62,14 +62,15 @@ class Execute:
             return _not_run(stopped)
         if version is None:
             return None
-        pin = self._registry.pin(version.key, revision.channel_of(resolved.call.session.principal.agent))
+        session = resolved.call.session
+        served = self._registry.serving(version.key, revision.channel_of(session.principal.agent), session)
         if permit.labelled.call.undo_of and self._registry.for_undo(version.key, version.digest) is not None:
             return None
-        if pin is not None and pin.state.stands and pin.digest == version.digest:
+        if served is not None and served[1].stands and served[0].digest == version.digest:
             return None
         code = ReasonCode.STALE_DEFINITION
-        if pin is not None and pin.state in (ToolState.QUARANTINED, ToolState.REVOKED):
-            code = ReasonCode(pin.state.value)
+        if served is not None and served[1] in (ToolState.QUARANTINED, ToolState.REVOKED):
+            code = ReasonCode(served[1].value)
         reason = Reason(
             code=code,
             text=f"{version.key} was withdrawn while the call was on its way, so it did not run",

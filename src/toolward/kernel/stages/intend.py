@@ -16,7 +16,7 @@ from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import LIST_ACTIONS, UPSTREAM_ACTIONS, Action, Call, Intent
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit
-from toolward.model.tool import Effect
+from toolward.model.tool import Effect, ToolState
 from toolward.ports.store import Change, Conflict, Put, Store, Table
 from toolward.rules.canonical import canonical
 
@@ -153,9 +153,14 @@ def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
     }
     if call.undo_of:
         body["undo_of"] = call.undo_of
+    resolved = permit.labelled.resolved
+    if resolved.variant:
+        body["variant"] = resolved.variant
+    if resolved.state is ToolState.DEPRECATED:
+        body["deprecated"] = True
     if permit.would:
         body["would"] = permit.would
-    binding = revision.binding(permit.labelled.resolved.server)
+    binding = revision.upstream(resolved.upstream)
     bare = binding is not None and binding.unsafe_no_sandbox
     if revision.marks or bare:
         body["unsafe"] = [*revision.marks, *(("no_sandbox",) if bare else ())]

@@ -22,6 +22,6 @@ class Label:
             resolved,
             session,
             self._sessions.memory(session.session_id),
-            revision.binding(resolved.server),
+            revision.upstream(resolved.upstream),
         )
         return LabelledCall(resolved=resolved, leaves=leaves, arguments_label=label, facts=facts)

@@ -12,7 +12,16 @@ from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import OWN_ACTIONS, UPSTREAM_ACTIONS, Action, Call, ResolvedCall
 from toolward.model.capability import IsolationLevel
 from toolward.model.server import ServerBinding
-from toolward.model.tool import SEPARATOR, BindingKind, CallScope, Manifest, Path, ToolState, ToolVersion
+from toolward.model.tool import (
+    SEPARATOR,
+    BindingKind,
+    CallScope,
+    Channel,
+    Manifest,
+    Path,
+    ToolState,
+    ToolVersion,
+)
 from toolward.ports.upstream import Upstreams
 from toolward.rules.flow import path_of
 
@@ -56,10 +65,10 @@ class Resolve:
                 scope=process_scope(revision.binding(server)),
             )
         key = f"{server}/{name}"
-        await self._drift.ensure_fresh(key, server)
-        version, state = self._served(call, key, revision)
+        version, state, runner = await self._version(call, key, revision)
         self._registry.schema(version).check(call.arguments)
-        level, scope = (await self._upstreams.isolation(server)).tier, process_scope(revision.binding(server))
+        level = (await self._upstreams.isolation(runner)).tier
+        scope = process_scope(revision.upstream(runner))
         _check_cage(key, version.manifest, level, scope)
         return ResolvedCall(
             call=call,
@@ -68,14 +77,35 @@ class Resolve:
             version=version,
             state=state,
             path=path_of(state, version.manifest, critical=False),
+            successor=self._successor(key, state, revision.channel_of(call.session.principal.agent)),
+            variant="" if runner == server else runner,
             isolation=level,
             scope=scope,
         )
 
-    def _served(self, call: Call, key: str, revision: ActiveRevision) -> tuple[ToolVersion, ToolState]:
+    async def _version(
+        self, call: Call, key: str, revision: ActiveRevision
+    ) -> tuple[ToolVersion, ToolState, str]:
+        """What this session is served, how it stands and who runs it, once that one was compared."""
+        server = key.partition("/")[0]
         channel = revision.channel_of(call.session.principal.agent)
-        pin = self._registry.pin(key, channel)
-        if pin is None:
+        seen = self._registry.serving(key, channel, call.session)
+        runner = _runner(seen[0], revision) if seen is not None else server
+        while True:
+            await self._drift.ensure_fresh(runner, seen[0] if seen is not None else None)
+            version, state = self._served(call, key, channel)
+            compared, runner = runner, _runner(version, revision)
+            if runner == compared:  # else the comparison moved the session to what another variant runs
+                return version, state, runner
+            seen = version, state
+
+    def _successor(self, key: str, state: ToolState, channel: Channel) -> str:
+        pin = self._registry.pin(key, channel) if state is ToolState.DEPRECATED else None
+        return pin.successor if pin is not None else ""
+
+    def _served(self, call: Call, key: str, channel: Channel) -> tuple[ToolVersion, ToolState]:
+        served = self._registry.serving(key, channel, call.session)
+        if served is None:
             raise _unknown(call)
         pinned = self._undo_pins(call.undo_of).get(key) if call.undo_of else None
         if pinned is not None:
@@ -87,10 +117,9 @@ class Resolve:
                     remedy=f"look at what changed, `toolward tools diff {key}`, and undo it by hand",
                 )
             return version, ToolState.APPROVED  # which it was when its undo was promised
-        served = self._registry.served(key, channel)
-        if served is None or pin.state is ToolState.QUARANTINED:
-            raise _not_served(key, pin.state)
-        return served[1], pin.state
+        if not served[1].stands:
+            raise _not_served(key, served[1])
+        return served
 
     @staticmethod
     def _locate(call: Call, revision: ActiveRevision) -> tuple[str, str]:
@@ -104,6 +133,18 @@ class Resolve:
         if (server or needs_server) and revision.binding(server) is None:
             raise _unknown(call)
         return server, name
+
+
+def _runner(version: ToolVersion, revision: ActiveRevision) -> str:
+    """Raises `Denied` for a version that nothing which is configured runs any more."""
+    runner = revision.runner(version)
+    if runner is None:
+        raise Denied(
+            f"{version.key} is pinned to a variant of `{version.server}` that is not configured any more",
+            code=Code.STALE_DEFINITION,
+            remedy=f"ask the operator: toolward tools rollback {version.key}, or declare that variant again",
+        )
+    return runner
 
 
 def process_scope(binding: ServerBinding | None) -> CallScope:

@@ -31,6 +31,7 @@ from toolward.model.call import (
 )
 from toolward.model.event import Event, EventKind
 from toolward.model.permit import Permit
+from toolward.model.tool import ToolState
 from toolward.ports.clock import Clock
 from toolward.ports.secrets import Secrets
 from toolward.ports.store import Change, Delete, Store, Table
@@ -119,6 +120,8 @@ class Settle:
         receipt = await self._written(permit, event, changes, open_intent=not intent.merged)
         resolved = permit.labelled.resolved
         receipt = {**receipt, "isolation": resolved.isolation, "scope": resolved.scope}
+        if resolved.state is ToolState.DEPRECATED:
+            receipt["deprecated"] = {"successor": resolved.successor}
         reply = Reply(call_id=call.call_id, result=checked.result, error=checked.error, receipt=receipt)
         self.clauses.conclude(permit, reply)
         if gone:

@@ -8,6 +8,7 @@ from typing import Any
 
 from toolward.kernel.registry.drift import DriftWatch
 from toolward.kernel.upstream.notices import Notices
+from toolward.model.server import server_of
 
 LIST_CHANGED = "notifications/tools/list_changed"
 _BARE = ("notifications/resources/list_changed", "notifications/prompts/list_changed")
@@ -34,7 +35,7 @@ class UpstreamNews:
         if method == LIST_CHANGED:
             self.drift.announce(server)
         elif method in _BARE:
-            self.notices.deliver(server, session_id, method, {})
+            self.notices.deliver(server_of(server), session_id, method, {})
         elif method == _UPDATED and isinstance(params.get("uri"), str):
             kept = {key: params[key] for key in ("uri", "_meta") if key in params}
-            self.notices.deliver(server, session_id, method, kept)
+            self.notices.deliver(server_of(server), session_id, method, kept)

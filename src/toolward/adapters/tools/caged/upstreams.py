@@ -106,7 +106,7 @@ class CagedTools(Upstreams):
     async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
         del intent, exchange
         call, resolved = permit.labelled.call, permit.labelled.resolved
-        server = self._servers.get(resolved.server)
+        server = self._servers.get(resolved.upstream)
         if server is None or call.action is not Action.CALL_TOOL or resolved.version is None:
             return Failed(
                 code=NOT_RUN,

@@ -110,9 +110,9 @@ class McpUpstreams(Upstreams):
     async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
         resolved = permit.labelled.resolved
         call = resolved.call
-        server = self._servers.get(resolved.server)
+        server = self._servers.get(resolved.upstream)
         if server is None:
-            return _failure(f"no server `{resolved.server}` is configured", ReasonCode.TOOL_UNREACHABLE)
+            return _failure(f"no server `{resolved.upstream}` is configured", ReasonCode.TOOL_UNREACHABLE)
         capabilities = exchange.capabilities
         session_id = call.session.session_id
         link = server.open_link(session_id, exchange.era, capabilities)

@@ -103,7 +103,7 @@ class Stateless:
             raise unknown_method(request.method, request.request_id, status=404)
         check_params(action, request)
         if action is Action.CALL_TOOL and not visit.connection:
-            version = self._shared.gateway.tool_version(visit.server, request.params["name"])
+            version = self._shared.gateway.tool_version(visit.server, request.params["name"], visit.principal)
             if version is not None:
                 self._mirrors.check(request, visit.headers, version)
         session_id = await self._session_id(visit)
@@ -155,7 +155,7 @@ class Stateless:
             return 200, {"jsonrpc": "2.0", "id": request.request_id, "result": result}
         reply = with_page(pending.reply, asked)
         status, message = stateless_message(request.request_id, attempt.action, reply, info)
-        version = self._shared.gateway.tool_version(visit.server, request.params["name"])
+        version = self._shared.gateway.tool_version(visit.server, request.params["name"], visit.principal)
         add_structured(message["result"], asked, version)
         return status, message
 

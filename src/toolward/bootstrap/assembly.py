@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,8 @@ from toolward.kernel.cages.hints import CageHints
 from toolward.kernel.clauses import Clauses
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.incidents import Incidents
+from toolward.kernel.objectives.conduct import Conduct
+from toolward.kernel.objectives.pins import ObjectivePins
 from toolward.kernel.parts import Parts
 from toolward.kernel.recovery import recover
 from toolward.kernel.refusal import Refuse
@@ -77,6 +78,7 @@ class House:
     gateway: Gateway
     rollbacks: Rollbacks
     automatic: Automatic
+    conduct: Conduct
     identity: KeyIdentity
     desk: Desk
     clock: Clock
@@ -114,6 +116,19 @@ class Builder:
             background=background,
         )
         config = self.ward.config
+        conduct = Conduct(
+            perform=gateway.perform,
+            sessions=parts.sessions,
+            store=parts.store,
+            notices=parts.notices,
+            automatic=automatic,
+            revision=self.current,
+        )
+        identity = KeyIdentity(
+            self.machine.store,
+            roles={role: tuple(users) for role, users in config.roles.items()},
+            unsafe_anonymous=config.unsafe.anonymous,
+        )
         self.house = House(
             ward=self.ward,
             store=self.machine.store,
@@ -121,16 +136,15 @@ class Builder:
             gateway=gateway,
             rollbacks=rollbacks,
             automatic=automatic,
-            identity=KeyIdentity(
-                self.machine.store,
-                roles={role: tuple(users) for role, users in config.roles.items()},
-                unsafe_anonymous=config.unsafe.anonymous,
-            ),
+            conduct=conduct,
+            identity=identity,
             desk=Desk(
                 parts=parts,
                 gateway=gateway,
                 rollbacks=rollbacks,
                 automatic=automatic,
+                conduct=conduct,
+                principal_of=identity.named,
                 clock=self.machine.clock,
                 revision=self.current,
                 repin=self.repin,
@@ -143,7 +157,7 @@ class Builder:
             ids=self.machine.ids,
             functions=self.machine.functions,
             background=background,
-            revision=compile_revision(self.ward, parts.registry, servers=parts.upstreams.names()),
+            revision=self._compiled(self.ward, parts),
             problems=self.problems,
         )
         await self._start(parts, rollbacks)
@@ -179,10 +193,9 @@ class Builder:
             clauses=clauses,
         )
         refuse = Refuse(store, auditor)
-        requests = GovernRequests(
+        hooks.on_request = requests = GovernRequests(
             admit=admit, label=label, settle=settle, refuse=refuse, ids=ids, revision=self.current
         )
-        hooks.on_request = requests
         hooks.events = UpstreamNews(drift, notices)
         parts = Parts(
             store=store,
@@ -190,13 +203,14 @@ class Builder:
             ids=ids,
             sessions=sessions,
             registry=registry,
+            objectives=ObjectivePins(store, auditor, clock=clock),
             incidents=incidents,
             approvals=approvals,
             drift=drift,
             upstreams=upstreams,
             notices=notices,
             admit=admit,
-            resolve=Resolve(registry, drift, upstreams, undo_pins=partial(undo_pins, store)),
+            resolve=Resolve(registry, drift, upstreams, sessions=sessions, undo_pins=self._undo_pins),
             label=label,
             authorize=Authorize(ids, approvals),
             intend=Intend(store, auditor, clauses),
@@ -207,6 +221,9 @@ class Builder:
             safeguards=safeguards,
         )
         return parts, journal
+
+    def _undo_pins(self, call_id: str) -> Mapping[str, str]:
+        return undo_pins(self.machine.store, call_id)
 
     def _made_drift(self, registry: Registry, upstreams: Upstreams) -> DriftWatch:
         return DriftWatch(
@@ -297,7 +314,7 @@ class Builder:
         house = self.house
         if house is None:
             return
-        revision = compile_revision(ward, house.parts.registry, servers=house.parts.upstreams.names())
+        revision = self._compiled(ward, house.parts)
         same = revision.digest == house.revision.digest
         and_then()  # with the revision, before any other task has a turn
         self.ward = house.ward = ward
@@ -306,6 +323,10 @@ class Builder:
             await self._activate(house.parts, by)
             # what is listed may be another list now; a server's own announcement says nothing of that
             house.parts.notices.deliver("", "", LIST_CHANGED, {})
+
+    @staticmethod
+    def _compiled(ward: Ward, parts: Parts) -> ActiveRevision:
+        return compile_revision(ward, parts.registry, parts.objectives, servers=parts.upstreams.names())
 
     async def _activate(self, parts: Parts, by: Principal | None = None) -> None:
         """Write down the revision in force, whole, so that it can be returned to, and who made it so."""
@@ -316,7 +337,10 @@ class Builder:
         event = parts.auditor.event(EventKind.REVISION_ACTIVATED, body=body)
         pins = {pin.key: (pin.digest, pin.state.value) for pin in parts.registry.pins()}
         whole = revision_to_json(
-            revision_of(self.ward, parts.registry), pins, activated_ns=self.machine.clock.now_ns()
+            revision_of(self.ward, parts.registry, parts.objectives),
+            pins,
+            parts.objectives.of(revision.channel),
+            activated_ns=self.machine.clock.now_ns(),
         )
         await parts.store.commit([event], [Put(Table.REVISION, revision.digest, whole)])
 

@@ -11,6 +11,7 @@ from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import Returned
 from toolward.model.permit import Permit
 from toolward.model.tool import SEPARATOR
+from toolward.rules.step import names_tool
 
 
 class Listing:
@@ -20,14 +21,17 @@ class Listing:
         self._registry = registry
 
     def tools(self, permit: Permit, revision: ActiveRevision) -> Returned:
-        """Definitions in a fixed order (server, then name); names are prefixed at the aggregated endpoint."""
+        """Definitions in a fixed order (server, then name); names are prefixed at the aggregated endpoint.
+
+        In a session with an objective these are the step's tools only.
+        """
         call = permit.labelled.call
-        principal = call.session.principal
+        principal, step = call.session.principal, permit.labelled.resolved.step
         found: list[dict[str, Any]] = []
         for pin in self._registry.pins():
             if call.server and pin.server != call.server:
                 continue
-            if revision.binding(pin.server) is None:
+            if revision.binding(pin.server) is None or (step is not None and not names_tool(step, pin.key)):
                 continue
             served = self._registry.served(pin.key)
             if served is None or not revision.book.visible(principal, served[1]):

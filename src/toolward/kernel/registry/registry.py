@@ -17,6 +17,7 @@ from toolward.errors import CallerError, Rejected, WardError
 from toolward.errors import ReasonCode as Code
 from toolward.kernel.audit import Auditor
 from toolward.kernel.incidents import Incidents
+from toolward.kernel.persons import require_person
 from toolward.kernel.registry.pins import pin_from_json, pin_to_json
 from toolward.model.event import Event, EventKind
 from toolward.model.incident import IncidentKind
@@ -258,7 +259,7 @@ class Registry:
 
         Raises `Rejected` when `by` showed no person's credential or the digest is not one of this tool.
         """
-        _require_person(by)
+        require_person(by)
         async with self._changing:
             return await self._approve(key, digest=digest, by=by, source=source)
 
@@ -285,7 +286,7 @@ class Registry:
 
     async def revoke(self, key: str, *, by: Principal, why: str) -> Pin:
         """Stop serving a tool until a person approves a version again."""
-        _require_person(by)
+        require_person(by)
         async with self._changing:
             pin = self._known(key)
             new = replace(pin, state=ToolState.REVOKED, since_ns=self._clock.now_ns())
@@ -297,7 +298,7 @@ class Registry:
 
         Raises `Rejected`, with nothing changed, when a version is no longer in the registry.
         """
-        _require_person(by)
+        require_person(by)
         async with self._changing:
             changes: list[tuple[Pin, Pin]] = []
             for pin in self.pins():
@@ -374,12 +375,3 @@ class Registry:
 
     def _put_pin(self, pin: Pin) -> Put:
         return Put(Table.TOOL_PIN, f"{self._channel.value}/{pin.key}", pin_to_json(pin))
-
-
-def _require_person(by: Principal) -> None:
-    if not by.is_person:
-        raise Rejected(
-            "only a person's own credential may do that",
-            code=Code.UNAUTHENTICATED,
-            remedy="use the command line as yourself, not an agent's key",
-        )

@@ -14,7 +14,10 @@ from cedarpy import pst
 from toolward.errors import WardError
 
 ANNOTATIONS: Final = frozenset(
-    {"id", "ask", "quorum", "expires", "four_eyes", "execute", "reason", "remedy", "title", "owner", "note"}
+    (
+        *("id", "ask", "quorum", "expires", "four_eyes", "execute", "path"),
+        *("reason", "remedy", "title", "owner", "note"),
+    )
 )
 """What an annotation may be called. An unknown one is an error: `@quorm("2")` would weaken a rule unseen."""
 _ASK_DETAILS: Final = ("quorum", "expires", "four_eyes", "execute")
@@ -52,6 +55,11 @@ class Policy:
     def permits(self) -> bool:
         """Whether it is a permit; else it is a forbid."""
         return self.tree.effect == "permit"
+
+    @property
+    def secures(self) -> bool:
+        """Whether it is a permit that moves what it permits to the secure path."""
+        return "path" in self.annotations
 
     @property
     def annotations(self) -> Mapping[str, str]:
@@ -121,6 +129,7 @@ def _read(file: str, chunk: Chunk, place: str) -> Policy:
     policy_id = tree.annotations.get("id") or place
     try:
         ask = _ask(tree)
+        _check_path(tree)
     except ValueError as error:
         raise wrong(f"policy `{policy_id}`: {error}", "see `docs/policy.md`, annotations") from error
     return Policy(
@@ -161,6 +170,15 @@ def _ask(tree: pst.Template) -> AskRule | None:
     return AskRule(
         roles, int(quorum), "four_eyes" in notes, _expires(notes.get("expires")), execute == "approval"
     )
+
+
+def _check_path(tree: pst.Template) -> None:
+    """Raise `ValueError` for `@path` where it would mean nothing, or something that is never done."""
+    path = tree.annotations.get("path", "secure")
+    if path != "secure":
+        raise ValueError(f'`@path("{path}")`: a call can be moved to the path `secure` only')
+    if "path" in tree.annotations and tree.effect != "permit":
+        raise ValueError("`@path` stands on a forbid; what is forbidden goes no path")
 
 
 def _expires(text: str | None) -> int:

@@ -83,9 +83,7 @@ def a_permit(
         meta=meta or {},
         retry=retry or {},
     )
-    resolved = ResolvedCall(
-        call=call, server=server, name=name, version=version, state=ToolState.APPROVED, path=Path.OPEN
-    )
+    resolved = ResolvedCall(call=call, server=server, name=name, version=version, state=ToolState.APPROVED)
     return Permit(
         permit_id="permit-1",
         labelled=LabelledCall(resolved=resolved, leaves=(), arguments_label=CLEAN, facts=FACTS),

@@ -101,7 +101,6 @@ def labelled(
         name=version.name if version else "",
         version=version,
         state=ToolState.APPROVED if version else None,
-        path=Path.OPEN,
     )
     return LabelledCall(
         resolved=resolved, leaves=(), arguments_label=CLEAN, facts=replace(FACTS, **{**known, **facts})

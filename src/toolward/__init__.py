@@ -26,7 +26,8 @@ from toolward.errors import (
 )
 
 if TYPE_CHECKING:
-    from toolward.doors.python import OpenWard, SyncWard
+    from toolward.doors.python import OpenWard
+    from toolward.doors.python_sync import SyncWard
 
 __version__ = "0.1.0"
 
@@ -58,7 +59,7 @@ def open_sync(
     ward: Path | str, *, functions: Iterable[Callable[..., Any]] = ()
 ) -> AbstractContextManager[SyncWard]:
     """`open` for code without an event loop."""
-    from toolward.doors.python import run_in_thread  # noqa: PLC0415
+    from toolward.doors.python_sync import run_in_thread  # noqa: PLC0415
 
     return run_in_thread(open(ward, functions=functions))
 

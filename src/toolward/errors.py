@@ -55,6 +55,8 @@ class ReasonCode(StrEnum):
     PATH_REFUSED = "path_refused"
     KEY_REUSED = "key_reused"
     IN_PROGRESS = "in_progress"
+    UNKNOWN_OBJECTIVE = "unknown_objective"
+    UNKNOWN_STEP = "unknown_step"
     # the operator's rules
     DENIED = "denied"
     RULE_ERROR = "rule_error"
@@ -78,6 +80,13 @@ class ReasonCode(StrEnum):
     EGRESS_DENIED = "egress_denied"
     GRANT_REFUSED = "grant_refused"
     ISOLATION_TOO_WEAK = "isolation_too_weak"
+    NOT_IN_STEP = "not_in_step"
+    STEP_USED_UP = "step_used_up"
+    SECURE_PATH = "secure_path"
+    OBJECTIVE_NOT_APPROVED = "objective_not_approved"
+    OBJECTIVE_NOT_REACHED = "objective_not_reached"
+    OBJECTIVE_ENDED = "objective_ended"
+    PROMOTION_REFUSED = "promotion_refused"
     # the gateway's
     AUDIT_UNAVAILABLE = "audit_unavailable"
     STORE_UNAVAILABLE = "store_unavailable"

@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,8 @@ from toolward.kernel.face.answers import Answers
 from toolward.kernel.face.catalogue import ToolCatalogue
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.incidents import Incidents
+from toolward.kernel.objectives.conduct import Conduct
+from toolward.kernel.objectives.pins import ObjectivePins
 from toolward.kernel.parts import Parts
 from toolward.kernel.pruning import Pruning
 from toolward.kernel.recovery import recover
@@ -82,6 +83,7 @@ class House:
     rollbacks: Rollbacks
     automatic: Automatic
     pruning: Pruning
+    conduct: Conduct
     identity: KeyIdentity
     desk: Desk
     clock: Clock
@@ -119,6 +121,19 @@ class Builder:
             background=background,
         )
         config = self.ward.config
+        conduct = Conduct(
+            perform=gateway.perform,
+            sessions=parts.sessions,
+            store=parts.store,
+            notices=parts.notices,
+            automatic=automatic,
+            revision=self.current,
+        )
+        identity = KeyIdentity(
+            self.machine.store,
+            roles={role: tuple(users) for role, users in config.roles.items()},
+            unsafe_anonymous=config.unsafe.anonymous,
+        )
         self.house = House(
             ward=self.ward,
             store=self.machine.store,
@@ -127,16 +142,15 @@ class Builder:
             rollbacks=rollbacks,
             automatic=automatic,
             pruning=make_pruning(parts, self.machine.clock),
-            identity=KeyIdentity(
-                self.machine.store,
-                roles={role: tuple(users) for role, users in config.roles.items()},
-                unsafe_anonymous=config.unsafe.anonymous,
-            ),
+            conduct=conduct,
+            identity=identity,
             desk=Desk(
                 parts=parts,
                 gateway=gateway,
                 rollbacks=rollbacks,
                 automatic=automatic,
+                conduct=conduct,
+                principal_of=identity.named,
                 clock=self.machine.clock,
                 revision=self.current,
                 repin=self.repin,
@@ -149,7 +163,7 @@ class Builder:
             ids=self.machine.ids,
             functions=self.machine.functions,
             background=background,
-            revision=compile_revision(self.ward, parts.registry, servers=self.machine.functions.names()),
+            revision=self._compiled(self.ward, parts),
             problems=self.problems,
         )
         await self._start(parts, rollbacks)
@@ -186,10 +200,9 @@ class Builder:
             clauses=clauses,
         )
         refuse = Refuse(store, auditor)
-        requests = GovernRequests(
+        hooks.on_request = requests = GovernRequests(
             admit=admit, label=label, settle=settle, refuse=refuse, ids=ids, revision=self.current
         )
-        hooks.on_request = requests
         hooks.events = UpstreamNews(drift, notices)
         parts = Parts(
             store=store,
@@ -197,13 +210,14 @@ class Builder:
             ids=ids,
             sessions=sessions,
             registry=registry,
+            objectives=ObjectivePins(store, auditor, clock=clock),
             incidents=incidents,
             approvals=approvals,
             drift=drift,
             upstreams=upstreams,
             notices=notices,
             admit=admit,
-            resolve=Resolve(registry, drift, upstreams, undo_pins=partial(undo_pins, store)),
+            resolve=Resolve(registry, drift, upstreams, sessions=sessions, undo_pins=self._undo_pins),
             label=label,
             authorize=Authorize(ids, approvals, self._rolls_back),
             intend=Intend(store, auditor, clauses),
@@ -214,6 +228,9 @@ class Builder:
             safeguards=safeguards,
         )
         return parts, journal
+
+    def _undo_pins(self, call_id: str) -> Mapping[str, str]:
+        return undo_pins(self.machine.store, call_id)
 
     def _made_drift(self, registry: Registry, upstreams: Upstreams) -> DriftWatch:
         return DriftWatch(
@@ -315,7 +332,7 @@ class Builder:
         house = self.house
         if house is None:
             return
-        revision = compile_revision(ward, house.parts.registry, servers=self.machine.functions.names())
+        revision = self._compiled(ward, house.parts)
         same = revision.digest == house.revision.digest
         and_then()  # with the revision, before any other task has a turn
         self.ward = house.ward = ward
@@ -324,6 +341,11 @@ class Builder:
             await self._activate(house.parts, by)
             # what is listed may be another list now; a server's own announcement says nothing of that
             house.parts.notices.deliver("", "", LIST_CHANGED, {})
+
+    def _compiled(self, ward: Ward, parts: Parts) -> ActiveRevision:
+        return compile_revision(
+            ward, parts.registry, parts.objectives, servers=self.machine.functions.names()
+        )
 
     async def _activate(self, parts: Parts, by: Principal | None = None) -> None:
         """Write down the revision in force, whole, so that it can be returned to, and who made it so."""
@@ -337,7 +359,10 @@ class Builder:
             for channel, pin in parts.registry.every_pin()
         }
         whole = revision_to_json(
-            revision_of(self.ward, parts.registry), pins, activated_ns=self.machine.clock.now_ns()
+            revision_of(self.ward, parts.registry, parts.objectives),
+            pins,
+            parts.objectives.of(revision.channel),
+            activated_ns=self.machine.clock.now_ns(),
         )
         await parts.store.commit([event], [Put(Table.REVISION, revision.digest, whole)])
 

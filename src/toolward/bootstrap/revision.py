@@ -7,24 +7,30 @@ from importlib import resources
 
 from toolward.config.shape import WardConfig
 from toolward.config.ward import Ward
+from toolward.kernel.objectives.pins import ObjectivePins
 from toolward.kernel.registry.registry import Registry
-from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.revision import OBJECTIVE_PIN, ActiveRevision
 from toolward.model.revision import Revision
 from toolward.model.server import VARIANT, ServerBinding
 from toolward.model.tool import BindingKind
+from toolward.rules.objective import compose
 from toolward.rules.policy.ceiling import Ceiling
 from toolward.rules.policy.engine import PolicyBook
-from toolward.rules.policy.profile import Book, Profile, compile_profile
+from toolward.rules.policy.profile import Book, ObservingBook, Profile, compile_profile
 from toolward.rules.revision import revision_digest
+from toolward.rules.standing import Declared
 
 UNSAFE_ALLOW_ALL = "UnsafeAllowAll"
 UNSAFE_ANONYMOUS = "UnsafeAnonymous"
 
 
-def compile_revision(ward: Ward, registry: Registry, *, servers: Sequence[str]) -> ActiveRevision:
+def compile_revision(
+    ward: Ward, registry: Registry, approved: ObjectivePins, *, servers: Sequence[str]
+) -> ActiveRevision:
     """Everything that decides, compiled. Raises `WardError` for a policy that does not fit the tools.
 
-    `servers` are all that can be reached; those without an entry in the ward are functions of this process.
+    `approved` are the objectives that people approved; `servers` are all that can be reached, and those
+    without an entry in the ward are functions of this process.
     """
     config = ward.config
     bindings: dict[str, ServerBinding] = {each.server: each for each in ward.bindings}
@@ -32,13 +38,15 @@ def compile_revision(ward: Ward, registry: Registry, *, servers: Sequence[str]) 
         bindings.setdefault(server, ServerBinding(server=server, kind=BindingKind.PYTHON))
     marks = [UNSAFE_ALLOW_ALL] if config.unsafe.allow_all else []
     marks += [UNSAFE_ANONYMOUS] if config.unsafe.anonymous else []
+    book = _book(ward, registry, servers=tuple(bindings))
     return ActiveRevision(
-        digest=revision_digest(ward.files, revision_of(ward, registry).pins),
+        digest=revision_digest(ward.files, revision_of(ward, registry, approved).pins),
         profile=config.profile.value,
         channel=config.channel,
         channels={name: agent.channel for name, agent in config.agents.items() if agent.channel},
-        book=_book(ward, registry, servers=tuple(bindings)),
+        book=book,
         bindings=bindings,
+        objectives=_objectives(ward, registry, approved, book),
         identities={
             each.server: {one.server: one.identity() for one in each.all()}
             for each in ward.bindings
@@ -68,6 +76,22 @@ def _book(ward: Ward, registry: Registry, *, servers: Sequence[str]) -> Book:
     )
 
 
+def _objectives(ward: Ward, registry: Registry, approved: ObjectivePins, book: Book) -> dict[str, Declared]:
+    """The ward's objectives with what they are composed of now, and what was approved."""
+    tools = {pin.key: pin.digest for pin in registry.pins() if pin.state.stands}
+    own = book.shadow if isinstance(book, ObservingBook) else book
+    policies = [(policy.policy_id, policy.text, policy.digest) for policy in own.policies]
+    found = {}
+    for name, objective in ward.objectives.items():
+        pin = approved.pin(ward.config.channel, name)
+        found[name] = Declared(
+            objective=objective,
+            composition=compose(objective, tools=tools, policies=policies),
+            approved=pin.composition if pin is not None else None,
+        )
+    return found
+
+
 def ceilings_of(config: WardConfig) -> dict[str, Ceiling]:
     """What each registered agent may do at most."""
     return {
@@ -86,11 +110,13 @@ def shipped_profiles() -> dict[Profile, str]:
     return {each: (folder / f"{each.value}.cedar").read_text(encoding="utf-8") for each in Profile}
 
 
-def revision_of(ward: Ward, registry: Registry) -> Revision:
-    """The ward's files and the pins of all channels."""
+def revision_of(ward: Ward, registry: Registry, approved: ObjectivePins) -> Revision:
+    """The ward's files, the pins of all channels, and the objectives that its own one approved."""
+    here = ward.config.channel
     return Revision(
         files=ward.files,
         pins={
             f"{channel}/{pin.key}": f"{pin.digest} {pin.state.value}" for channel, pin in registry.every_pin()
-        },
+        }
+        | {f"{here}/{OBJECTIVE_PIN}{pin.name}": pin.composition.digest for pin in approved.of(here)},
     )

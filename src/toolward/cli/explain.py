@@ -18,7 +18,10 @@ from toolward.errors import Rejected
 from toolward.rules.canonical import parse_strict
 
 _EXITS = {"deny": Exit.FINDING, "ask": Exit.APPROVAL_REQUIRED}
-_KNOWN = frozenset({"tool", "arguments", "user", "agent", "roles", "prompt", "tainted", "session"})
+_KNOWN = frozenset(
+    {"tool", "arguments", "user", "agent", "roles", "prompt", "tainted", "session"}
+    | {"objective", "step", "confidence", "path"}
+)
 
 
 @click.command("explain")
@@ -31,18 +34,29 @@ _KNOWN = frozenset({"tool", "arguments", "user", "agent", "roles", "prompt", "ta
 @click.option("--agent", default="", help="As this agent.")
 @click.option("--prompt", default="", help="As if the user had said this.")
 @click.option("--tainted", is_flag=True, help="As if the session had seen an untrusted result.")
-@click.option("--session", default="", help="In this session, with its taint and prompt.")
+@click.option("--session", default="", help="In this session, with its taint, prompt and step.")
+@click.option("--objective", default="", help="As if the session had been opened for it.")
+@click.option("--step", default="", help="With --objective: in this step; default: its first.")
+@click.option(
+    "--confidence", type=float, default=None, help="As if the agent said that it is so sure, 0 to 1."
+)
+@click.option(
+    "--secure", "path", flag_value="secure", default="", help="As if the host wanted the secure path."
+)
 @verb
 def command(frame: Frame, what: str, pairs: tuple[str, ...], json_args: str, **others: Any) -> None:
     """Explain a call: the decision, the policies that made it with file and line, each argument's label.
 
     CALL.json (`-` for stdin) is `{"tool": "server/name", "arguments": {…}}`, optionally with user, agent,
-    roles, prompt, tainted, session. Exits 0 for allow, 1 for deny, 8 for ask.
+    roles, prompt, tainted, session, objective, step, confidence, path. Exits 0 for allow, 1 for deny, 8 for
+    ask.
     """
     parameters = _read(what)
     parameters.setdefault("arguments", {})
     parameters["arguments"] |= read_arguments(pairs, json_args)
-    parameters |= {name: value for name, value in others.items() if value}
+    parameters |= {name: value for name, value in others.items() if value or name == "confidence"}
+    if parameters.get("confidence") is None:
+        _ = parameters.pop("confidence", None)
     found = frame.ask("explain", **parameters)
     if frame.screen.as_json:
         frame.screen.result(found)
@@ -79,6 +93,8 @@ def _show(screen: Screen, tool: str, found: Mapping[str, Any]) -> None:
             screen.say(f"  {reason['remedy']}")
     for error in found.get("errors") or ():
         screen.say(f"  error: {error}", style="red")
+    if found.get("path"):
+        screen.say(f"  path: {found['path']}, {found['path_why']}")
     if found.get("undo"):
         screen.say(f"  undo: {found['undo']}")
     approval = found.get("approval")

@@ -16,10 +16,13 @@ def command() -> None:
 @click.argument("agent", required=False, default="")
 @click.option("--user", default="", help="On whose behalf the agent acts; default: you.")
 @click.option("--person", is_flag=True, help="A credential for a person instead, which may approve.")
+@click.option("--host", is_flag=True, help="For whoever runs AGENT: opens, moves and ends its sessions.")
 @verb
-def create(frame: Frame, agent: str, user: str, person: bool) -> None:
+def create(frame: Frame, agent: str, user: str, person: bool, host: bool) -> None:
     """Make a key for AGENT. It is shown once and kept nowhere."""
-    parameters = {"kind": "person" if person else "api_key"}
+    if person and host:
+        raise click.UsageError("--person and --host are two keys")
+    parameters = {"kind": "person" if person else "host" if host else "api_key"}
     if agent:
         parameters["agent"] = agent
     if user:
@@ -32,6 +35,8 @@ def create(frame: Frame, agent: str, user: str, person: bool) -> None:
     frame.screen.say(made["token"])
     if person:
         frame.screen.note("use it as --person-key or TOOLWARD_PERSON, and keep it from agents")
+    elif host:
+        frame.screen.note("the program that runs the agent uses it, and keeps it from the agent's model")
     else:
         frame.screen.note("the client sends it as `Authorization: Bearer KEY`")
 

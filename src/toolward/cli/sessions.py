@@ -74,10 +74,69 @@ def show(frame: Frame, session: str) -> None:
             for each in found["effects"]
         ],
     )
+    for run in found["steps"]:
+        here = " (here)" if run["step"] == found["step"] and not found["ended"] else ""
+        screen.say(f"step {run['step']}{here}: {run['calls']} calls, {run['written']} with an effect")
+    if found["ended"]:
+        screen.say(f"the objective `{found['objective']}` was ended: {found['ended']}")
     for mark in found["savepoints"]:
         screen.say(f"savepoint {mark['name']} at record {mark['log_index']}")
     for each in found["rollbacks"]:
         _show_rollback(screen, each)
+
+
+@command.command("open")
+@click.option(
+    "--key", default="", help="For the agent with this key, by its name in `keys list`; default: you."
+)
+@click.option("--objective", default="", help="One that the ward declares, or words of your own.")
+@click.option("--prompt", default="", help="What the user really said.")
+@verb
+def open_session(frame: Frame, key: str, objective: str, prompt: str) -> None:
+    """Open a session and print its handle, which the agent's client sends as `X-Toolward-Session`."""
+    found = frame.ask("sessions.open", key=key, objective=objective, prompt=prompt)
+    if frame.screen.as_json:
+        frame.screen.result(found)
+        return
+    if found["step"]:
+        frame.screen.note(f"{found['objective']}, in step `{found['step']}` of {', '.join(found['steps'])}")
+    frame.screen.say(found["session"])
+
+
+@command.command("step")
+@click.argument("session")
+@click.argument("step")
+@verb
+def step_session(frame: Frame, session: str, step: str) -> None:
+    """Move SESSION to STEP of its objective."""
+    found = frame.ask("sessions.step", session=session, step=step)
+    if frame.screen.as_json:
+        frame.screen.result(found)
+    else:
+        frame.screen.say(f"{found['objective']}: now in `{found['step']}`")
+
+
+@command.command("finish")
+@click.argument("session")
+@click.option("--failed", "why", default="", metavar="WHY", help="Say that it failed, without judging it.")
+@verb
+def finish(frame: Frame, session: str, why: str) -> None:
+    """Have it judged whether SESSION reached its objective, and end it. Exits 1 when it did not."""
+    if why:
+        found = frame.ask("sessions.fail", session=session, why=why)
+    else:
+        found = frame.ask("sessions.finish", session=session)
+    if frame.screen.as_json:
+        frame.screen.result(found)
+    else:
+        reached = found["outcome"] == "reached"
+        frame.screen.say(found["outcome"], style="bold green" if reached else "bold red")
+        for missing in found["missing"]:
+            frame.screen.warn(missing)
+        if found["rollback"] is not None:
+            _show_rollback(frame.screen, found["rollback"])
+    if found["outcome"] != "reached":
+        leave(Exit.FINDING)
 
 
 @command.command("seal")

@@ -19,6 +19,7 @@ from toolward.config.capabilities import to_capabilities
 from toolward.config.checks import check_config, check_manifest
 from toolward.config.convert import to_struct
 from toolward.config.meaning import binding, metadata, timeout_ms, to_manifest
+from toolward.config.objectives import ObjectiveFile, check_objective, to_objective, unknown_tools
 from toolward.config.per_call import (
     MODULE_BYTES_MAX,
     check_module,
@@ -31,6 +32,7 @@ from toolward.config.variants import every_server, twins
 from toolward.config.yamltext import FILE_BYTES_MAX, Node, read_yaml
 from toolward.errors import WardError
 from toolward.model.capability import Capabilities
+from toolward.model.objective import Objective
 from toolward.model.server import VARIANT, ServerBinding, server_of
 from toolward.model.tool import Manifest, Metadata
 
@@ -39,7 +41,7 @@ STATE_DIRECTORY: Final = ".toolward"
 """State, secrets and schema copies; never part of the revision, never checked in."""
 FILES_MAX: Final = 2_000
 """Files of one ward; each server has one manifest."""
-S = TypeVar("S", WardConfig, ManifestFile)
+S = TypeVar("S", WardConfig, ManifestFile, ObjectiveFile)
 _FOLDERS: Final = (("tools", ".yaml"), ("policies", ".cedar"), ("objectives", ".yaml"))
 
 
@@ -52,6 +54,7 @@ class Ward:
     bindings: tuple[ServerBinding, ...]
     manifests: Mapping[str, tuple[Manifest, Metadata]]  # "server/tool"
     policies: Mapping[str, str]  # relative path -> Cedar text
+    objectives: Mapping[str, Objective]  # by name
     files: Mapping[str, bytes]  # relative path -> content; what the revision digest is over
 
     @property
@@ -69,6 +72,7 @@ class _Reading:
     findings: list[WardError] = field(default_factory=list)
     config: WardConfig | None = None
     tools: list[ManifestFile] = field(default_factory=list)
+    objectives: list[ObjectiveFile] = field(default_factory=list)
     sources: dict[str, bytes] = field(default_factory=dict)  # server -> text of its functions
     modules: dict[str, bytes] = field(default_factory=dict)  # file as named -> content
 
@@ -97,6 +101,7 @@ def load_ward(path: Path | str) -> Ward:
         policies={
             name: data.decode("utf-8") for name, data in reading.files.items() if name.endswith(".cedar")
         },
+        objectives={file.name: to_objective(file) for file in reading.objectives},
         files=dict(sorted(reading.files.items())),
     )
 
@@ -110,25 +115,38 @@ def check_ward(path: Path | str) -> list[WardError]:
 def undo_findings(ward: Ward, definitions: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[WardError]:
     """What the manifests say of undoing that does not fit `definitions`: server -> tool -> as listed."""
     found: list[WardError] = []
-    for name, root, manifest in _manifests(ward):
+    for name, root, manifest in _files(ward, "tools/", ManifestFile):
         found += check_undo_against(manifest, root, definitions.get(manifest.server, {}), file=name)
     return found
 
 
+def objective_findings(ward: Ward, tools: Mapping[str, str]) -> list[WardError]:
+    """Warnings: what objectives name that is not there; `tools` gives the effect of each `server/tool`."""
+    return [
+        each
+        for name, root, said in _files(ward, "objectives/", ObjectiveFile)
+        for each in unknown_tools(said, root, tools, file=name)
+    ]
+
+
 def unkept_findings(ward: Ward) -> list[WardError]:
     """Warnings: what is called undoable without a word on how."""
-    return [each for name, root, file in _manifests(ward) for each in unkept_promises(file, root, file=name)]
+    return [
+        each
+        for name, root, file in _files(ward, "tools/", ManifestFile)
+        for each in unkept_promises(file, root, file=name)
+    ]
 
 
-def _manifests(ward: Ward) -> Iterator[tuple[str, Node, ManifestFile]]:
-    """The manifest files of a ward that was loaded, with their lines."""
+def _files(ward: Ward, folder: str, kind: type[S]) -> Iterator[tuple[str, Node, S]]:
+    """The files in a folder of a ward that was loaded, with their lines."""
     for name, data in ward.files.items():
-        if not name.startswith("tools/"):
+        if not name.startswith(folder):
             continue
         root, _ = read_yaml(data, file=name)
-        manifest, _ = to_struct(root, ManifestFile, file=name)
-        if root is not None and manifest is not None:
-            yield name, root, manifest
+        value, _ = to_struct(root, kind, file=name)
+        if root is not None and value is not None:
+            yield name, root, value
 
 
 def names_of_files(path: Path) -> frozenset[str]:
@@ -177,12 +195,21 @@ def _read(path: Path) -> _Reading:
         if root is not None and manifest is not None:
             reading.findings += check_manifest(manifest, reading.config, root, file=name, ward=reading.path)
             reading.tools.append(manifest)
+    _take_objectives(reading)
     for name, data in reading.files.items():
         if name.endswith(".cedar"):
             _check_text(reading, name, data)
     if not reading.findings and config is not None and config_root is not None:
         _check_variants(reading, config, config_root)
     return reading
+
+
+def _take_objectives(reading: _Reading) -> None:
+    for name in [n for n in reading.files if n.startswith("objectives/")]:
+        root, objective = _parse(reading, name, ObjectiveFile)
+        if root is not None and objective is not None:
+            reading.findings += check_objective(objective, reading.config, root, file=name)
+            reading.objectives.append(objective)
 
 
 def _parse(reading: _Reading, name: str, kind: type[S]) -> tuple[Node | None, S | None]:

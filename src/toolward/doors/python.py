@@ -1,18 +1,19 @@
-"""The Python face: the same corridor, in process. Async first, with a small sync face over it.
+"""The Python face: the same corridor, in process. `toolward.doors.python_sync` is a small sync face over it.
 
 async with toolward.open("ward") as ward:
     async with ward.session(user="ana", agent="reporter", prompt="what changed today?") as session:
         for tool in await session.list_tools():
             print(tool["name"])
         result = await session.call("git/git_log", repo_path="/srv/repo")
+
+With an objective that the ward declares the session begins in its first step; the program moves it on with
+`session.step(NAME)`, and has it judged with `session.finish()`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -31,8 +32,8 @@ from toolward.governance.desk import Desk, invoke
 from toolward.governance.desk.sessions import shown
 from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
 from toolward.kernel.gateway import Gateway
+from toolward.kernel.objectives.conduct import Conduct, Ended, Outcome
 from toolward.kernel.quiet import QuietExchange
-from toolward.kernel.rollback.automatic import Automatic
 from toolward.kernel.rollback.engine import Rollbacks
 from toolward.kernel.stops import StopKind
 from toolward.model.call import Action, Era, Reply
@@ -65,26 +66,67 @@ class Result:
 class WardSession:
     """One run of an agent. Everything that is called through it shares taint and budget."""
 
-    def __init__(self, gateway: Gateway, rollbacks: Rollbacks, principal: Principal, session_id: str) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        rollbacks: Rollbacks,
+        conduct: Conduct,
+        principal: Principal,
+        *,
+        session_id: str,
+    ) -> None:
         self._gateway = gateway
         self._rollbacks = rollbacks
+        self._conduct = conduct
         self._principal = principal
         self.session_id = session_id
+        self.ended: Ended | None = None  # how the objective ended, once it has
 
     async def list_tools(self) -> list[Mapping[str, Any]]:
         """The definitions that this principal may see; `name` is `server__name`."""
         reply = await self._perform(Action.LIST_TOOLS, {}, server="")
         return list(_result(reply).get("tools", []))
 
+    async def step(self, name: str) -> None:
+        """Move on to another step of the declared objective; what is listed and may be called changes.
+
+        Raises `Rejected` where there is no declared objective, `Denied` for an unknown step and for a
+        decision-critical one whose objective is not approved.
+        """
+        _ = await self._conduct.step(self.session_id, name, by=self._principal)
+
+    async def finish(self) -> Ended:
+        """Have it judged whether the declared objective was reached. The session ends with that.
+
+        `outcome` is `reached` or `failed`, `missing` says in words what was missing, and `rollback` what was
+        taken back, where the ward has `rollback: {on: [failure]}`.
+        """
+        self.ended = await self._conduct.finish(self.session_id, by=self._principal)
+        return self.ended
+
+    async def fail(self, why: str) -> Ended:
+        """Say that the objective failed; what follows is as with `finish`."""
+        self.ended = await self._conduct.fail(self.session_id, why, by=self._principal)
+        return self.ended
+
     async def call(self, tool: str, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> Result:
         """Call `server/name`, or `server__name` as the list has it.
 
         Raises `Denied`, `Pending`, `UnknownTool` or `ToolFailed` with the reason.
         """
-        return await self.call_once("", tool, {**(arguments or {}), **named})
+        return await self.call_with({}, tool, {**(arguments or {}), **named})
 
     async def call_once(self, key: str, tool: str, arguments: Mapping[str, Any] | None = None) -> Result:
         """`call` with an idempotency key: its retry gets the same result, and nothing happens twice.
+
+        Raises `Denied`, `Pending`, `UnknownTool` or `ToolFailed` with the reason.
+        """
+        return await self.call_with({IDEMPOTENCY_META: key} if key else {}, tool, arguments)
+
+    async def call_with(
+        self, meta: Mapping[str, Any], tool: str, arguments: Mapping[str, Any] | None = None
+    ) -> Result:
+        """`call` with a `_meta`, as an MCP client has it: `dev.toolward/confidence`, `dev.toolward/path`.
 
         Raises `Denied`, `Pending`, `UnknownTool` or `ToolFailed` with the reason.
         """
@@ -92,8 +134,8 @@ class WardSession:
         if not slash:
             server, name = "", tool
         params: dict[str, Any] = {"name": name, "arguments": dict(arguments or {})}
-        if key:
-            params["_meta"] = {IDEMPOTENCY_META: key}
+        if meta:
+            params["_meta"] = dict(meta)
         reply = await self._perform(Action.CALL_TOOL, params, server=server)
         result = _result(reply)
         return Result(
@@ -165,8 +207,13 @@ class OpenHouse(Protocol):
         ...
 
     @property
-    def automatic(self) -> Automatic:
-        """What takes a session back by itself."""
+    def rollbacks(self) -> Rollbacks:
+        """What takes a session back."""
+        ...
+
+    @property
+    def conduct(self) -> Conduct:
+        """What moves sessions on and ends them."""
         ...
 
     @property
@@ -185,7 +232,8 @@ class OpenWard:
 
     def __init__(self, house: OpenHouse) -> None:
         self._gateway = house.gateway
-        self._automatic = house.automatic
+        self._rollbacks = house.rollbacks
+        self._conduct = house.conduct
         self._desk = house.desk
         self._identity = house.identity
 
@@ -203,8 +251,15 @@ class OpenWard:
     ) -> AsyncIterator[WardSession]:
         """A session for `user`, on whose behalf `agent` acts. `prompt` is what the user really said.
 
+        `objective` is the name of one that the ward declares, or words of your own, which hold a space or a
+        capital letter. A declared one is finished when the block is left, unless that was done before; one
+        that was not reached then is an error.
+
         An error that leaves the block says that the objective failed: where the ward has
         `rollback: {on: [failure]}`, what the session did is then taken back.
+
+        Raises `Rejected` for an objective that is not declared, `Denied` for one that is not approved, or
+        that was not reached.
         """
         principal = Principal(
             user=user, agent=agent, roles=roles, credential="in-process", kind=CredentialKind.IN_PROCESS
@@ -212,11 +267,18 @@ class OpenWard:
         opened = await self._gateway.open_session(
             principal, SessionOrigin.HANDLE, objective=objective, prompt=prompt
         )
+        session = WardSession(
+            self._gateway, self._rollbacks, self._conduct, principal, session_id=opened.session_id
+        )
         try:
-            yield WardSession(self._gateway, self._automatic.rollbacks, principal, opened.session_id)
+            yield session
         except Exception as failure:
-            _ = await self._automatic.failed(opened.session_id, type(failure).__name__)
+            if session.ended is None:
+                _ = await session.fail(type(failure).__name__)
             raise
+        else:
+            if opened.step and session.ended is None:
+                _require_reached(opened.objective, await session.finish())
         finally:
             await self._gateway.close_session(opened.session_id)
 
@@ -227,6 +289,16 @@ class OpenWard:
     async def lift(self, kind: StopKind | str, name: str = "", *, why: str = "") -> None:
         """Let it go on. Raises `Rejected` if it is not stopped."""
         _ = await self._gateway.safeguards.stops.lift(StopKind(kind), name, why=why, by=_HOST)
+
+
+def _require_reached(objective: str, ended: Ended) -> None:
+    if ended.outcome is Outcome.REACHED:
+        return
+    raise Denied(
+        f"the objective `{objective}` was not reached: {'; '.join(ended.missing)}",
+        code=ReasonCode.OBJECTIVE_NOT_REACHED,
+        remedy="see its `success` in the ward's objectives, and what the session did: toolward sessions show",
+    )
 
 
 _HOST = Principal(user="the program", agent="python", credential="in-process", kind=CredentialKind.IN_PROCESS)
@@ -259,121 +331,3 @@ def _result(reply: Reply) -> Mapping[str, Any]:
     )
     kind = _BY_CODE.get(reason.code.value, Denied)
     raise kind(reason.text, code=reason.code, remedy=reason.remedy, details=reason.details)
-
-
-# --- the sync face ---------------------------------------------------------------------------------------
-
-
-class SyncSession:
-    """`WardSession` for code without an event loop."""
-
-    def __init__(self, session: WardSession, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
-        self._session = session
-        self._run = run
-
-    def list_tools(self) -> list[Mapping[str, Any]]:
-        """See `WardSession.list_tools`."""
-        found: list[Mapping[str, Any]] = self._run(self._session.list_tools())
-        return found
-
-    def call(self, tool: str, arguments: Mapping[str, Any] | None = None, /, **named: Any) -> Result:
-        """See `WardSession.call`."""
-        result: Result = self._run(self._session.call(tool, arguments, **named))
-        return result
-
-    def call_once(self, key: str, tool: str, arguments: Mapping[str, Any] | None = None) -> Result:
-        """See `WardSession.call_once`."""
-        result: Result = self._run(self._session.call_once(key, tool, arguments))
-        return result
-
-    def seal(self) -> Mapping[str, Any]:
-        """See `WardSession.seal`."""
-        sealed: Mapping[str, Any] = self._run(self._session.seal())
-        return sealed
-
-    def held(self) -> list[Mapping[str, Any]]:
-        """See `WardSession.held`."""
-        found: list[Mapping[str, Any]] = self._run(self._session.held())
-        return found
-
-    def cancel(self, escrow_id: str, why: str = "") -> None:
-        """See `WardSession.cancel`."""
-        self._run(self._session.cancel(escrow_id, why))
-
-    def wait_for(self, approval: str | Pending, *, timeout_s: float = WAIT_S) -> str:
-        """See `WardSession.wait_for`."""
-        state: str = self._run(self._session.wait_for(approval, timeout_s=timeout_s))
-        return state
-
-    def savepoint(self, name: str) -> int:
-        """See `WardSession.savepoint`."""
-        index: int = self._run(self._session.savepoint(name))
-        return index
-
-    def rollback(self, *, to: str = "") -> Mapping[str, Any]:
-        """See `WardSession.rollback`."""
-        ended: Mapping[str, Any] = self._run(self._session.rollback(to=to))
-        return ended
-
-
-class SyncWard:
-    """`OpenWard` for code without an event loop: one loop runs in a thread of its own."""
-
-    def __init__(self, ward: OpenWard, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
-        self._ward = ward
-        self._run = run
-
-    def desk(self, verb: str, *, person: str, **parameters: Any) -> Any:
-        """See `OpenWard.desk`."""
-        return self._run(self._ward.desk(verb, person=person, **parameters))
-
-    @contextmanager
-    def session(self, **opening: Any) -> Iterator[SyncSession]:
-        """See `OpenWard.session`."""
-        context = self._ward.session(**opening)
-        session: WardSession = self._run(_enter(context))
-        try:
-            yield SyncSession(session, self._run)
-        except Exception as failure:
-            self._run(_leave(context, failure))
-            raise
-        except BaseException:
-            self._run(_leave(context))
-            raise
-        else:
-            self._run(_leave(context))
-
-
-@contextmanager
-def run_in_thread(opening: AbstractAsyncContextManager[OpenWard]) -> Iterator[SyncWard]:
-    """Open a ward on an event loop in a thread and close both at the end."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="toolward", daemon=True)
-    thread.start()
-
-    def run(work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, loop).result()
-
-    try:
-        ward = run(_enter(opening))
-        try:
-            yield SyncWard(ward, run)
-        finally:
-            run(_leave(opening))
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-async def _enter(context: AbstractAsyncContextManager[T]) -> T:
-    return await context.__aenter__()
-
-
-async def _leave(context: AbstractAsyncContextManager[Any], failure: Exception | None = None) -> None:
-    """As the block was left; its own error is raised again by whoever called."""
-    try:
-        await context.__aexit__(type(failure) if failure else None, failure, None)
-    except Exception as error:
-        if error is not failure:
-            raise

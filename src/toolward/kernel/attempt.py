@@ -13,6 +13,11 @@ from toolward.model.principal import Principal
 IDEMPOTENCY_META: Final = "dev.toolward/idempotencyKey"
 """In `_meta` of `tools/call`: the caller's own name for this effect, so that it happens once."""
 
+CONFIDENCE_META: Final = "dev.toolward/confidence"
+"""In `_meta`: how sure the agent says that it is of what it does, a number of 0 to 1."""
+PATH_META: Final = "dev.toolward/path"
+"""In `_meta`: `secure`, where the host wants the call on the secure path wherever it would go."""
+
 
 class Attempt(Struct, frozen=True, kw_only=True):
     """`params` are the JSON-RPC params as `rules.canonical.parse_strict` gave them, `_meta` included.
@@ -30,3 +35,4 @@ class Attempt(Struct, frozen=True, kw_only=True):
     door: str = "http"
     released: str = ""  # set by the kernel alone: the approval or escrow that lets a suspended call go on
     undo_of: str = ""  # set by the kernel alone: the call that this one undoes
+    held_in: str = ""  # set by the kernel alone: the step in which a call was let through, to be held

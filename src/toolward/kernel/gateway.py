@@ -34,6 +34,7 @@ from toolward.model.principal import Principal
 from toolward.model.session import Savepoint, Session, SessionOrigin
 from toolward.model.tool import SEPARATOR, ToolVersion
 from toolward.ports.upstream import Exchange, ServerDescription
+from toolward.rules.standing import first_move
 
 NEVER_RAN: Final = Failed(
     code=-32004,
@@ -145,8 +146,17 @@ class Gateway:
     # --- sessions and what the doors ask about ----------------------------------------------------
 
     async def open_session(self, principal: Principal, origin: SessionOrigin, **opening: Any) -> Session:
-        """A new session; `opening` may hold session_id, objective and prompt. See `Sessions.open`."""
-        return await self._parts.sessions.open(principal, origin, **opening)
+        """A new session; `opening` may hold session_id, objective, prompt, and `by`, the host that opens it.
+
+        See `Sessions.open`.
+        Raises `Rejected` for the name of an objective that the ward does not declare, `Denied` for one that
+        is not approved.
+        """
+        revision = self._revision()
+        by = opening.pop("by", principal)
+        objective = opening.get("objective", "")
+        first = first_move(objective, revision.objectives, revision.channel, by=by)
+        return await self._parts.sessions.open(principal, origin, first=first, **opening)
 
     async def idle_session(self, principal: Principal, client_instance: str) -> Session:
         """The session of (credential, client instance), until it was idle for 30 minutes."""

@@ -8,6 +8,7 @@ from toolward.kernel.approvals.approvals import Approvals
 from toolward.kernel.audit import Auditor
 from toolward.kernel.cages.hints import CageHints
 from toolward.kernel.incidents import Incidents
+from toolward.kernel.objectives.pins import ObjectivePins
 from toolward.kernel.registry.drift import DriftWatch
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
@@ -37,6 +38,7 @@ class Parts:
     ids: Ids
     sessions: Sessions
     registry: Registry
+    objectives: ObjectivePins
     incidents: Incidents
     approvals: Approvals
     drift: DriftWatch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,13 @@ from toolward.model.revision import Revision
 from toolward.model.server import ServerBinding, server_of
 from toolward.model.tool import Channel, ToolVersion
 from toolward.rules.canonical import canonical
+from toolward.rules.objective import ObjectivePin, pin_from_json
 from toolward.rules.policy.profile import Book
+from toolward.rules.standing import Declared
 from toolward.rules.version import is_bound
+
+OBJECTIVE_PIN = "objective:"
+"""Before the name of an objective among pins; no server's name holds a colon."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,7 @@ class ActiveRevision:
     definition_age_max_s: Mapping[str, float] = field(default_factory=dict)  # server -> seconds
     shown_as: Face = Face.LIST  # what agents see at the aggregated endpoint
     shown_to: Mapping[str, Face] = field(default_factory=dict)  # agent -> what that one sees instead
+    objectives: Mapping[str, Declared] = field(default_factory=dict)
     marks: tuple[str, ...] = ()  # `unsafe` settings in force; they stand in every record
 
     def binding(self, server: str) -> ServerBinding | None:
@@ -58,8 +64,14 @@ class ActiveRevision:
         return self.shown_to.get(agent, self.shown_as)
 
 
-def revision_to_json(revision: Revision, pins: Mapping[str, tuple[str, str]], *, activated_ns: int) -> bytes:
-    """As stored: the files whole, and each pin's digest and state, so that it can be returned to.
+def revision_to_json(
+    revision: Revision,
+    pins: Mapping[str, tuple[str, str]],
+    objectives: Iterable[ObjectivePin],
+    *,
+    activated_ns: int,
+) -> bytes:
+    """As stored: the files whole, and each pin with what it takes to return to it.
 
     Pins are named `channel/server/name`.
     """
@@ -68,6 +80,7 @@ def revision_to_json(revision: Revision, pins: Mapping[str, tuple[str, str]], *,
             "v": 2,
             "files": {name: body.decode("utf-8") for name, body in revision.files.items()},
             "pins": {key: {"digest": digest, "state": state} for key, (digest, state) in pins.items()},
+            "objectives": {pin.name: pin.as_json() for pin in objectives},
             "activated_ns": str(activated_ns),
         }
     )
@@ -83,5 +96,11 @@ def revision_from_json(value: Mapping[str, Any]) -> Revision:
     """Files and pins of a stored revision."""
     return Revision(
         files={name: body.encode() for name, body in value["files"].items()},
-        pins={key: f"{pin['digest']} {pin['state']}" for key, pin in value["pins"].items()},
+        pins={key: f"{pin['digest']} {pin['state']}" for key, pin in value["pins"].items()}
+        | {f"{OBJECTIVE_PIN}{pin.name}": pin.composition.digest for pin in objectives_of(value)},
     )
+
+
+def objectives_of(value: Mapping[str, Any]) -> list[ObjectivePin]:
+    """The objectives that were approved under a stored revision; earlier versions knew none."""
+    return [pin_from_json(pin) for pin in value.get("objectives", {}).values()]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
 from msgspec.structs import replace
@@ -19,7 +21,7 @@ from toolward.errors import Rejected
 from toolward.kernel.audit import Auditor
 from toolward.kernel.endorsed import endorsed_before
 from toolward.model.call import LIST_ACTIONS
-from toolward.model.event import EventKind
+from toolward.model.event import Event, EventKind
 from toolward.model.label import CLEAN, Integrity, Label
 from toolward.model.permit import Permit
 from toolward.model.principal import Principal, principal_from_json
@@ -30,6 +32,9 @@ from toolward.ports.ids import Ids
 from toolward.ports.store import Put, Store, Table
 from toolward.rules.canonical import canonical
 from toolward.rules.flow import SessionMemory
+from toolward.rules.objective import is_name
+from toolward.rules.standing import Move
+from toolward.rules.step import bytes_out, counted, entered, has_effect, recounted
 
 
 class Sessions:
@@ -60,8 +65,12 @@ class Sessions:
         session_id: str = "",
         objective: str = "",
         prompt: str = "",
+        first: Move | None = None,
     ) -> Session:
-        """A new session, recorded before it is used. Raises `Rejected` if the identifier is taken."""
+        """A new session, recorded before it is used. Raises `Rejected` if the identifier is taken.
+
+        `first` is its first step, if its objective is a declared one.
+        """
         now = self._clock.now_ns()
         session = Session(
             session_id=session_id or self._ids.new(),
@@ -89,9 +98,46 @@ class Sessions:
             },
             payloads={"opening": canonical({"objective": objective, "prompt": prompt})},
         )
-        await self._store.commit([event], [self.put(session)])
+        events = [event]
+        if first is not None:
+            session, moved = self._moved(session, first)
+            events.append(moved)
+        await self._store.commit(events, [self.put(session)])
         self._remember(session)
         return session
+
+    async def enter(self, session: Session, move: Move) -> Session:
+        """Move a session to a step of its objective; the record of it comes before that of any call in it."""
+        moved, event = self._moved(session, move)
+        self._remember(moved)
+        await self._store.commit([event])
+        return moved
+
+    def _moved(self, session: Session, move: Move) -> tuple[Session, Event]:
+        now = self._clock.now_ns()
+        event = self._auditor.event(
+            EventKind.SESSION_STEP,
+            session_id=session.session_id,
+            body={
+                "objective": session.objective,
+                "step": move.step,
+                "from": session.step,
+                "composition": move.composition,
+                "by": move.by.as_json(),
+                "entered_ns": str(now),
+            },
+        )
+        return entered(session, move.step, now), event
+
+    async def end(self, session: Session, how: str, said: Mapping[str, Any]) -> None:
+        """Write down how a session's objective ended; no tool is called in it any more."""
+        self._remember(replace(session, ended=how))
+        event = self._auditor.event(
+            EventKind.OBJECTIVE_ENDED,
+            session_id=session.session_id,
+            body={"objective": session.objective, "how": how, **said},
+        )
+        await self._store.commit([event])
 
     async def idle(self, principal: Principal, client_instance: str) -> Session:
         """The session of (credential, client instance), a new one after 30 idle minutes."""
@@ -159,7 +205,8 @@ class Sessions:
     def let_through(self, permit: Permit) -> None:
         """Count a call from its permit on, so that calls that run at once can not pass one bound together.
 
-        Nothing may wait between the decision and this.
+        Nothing may wait between the decision and this. Raises `Denied` where the call would break a bound
+        of its step, `Contested` where the session was moved to another step meanwhile.
         """
         resolved = permit.labelled.resolved
         if resolved.call.action in LIST_ACTIONS:
@@ -167,6 +214,14 @@ class Sessions:
         session_id = resolved.call.session.session_id
         session = self.current(session_id) or resolved.call.session
         wrote = resolved.version is not None and resolved.version.manifest.effect is not Effect.READ_ONLY
+        if resolved.step is not None and not resolved.call.held_in:
+            session = counted(
+                session,
+                resolved.step,
+                writes=wrote,
+                out=bytes_out(permit.labelled),
+                now_ns=self._clock.now_ns(),
+            )
         self._live[session_id] = replace(session, calls=session.calls + 1, written=session.written + wrote)
 
     def _counted(self, session: Session) -> Session:
@@ -175,9 +230,26 @@ class Sessions:
             self._store.find(kind=kind, session_id=session.session_id, limit=SESSION_CALLS_COUNTED_MAX)
             for kind in (EventKind.CALL_INTENT.value, EventKind.CALL_MERGED.value)
         )
-        said = [orjson.loads(each.body) for each in intents]
-        wrote = sum(bool(each["version"]) and each["effect"] != Effect.READ_ONLY for each in said)
-        return replace(session, calls=len(intents) + len(merged), written=wrote)
+        said = [orjson.loads(each.body) for each in (*intents, *merged)]
+        wrote = sum(has_effect(each) for each in said)
+        session = replace(session, calls=len(said), written=wrote)
+        if not is_name(session.objective):
+            return session
+        moves, ends = (
+            self._store.find(
+                kind=kind.value,
+                session_id=session.session_id,
+                limit=SESSION_CALLS_COUNTED_MAX,
+                newest_first=False,
+            )
+            for kind in (EventKind.SESSION_STEP, EventKind.OBJECTIVE_ENDED)
+        )
+        return recounted(
+            session,
+            moves=(orjson.loads(each.body) for each in moves),
+            calls=said,
+            ends=(orjson.loads(each.body) for each in ends),
+        )
 
     def judged(self, session: Session) -> Session:
         """As its calls are judged: it is not tainted by what a person endorsed, if nothing else tainted it.

@@ -7,9 +7,10 @@ from typing import Any
 
 import orjson
 
-from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
+from toolward.kernel.attempt import CONFIDENCE_META, IDEMPOTENCY_META, PATH_META, Attempt
 from toolward.model.call import Action, Call, Era
 from toolward.model.principal import Principal, principal_from_json
+from toolward.model.tool import Path
 
 
 def suspended_to_json(call: Call) -> dict[str, Any]:
@@ -23,14 +24,23 @@ def suspended_to_json(call: Call) -> dict[str, Any]:
         "era": call.era.value,
         "args_digest": call.args_digest,
         "idempotency_key": call.idempotency_key,
+        "confidence": call.confidence,
+        "secure": call.secure,
     }
 
 
 def attempt_of(row: Mapping[str, Any], arguments: bytes, *, released: str, door: str) -> Attempt:
     """The same question again, `released` by the row of that id. Only tool calls are ever suspended."""
     params: dict[str, Any] = {"name": row["target"], "arguments": orjson.loads(arguments)}
+    meta: dict[str, Any] = {}
     if row["idempotency_key"]:
-        params["_meta"] = {IDEMPOTENCY_META: row["idempotency_key"]}
+        meta[IDEMPOTENCY_META] = row["idempotency_key"]
+    if row.get("confidence"):  # rows of earlier versions have neither this nor the next
+        meta[CONFIDENCE_META] = float(row["confidence"])
+    if row.get("secure"):
+        meta[PATH_META] = Path.SECURE.value
+    if meta:
+        params["_meta"] = meta
     return Attempt(
         principal=suspended_principal(row),
         session_id=row["session_id"],

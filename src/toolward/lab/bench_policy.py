@@ -149,7 +149,6 @@ def call(version: ToolVersion, number: int) -> LabelledCall:
         name=version.name,
         version=version,
         state=ToolState.APPROVED,
-        path=Path.OPEN,
     )
     return LabelledCall(resolved=resolved, leaves=(), arguments_label=CLEAN, facts=facts)
 

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from toolward.model.capability import IsolationLevel
 from toolward.model.label import Label
 from toolward.model.lineage import Leaf
+from toolward.model.objective import Step
 from toolward.model.session import Session
 from toolward.model.tool import CallScope, Path, ToolState, ToolVersion
 
@@ -77,10 +78,13 @@ class Call(Struct, frozen=True, kw_only=True):
     idempotency_key: str = ""  # the caller's own name for this effect: it happens once
     released: str = ""  # the approval or escrow that let it go on
     undo_of: str = ""  # the call that it undoes
+    held_in: str = ""  # the step in which it was let through, to be held; wherever its session is now
+    confidence: str = ""  # what the agent says of itself: a decimal of 0 to 1 with four digits, "" if nothing
+    secure: bool = False  # the host wants it on the secure path, wherever it would go
 
 
 class ResolvedCall(Struct, frozen=True, kw_only=True):
-    """2 resolve: the exact tool version for this principal, channel and path; arguments fit its schema.
+    """2 resolve: the exact tool version for this principal, channel and step; arguments fit its schema.
 
     `version` is None for actions that name no tool (lists, resources, prompts, completion);
     `server` then says which upstream, or "" when the gateway itself answers.
@@ -91,7 +95,7 @@ class ResolvedCall(Struct, frozen=True, kw_only=True):
     name: str  # as the upstream calls it
     version: ToolVersion | None
     state: ToolState | None
-    path: Path
+    step: Step | None = None  # of the session's objective; None where none is declared
     successor: str = ""  # of a deprecated tool, where one is named
     variant: str = ""  # `server@variant` that runs this version, "" for the server itself
     isolation: IsolationLevel = IsolationLevel.NONE  # what will hold the execution
@@ -125,6 +129,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     egress: bool
     approved: bool
     path: Path
+    path_why: str = ""  # in words; no fact for policy
     inside_roots: bool  # every path argument lies inside the declared roots (and there is one)
     known_destination: bool  # every URL or address argument is the operator's, or was in the prompt
     proven: bool  # every authority argument has trusted provenance
@@ -134,10 +139,13 @@ class Facts(Struct, frozen=True, kw_only=True):
     read_confidential: bool  # the session has seen something confidential
     outside_roots: bool = True  # some path argument lies outside them; True where nobody looked
     found: bool = False  # the tool was found by an admitted source, and nobody approved it
-    critical: bool = False
+    critical: bool = False  # its step is decision-critical, or its host or a policy moved it
+    undoable: bool = False  # the manifest says how it is undone
+    confidence: str = ""  # the agent's own word, "" if it said nothing
     calls: int = 0
     written: int = 0
     objective: str = ""
+    step: str = ""
     undo: bool = False  # the call undoes an earlier one, with arguments from recorded data
 
 

@@ -17,6 +17,10 @@ class EventKind(StrEnum):
     GATEWAY_REFUSED_START = "gateway.refused_start"
     SESSION_OPENED = "session.opened"
     SESSION_SAVEPOINT = "session.savepoint"
+    SESSION_STEP = "session.step"  # the host moved it to a step of its objective
+    OBJECTIVE_ENDED = "objective.ended"
+    OBJECTIVE_APPROVED = "objective.approved"
+    OBJECTIVE_PROMOTED = "objective.promoted"
     CALL_INTENT = "call.intent"
     CALL_OUTCOME = "call.outcome"
     CALL_MERGED = "call.merged"  # intent and outcome in one: approved, read_only, non-egress

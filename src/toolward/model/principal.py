@@ -14,6 +14,7 @@ class CredentialKind(StrEnum):
 
     API_KEY = "api_key"
     PERSON = "person"
+    HOST = "host"  # whoever runs an agent: opens, moves and ends its sessions, and makes no calls
     OS_USER = "os_user"
     IN_PROCESS = "in_process"
     WEBHOOK = "webhook"  # a person's answer, by the word of a webhook that the ward trusts for that person

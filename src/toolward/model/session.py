@@ -32,13 +32,26 @@ class Savepoint(Struct, frozen=True, kw_only=True):
     log_index: int
 
 
+class StepRun(Struct, frozen=True, kw_only=True):
+    """What a session did in one step of its objective so far, all its visits together."""
+
+    name: str
+    entered_ns: int  # for the first time
+    calls: int = 0  # that were let through, those in flight included
+    written: int = 0
+    bytes_out: int = 0  # of the arguments of calls that may carry data out
+
+
 class Session(Struct, frozen=True, kw_only=True):
     """The session as the store holds it; `version` counts its commits for compare-and-swap."""
 
     session_id: str
     principal: Principal
     origin: SessionOrigin
-    objective: str = ""
+    objective: str = ""  # the name of a declared one, or the host's own words
+    step: str = ""  # of a declared objective; never empty there
+    runs: tuple[StepRun, ...] = ()  # in the order in which the steps were entered first
+    ended: str = ""  # how the objective ended: `reached`, `failed`
     prompt: str = ""
     taint: Label = CLEAN
     untrusted: tuple[str, ...] = ()  # the calls that brought untrusted content, `MANY` when too many to name

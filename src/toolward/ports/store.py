@@ -21,6 +21,7 @@ class Table(StrEnum):
 
     TOOL_VERSION = "tool_version"  # key: version digest; written once
     TOOL_PIN = "tool_pin"  # key: channel/server/name -> {digest, state, ...}
+    OBJECTIVE_PIN = "objective_pin"  # key: channel/name -> what was approved, by whom
     SESSION = "session"  # key: session_id
     OPEN_INTENT = "open_intent"  # key: call_id; there while an intent has no outcome
     INCIDENT = "incident"  # key: incident_id

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from msgspec.structs import replace as amended
 from orjson import dumps
 
 from toolward.model.call import Call, Facts, LabelledCall, ResolvedCall
@@ -21,8 +20,9 @@ from toolward.model.label import CLEAN, UNKNOWN, Confidentiality, Integrity, Lab
 from toolward.model.lineage import Leaf, Source, SourceKind
 from toolward.model.server import ServerBinding
 from toolward.model.session import Session
-from toolward.model.tool import Argument, ArgumentKind, ArgumentRole, Effect, Manifest, Path, ToolState
+from toolward.model.tool import Argument, ArgumentKind, ArgumentRole, Effect, Manifest, ToolState
 from toolward.rules.manifest_defaults import kind_of
+from toolward.rules.path import WISHED, choose_path, critical_step
 from toolward.rules.places import destination_known, path_inside
 from toolward.rules.spoken import spoken_words, stands_in
 
@@ -185,7 +185,8 @@ def label_call(
     """Stage 3, pure: leaves with their sources, the join of their labels, and the facts."""
     call = resolved.call
     manifest = resolved.version.manifest if resolved.version else None
-    words = spoken_words(session.prompt, session.objective)
+    said = resolved.step.words if resolved.step is not None else ""
+    words = spoken_words(session.prompt, session.objective, said)
     leaves: list[Leaf] = []
     total = CLEAN
     values = leaves_of(call.arguments)
@@ -194,10 +195,19 @@ def label_call(
         leaves.append(leaf)
         total = total.join(leaf.label)
     roles = _by_role(leaves, values, manifest.arguments if manifest else {})
-    facts = _facts(resolved, session, tuple(leaves), roles=roles, binding=binding)
-    if not facts.confidential_argument and _may_be_confidential(resolved, session, memory, leaves):
-        facts = amended(facts, confidential_argument=True)
+    confidential = _is_confidential(leaves) or _may_be_confidential(resolved, session, memory, leaves)
+    facts = _facts(resolved, session, confidential=confidential, roles=roles, binding=binding)
     return tuple(leaves), total, facts
+
+
+def _is_confidential(leaves: list[Leaf]) -> bool:
+    """Whether a value was seen in a confidential result."""
+    return any(
+        source.label.confidentiality is Confidentiality.CONFIDENTIAL
+        for leaf in leaves
+        for source in leaf.sources
+        if source.kind is SourceKind.RESULT
+    )
 
 
 def _may_be_confidential(
@@ -287,8 +297,8 @@ def _in_domain(text: str, binding: ServerBinding) -> bool:
 def _facts(
     resolved: ResolvedCall,
     session: Session,
-    leaves: tuple[Leaf, ...],
     *,
+    confidential: bool,
     roles: _Roles,
     binding: ServerBinding | None,
 ) -> Facts:
@@ -297,13 +307,21 @@ def _facts(
     roots = binding.roots if binding else ()
     destinations = binding.destinations if binding else ()
     authority, paths, targets = roles
+    critical = _critical(resolved, session)
+    choice = choose_path(
+        critical=critical,
+        confidential=confidential,
+        state=resolved.state,
+        effect=effect if manifest else None,
+    )
     return Facts(
         effect=effect,
         writes=effect is not Effect.READ_ONLY,
         egress=manifest.egress if manifest else False,
         approved=resolved.version is None or (resolved.state is not None and resolved.state.stands),
         found=resolved.state is ToolState.DISCOVERED,
-        path=resolved.path,
+        path=choice.path,
+        path_why=choice.why,
         inside_roots=bool(paths) and all(path_inside(text, roots) for _, text in paths),
         outside_roots=not all(path_inside(text, roots) for _, text in paths),
         known_destination=all(
@@ -311,19 +329,25 @@ def _facts(
         ),
         proven=all(leaf.label.integrity is Integrity.TRUSTED for leaf in authority),
         assumed=all(leaf.label.integrity <= Integrity.ASSUMED for leaf in authority),
-        confidential_argument=any(
-            source.label.confidentiality is Confidentiality.CONFIDENTIAL
-            for leaf in leaves
-            for source in leaf.sources
-            if source.kind is SourceKind.RESULT
-        ),
+        confidential_argument=confidential,
         tainted=session.taint.integrity is Integrity.UNTRUSTED,
         read_confidential=session.taint.confidentiality is Confidentiality.CONFIDENTIAL,
+        critical=bool(critical),
+        undoable=manifest is not None and manifest.undo is not None and manifest.undo.compensate is not None,
+        confidence=resolved.call.confidence,
         calls=session.calls,
         written=session.written,
         objective=session.objective,
+        step=resolved.step.name if resolved.step is not None else "",
         undo=bool(resolved.call.undo_of),
     )
+
+
+def _critical(resolved: ResolvedCall, session: Session) -> str:
+    """Why what the call serves is decision-critical, in words; "" if it is not."""
+    if resolved.step is not None and resolved.step.critical:
+        return critical_step(session.objective, resolved.step.name)
+    return WISHED if resolved.call.secure else ""
 
 
 _Roles = tuple[list[Leaf], list[tuple[Leaf, str]], list[tuple[Leaf, str]]]
@@ -363,18 +387,6 @@ def _kind_inside(declared: ArgumentKind, pointer: str, text: str) -> ArgumentKin
 
 def _witnessed(leaf: Leaf) -> bool:
     return any(source.kind in (SourceKind.PROMPT, SourceKind.OBJECTIVE) for source in leaf.sources)
-
-
-def path_of(state: ToolState | None, manifest: Manifest | None, *, critical: bool) -> Path:
-    """Secure if the step is critical or an approved tool does more than read; open otherwise."""
-    if critical or (
-        state is not None
-        and state.stands
-        and manifest is not None
-        and manifest.effect is not Effect.READ_ONLY
-    ):
-        return Path.SECURE
-    return Path.OPEN
 
 
 _UNDESCRIBED = Argument()

@@ -46,6 +46,13 @@ def at_pointer(pointer: str, value: Any) -> Any:
     return value
 
 
+def text_of(result: Mapping[str, Any]) -> str:
+    """All text of a tool's result, its parts on lines of their own."""
+    content = result.get("content")
+    parts = content if isinstance(content, list) else []
+    return "\n".join(str(part.get("text", "")) for part in parts if isinstance(part, Mapping))
+
+
 def happened(result: Mapping[str, Any]) -> bool | None:
     """What a probe's answer says: the effect is there, is not there, or nothing that could be relied on.
 

@@ -18,7 +18,6 @@ from toolward.model.tool import (
     BindingKind,
     Effect,
     Manifest,
-    Path,
     ToolState,
 )
 from toolward.rules.canonical import canonical
@@ -73,7 +72,6 @@ def facts(
         name="do",
         version=version,
         state=ToolState.APPROVED,
-        path=Path.SECURE,
     )
     return label_call(resolved, session, memory or SessionMemory(), BINDING)[2]
 
@@ -237,9 +235,7 @@ def test_a_vouched_for_tool_that_echoes_does_not_launder_what_it_was_told() -> N
         arguments=arguments,
         args_digest="d",
     )
-    resolved = ResolvedCall(
-        call=call, server="srv", name="calc", version=version, state=ToolState.APPROVED, path=Path.OPEN
-    )
+    resolved = ResolvedCall(call=call, server="srv", name="calc", version=version, state=ToolState.APPROVED)
     leaves, label, seen = label_call(resolved, session, memory, BINDING)
     asked = LabelledCall(resolved=resolved, leaves=leaves, arguments_label=label, facts=seen)
     vouched = Manifest(result=CLEAN)

@@ -79,6 +79,13 @@ class KeyIdentity:
             )
         return self._of_row(row.body)
 
+    def named(self, name: str) -> Principal:
+        """Who a credential of that name is, without its token. Raises `Rejected` when there is none."""
+        for row in self._store.scan(Table.CREDENTIAL):
+            if orjson.loads(row.body)["name"] == name:
+                return self._of_row(row.body)
+        raise Rejected(f"no key `{name[:100]}`", remedy="see `toolward keys list`")
+
     def _named_by(self, body: bytes) -> Principal:
         value = orjson.loads(body)
         return self._principal(

@@ -35,10 +35,10 @@ from toolward.doors.mcp.wire import (
     Send,
     refusal_from,
 )
-from toolward.errors import CallerError, PolicyError, Reason, ToolwardError
+from toolward.errors import CallerError, PolicyError, Reason, Rejected, ToolwardError
 from toolward.errors import ReasonCode as Code
 from toolward.kernel.tasks import Background
-from toolward.model.principal import Principal
+from toolward.model.principal import CredentialKind, Principal
 from toolward.ports.clock import Clock
 from toolward.ports.identity import Credentials, Identity
 from toolward.ports.ids import Ids
@@ -175,9 +175,16 @@ class McpDoor:
         bearer = token.strip() if scheme.lower() == "bearer" else ""
         try:
             # a bearer token that was shown decides alone: a bad one is no sign-in by socket
-            return self._identity.authenticate(Credentials(bearer=bearer, os_uid=None if bearer else os_uid))
+            principal = self._identity.authenticate(
+                Credentials(bearer=bearer, os_uid=None if bearer else os_uid)
+            )
+            if principal.kind is CredentialKind.HOST:
+                raise Rejected(
+                    "a host's key makes no calls", code=Code.UNAUTHENTICATED, remedy="use the agent's own key"
+                )
         except CallerError as error:
             raise refusal_from(error, status=401, rpc_code=DENIED_ERROR) from error
+        return principal
 
     @staticmethod
     async def _refuse(started: _Started, refusal: Refusal) -> None:

@@ -103,7 +103,7 @@ class Handshake:
             )
         version = requested if requested in HANDSHAKE_VERSIONS else HANDSHAKE_VERSIONS[0]
         described = await self._shared.gateway.describe(visit.server)
-        session = await self._open(visit, version, capabilities)
+        session = await self._open(visit, version, capabilities, handle=visit.handle(params))
         result: Json = {
             "protocolVersion": version,
             "capabilities": served_capabilities(described),
@@ -114,11 +114,13 @@ class Handshake:
         message = {"jsonrpc": "2.0", "id": request.request_id, "result": result}
         await send_json(visit.send, 200, message, ((b"mcp-session-id", session.wire_id.encode()),))
 
-    async def _open(self, visit: Visit, version: str, capabilities: Mapping[str, Any]) -> McpSession:
+    async def _open(
+        self, visit: Visit, version: str, capabilities: Mapping[str, Any], *, handle: str
+    ) -> McpSession:
         shared = self._shared
         settings = shared.settings
-        if visit.handle:
-            session_id = shared.gateway.session(visit.handle, visit.principal).session_id
+        if handle:
+            session_id = shared.gateway.session(handle, visit.principal).session_id
         else:
             origin = SessionOrigin.STDIO if visit.connection else SessionOrigin.MCP_SESSION
             session_id = (await shared.gateway.open_session(visit.principal, origin)).session_id
@@ -130,7 +132,7 @@ class Handshake:
             version=version,
             capabilities=capabilities,
             log=EventLog(events_max=settings.replay_events_max, bytes_max=settings.replay_bytes_max),
-            owned=not visit.handle,
+            owned=not handle,
             last_used_ns=shared.clock.monotonic_ns(),
         )
         await shared.sessions.add(session)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -13,12 +13,15 @@ from toolward.doors.mcp.corridor import Corridor
 from toolward.doors.mcp.sealing import StateSealer
 from toolward.doors.mcp.sessions import McpSessions
 from toolward.doors.mcp.settings import McpDoorSettings
-from toolward.doors.mcp.wire import Receive, Send
+from toolward.doors.mcp.wire import Receive, Send, malformed
 from toolward.kernel.tasks import Background
 from toolward.model.principal import Principal
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
 from toolward.ports.upstream import ServerDescription
+
+SESSION_META: Final = "dev.toolward/session"
+"""In `_meta`, as the header `X-Toolward-Session`: the handle of a session that the host had opened."""
 
 
 class Visit(Struct, frozen=True):
@@ -37,10 +40,20 @@ class Visit(Struct, frozen=True):
         """As recorded."""
         return "stdio" if self.connection else "http"
 
-    @property
-    def handle(self) -> str:
-        """A session handle that the host sends along, "" if none."""
-        return self.headers.get(b"x-toolward-session", b"").decode("latin-1")
+    def handle(self, params: Mapping[str, Any]) -> str:
+        """A session handle that the host sends along, in a header or in the `_meta` of a request; "" if none.
+
+        Raises `Refusal` where both are there and are not the same, or the one in `_meta` is no text.
+        """
+        header = self.headers.get(b"x-toolward-session", b"").decode("latin-1")
+        meta = params.get("_meta")
+        said = meta.get(SESSION_META, header) if type(meta) is dict else header
+        if said is not header and (type(said) is not str or (header and said != header)):
+            raise malformed(
+                f"`{SESSION_META}` is no text, or not the session that the header names",
+                remedy="name the session once",
+            )
+        return said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,11 @@ from toolward.governance.desk import (
     approvals,
     audit,
     calls,
+    conduct,
     grants,
     keys,
     links,
+    objectives,
     revisions,
     safeguards,
     sessions,
@@ -42,6 +44,8 @@ VERBS: Mapping[str, Verb] = {
     **sources.VERBS,
     **safeguards.VERBS,
     **sessions.VERBS,
+    **conduct.VERBS,
+    **objectives.VERBS,
 }
 
 
@@ -52,8 +56,15 @@ async def invoke(desk: Desk, verb: str, parameters: Mapping[str, Any], by: Princ
         raise Rejected(
             f"no verb `{verb[:100]}`", code=ReasonCode.UNKNOWN_METHOD, remedy="see `toolward --help`"
         )
+    if by.kind is CredentialKind.HOST and not found.by_host:
+        raise Rejected(
+            f"`{verb}` is not for a host's key",
+            code=ReasonCode.UNAUTHENTICATED,
+            remedy="it opens sessions of its agent, moves them and ends them; use a person's credential",
+        )
+    by_host = found.by_host and by.kind is CredentialKind.HOST
     by_webhook = found.by_webhook and by.kind is CredentialKind.WEBHOOK
-    if found.needs_person and not by.is_person and not by_webhook:
+    if found.needs_person and not by.is_person and not by_webhook and not by_host:
         raise Rejected(
             f"`{verb}` needs a person's credential",
             code=ReasonCode.UNAUTHENTICATED,

@@ -7,16 +7,19 @@ from typing import Any, assert_never
 
 import orjson
 
-from toolward.errors import CallerError, Denied, ReasonCode, Rejected
+from toolward.errors import CallerError, Denied, Reason, ReasonCode, Rejected
 from toolward.governance.desk.context import Desk, Verb, text
-from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
+from toolward.kernel.attempt import CONFIDENCE_META, IDEMPOTENCY_META, PATH_META, Attempt
 from toolward.kernel.quiet import QuietExchange
+from toolward.kernel.stages.decide import off_its_path
 from toolward.model.call import Action, Era
 from toolward.model.decision import Allow, Ask, Deny
 from toolward.model.label import Confidentiality, Integrity, Label
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import Session, SessionOrigin
 from toolward.rules.policy.engine import Explanation
+from toolward.rules.standing import first_move
+from toolward.rules.step import entered
 from toolward.rules.undo import undo_in_words
 
 
@@ -59,7 +62,8 @@ async def explain(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> d
     """Why a call would be allowed, asked or denied, without making it.
 
     Parameters: `tool`, `arguments`, and optionally `user`, `agent`, `roles`, `prompt`, `tainted`, `session`
-    (an existing session's taint and prompt are then used, which tells what it has read: only for a person).
+    (an existing session's taint and prompt are then used, which tells what it has read: only for a person),
+    `objective` and `step` (its first), `confidence`, and `path` (`secure`, as if the host wished it).
     """
     if text(parameters, "session", "") and not by.is_person:
         raise Rejected(
@@ -75,13 +79,14 @@ async def explain(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> d
         credential="explain",
         kind=CredentialKind.IN_PROCESS,
     )
-    session = _session(desk, parameters, principal)
     revision = desk.revision()
+    session = _session(desk, parameters, principal)
+    meta = {key: parameters[name] for name, key in _WISHES.items() if name in parameters}
     attempt = Attempt(
         principal=principal,
         session_id=session.session_id,
         action=Action.CALL_TOOL,
-        params={"name": name, "arguments": parameters.get("arguments") or {}},
+        params={"name": name, "arguments": parameters.get("arguments") or {}, "_meta": meta},
         server=server,
         door="explain",
     )
@@ -89,10 +94,13 @@ async def explain(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> d
         admitted = desk.parts.admit(attempt, session)
         resolved = await desk.parts.resolve(admitted, revision)
     except (CallerError, Denied) as refusal:
-        return {"decision": "deny", "stage": "resolve", "reason": refusal.reason.as_json(), "policies": []}
+        return _refused("resolve", refusal.reason)
     labelled = desk.parts.label(resolved, revision)
+    off = off_its_path(labelled)
     return {
-        **_explained(revision.book.explain(labelled)),
+        **(_explained(revision.book.explain(labelled)) if off is None else _refused("decide", off)),
+        "path": labelled.facts.path.value,
+        "path_why": labelled.facts.path_why,
         "undo": undo_in_words(resolved.version.manifest) if resolved.version else "",
         "arguments": [
             {
@@ -103,6 +111,11 @@ async def explain(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> d
             for leaf in labelled.leaves
         ],
     }
+
+
+def _refused(stage: str, reason: Reason) -> dict[str, Any]:
+    """What no policy decided."""
+    return {"decision": "deny", "stage": stage, "reason": reason.as_json(), "policies": []}
 
 
 def _explained(explanation: Explanation) -> dict[str, Any]:
@@ -140,15 +153,22 @@ def _session(desk: Desk, parameters: Mapping[str, Any], principal: Principal) ->
     now = desk.clock.now_ns()
     integrity = Integrity.UNTRUSTED if parameters.get("tainted") else Integrity.TRUSTED
     taint = Label(integrity, Confidentiality.PUBLIC)
-    return Session(
+    revision, objective = desk.revision(), text(parameters, "objective", "")
+    first = first_move(objective, revision.objectives, revision.channel, by=principal)
+    session = Session(
         session_id="explain",
         principal=principal,
         origin=SessionOrigin.HANDLE,
         prompt=text(parameters, "prompt", ""),
+        objective=objective,
         taint=taint,
         opened_ns=now,
         last_used_ns=now,
     )
+    return entered(session, text(parameters, "step", first.step), now) if first is not None else session
+
+
+_WISHES = {"confidence": CONFIDENCE_META, "path": PATH_META}
 
 
 VERBS = {"call": Verb(call), "explain": Verb(explain, needs_person=False)}

@@ -8,6 +8,7 @@ from typing import Any
 
 from toolward.errors import Rejected, ToolwardError
 from toolward.kernel.gateway import Gateway
+from toolward.kernel.objectives.conduct import Conduct
 from toolward.kernel.parts import Parts
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.rollback.automatic import Automatic
@@ -29,6 +30,8 @@ class Desk:
     gateway: Gateway
     rollbacks: Rollbacks
     automatic: Automatic
+    conduct: Conduct
+    principal_of: Callable[[str], Principal]  # of a credential, by its name; raises `Rejected`
     clock: Clock
     revision: Callable[[], ActiveRevision]
     repin: Callable[[Principal], Awaitable[None]]
@@ -45,12 +48,14 @@ Run = Callable[[Desk, Mapping[str, Any], Principal], Awaitable[Any]]
 class Verb:
     """One thing that can be done. Everything that changes something needs a person.
 
+    `by_host`: a host's key may do it for its agent's sessions, and nothing else with it.
     `by_webhook`: a person may also do it by the word of a webhook that the ward trusts for that person.
     """
 
     run: Run
     needs_person: bool = True
     by_webhook: bool = False
+    by_host: bool = False
 
 
 def text(parameters: Mapping[str, Any], name: str, default: str | None = None) -> str:

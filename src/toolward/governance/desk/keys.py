@@ -16,15 +16,17 @@ from toolward.model.rollback import UNDO_AGENT
 from toolward.ports.store import Delete, Put, Table
 from toolward.rules.canonical import canonical
 
+_MADE = (CredentialKind.API_KEY, CredentialKind.HOST, CredentialKind.PERSON)
 ADMIN_ROLE = "admin"
 """Who has it makes and revokes other people's credentials; nobody has it unless the ward says so."""
 
 
 async def create(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
-    """A new key, shown once. Parameters: `agent`, `user`, `kind` (api_key or person)."""
-    kind = CredentialKind(text(parameters, "kind", CredentialKind.API_KEY.value))
-    if kind not in (CredentialKind.API_KEY, CredentialKind.PERSON):
-        raise Rejected("a key is of kind api_key or person")
+    """A new key, shown once. Parameters: `agent`, `user`, `kind` (api_key, host or person)."""
+    kind = text(parameters, "kind", CredentialKind.API_KEY.value)
+    if kind not in _MADE:
+        raise Rejected(f"a key is of kind {', '.join(_MADE)}")
+    kind = CredentialKind(kind)
     token = f"tw_{desk.parts.ids.token()}"
     user = text(parameters, "user", by.user)
     agent = text(parameters, "agent", "cli" if kind is CredentialKind.PERSON else "")

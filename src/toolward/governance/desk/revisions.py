@@ -9,7 +9,7 @@ import orjson
 
 from toolward.errors import Rejected, ToolwardError
 from toolward.governance.desk.context import Desk, Verb, text
-from toolward.kernel.revision import pins_of, revision_from_json
+from toolward.kernel.revision import objectives_of, pins_of, revision_from_json
 from toolward.model.principal import Principal
 from toolward.ports.store import Table
 from toolward.rules.revision import diff_revisions
@@ -57,6 +57,7 @@ async def restore(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> d
     digest, value = _load(desk, text(parameters, "revision"))
     desk.write_files(revision_from_json(value).files)
     changed = await desk.parts.registry.restore(pins_of(value, desk.revision().channel), by=by)
+    await desk.parts.objectives.restore(desk.revision().channel, objectives_of(value), by=by)
     await desk.repin(by)
     waits_for = ""
     try:

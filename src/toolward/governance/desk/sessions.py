@@ -51,7 +51,7 @@ async def list_sessions(desk: Desk, parameters: Mapping[str, Any], by: Principal
 async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
     """One session: what it wrote, in order, how each is undone, its savepoints and its rollbacks."""
     del by
-    session_id = _known(desk, text(parameters, "session"))
+    session_id = known(desk, text(parameters, "session"))
     session = desk.parts.sessions.current(session_id)
     if session is None:
         raise Rejected(f"no session `{session_id[:100]}`", code=ReasonCode.UNKNOWN_SESSION)
@@ -59,6 +59,18 @@ async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict
         "session": session_id,
         "principal": session.principal.as_json(),
         "objective": session.objective,
+        "step": session.step,
+        "steps": [
+            {
+                "step": run.name,
+                "calls": run.calls,
+                "written": run.written,
+                "bytes_out": run.bytes_out,
+                "entered_ns": str(run.entered_ns),
+            }
+            for run in session.runs
+        ],
+        "ended": session.ended,
         "opened_ns": str(session.opened_ns),
         "savepoints": [{"name": mark.name, "log_index": mark.log_index} for mark in session.savepoints],
         "effects": [
@@ -84,7 +96,7 @@ async def rollback(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> 
     Parameters: `session`; `to`, a savepoint or a call that is undone too; `plan`, to see and do nothing;
     `all_or_nothing`; `why`.
     """
-    session_id, to = _known(desk, text(parameters, "session")), text(parameters, "to", "")
+    session_id, to = known(desk, text(parameters, "session")), text(parameters, "to", "")
     if parameters.get("plan"):
         plan = desk.rollbacks.plan(session_id, to)
         return {**plan.as_json(), "plan_hash": plan_hash(plan)}
@@ -96,13 +108,6 @@ async def rollback(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> 
         all_or_nothing=bool(parameters.get("all_or_nothing")),
     )
     return shown(row)
-
-
-async def fail(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
-    """Say that a `session` failed, and `why`; it is rolled back if the ward, or a hook, says so."""
-    session_id = _known(desk, text(parameters, "session"))
-    row = await desk.automatic.failed(session_id, f"{text(parameters, 'why', '')} (said by {by.user})")
-    return {"session": session_id, "rollback": shown(row) if row is not None else None}
 
 
 async def retry(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
@@ -144,7 +149,7 @@ def shown(row: RollbackRow) -> dict[str, Any]:
     }
 
 
-def _known(desk: Desk, beginning: str) -> str:
+def known(desk: Desk, beginning: str) -> str:
     """The one session whose id begins so. Raises `Rejected`."""
     if desk.parts.store.get(Table.SESSION, beginning) is not None:
         return beginning
@@ -162,7 +167,6 @@ VERBS = {
     "sessions.list": Verb(list_sessions),
     "sessions.show": Verb(show),
     "sessions.rollback": Verb(rollback),
-    "sessions.fail": Verb(fail),
     "sessions.retry": Verb(retry),
     "sessions.accept": Verb(accept),
 }

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from toolward.errors import Reason, ReasonCode
-from toolward.kernel.face.catalogue import Shown, ToolCatalogue
+from toolward.kernel.face.catalogue import Shown, ToolCatalogue, View
 from toolward.kernel.face.metatools import LIMIT, definitions
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import Action, Failed, RawOutcome, Returned
@@ -48,20 +48,19 @@ class Answers:
         if not call.server and face.searches:
             listed += definitions()
         if call.server or face.lists:
-            listed += self._tools.listed(call.session, revision, server=call.server)
+            listed += self._tools.listed(View.of(permit, revision), server=call.server)
         return Returned(result={"tools": listed}, size_bytes=len(orjson.dumps(listed)), own=True)
 
     def _search(self, permit: Permit, revision: ActiveRevision) -> Returned:
         asked = permit.labelled.call.arguments
-        session = permit.labelled.call.session
         limit = asked.get("limit", LIMIT)
-        found = self._tools.find(str(asked["query"]), session, revision, limit=int(limit))
+        found = self._tools.find(str(asked["query"]), View.of(permit, revision), limit=int(limit))
         return _answer({"tools": [_row(each) for each in found]}, found)
 
     def _describe(self, permit: Permit, revision: ActiveRevision) -> RawOutcome:
         call = permit.labelled.call
         name = str(call.arguments["tool"])
-        shown = self._tools.shown(name, call.session, revision)
+        shown = self._tools.shown(name, View.of(permit, revision))
         if shown is None:
             return _unknown(name)
         return _answer({**_row(shown), "definition": {**shown.definition, "name": shown.name}}, [shown])

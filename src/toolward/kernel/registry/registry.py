@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from toolward.errors import ReasonCode as Code
 from toolward.errors import Rejected
+from toolward.kernel.persons import require_person
 from toolward.kernel.registry.findings import in_words
 from toolward.kernel.registry.shelf import Shelf
 from toolward.model.event import Event, EventKind
@@ -65,7 +66,7 @@ class Registry(Shelf):
         person accepts the findings.
         """
         where = channel or self.home()
-        _require_person(by)
+        require_person(by)
         async with self.changing:
             pin = self.known(key, where)
             chosen = self.usable(key, digest or pin.candidate or pin.digest)
@@ -127,7 +128,7 @@ class Registry(Shelf):
         Tools that it did not know are revoked. Raises `Rejected`, with nothing changed, when a version is no
         longer in the registry.
         """
-        _require_person(by)
+        require_person(by)
         async with self.changing:
             changes: list[tuple[Channel, Pin, Pin]] = []
             for channel, pin in self.every_pin():
@@ -183,7 +184,7 @@ class Registry(Shelf):
 
     async def _move(self, pin: Pin, move: Move, *, withdraw: bool = False) -> Pin:
         """One row of the lifecycle's table. Raises `Rejected` where there is none, or no person asks."""
-        _require_person(move.by)
+        require_person(move.by)
         row = transition(pin.state, move.act)
         if row is None or row.after is None:
             raise Rejected(
@@ -244,12 +245,3 @@ _DONE: Final[Mapping[Act, str]] = {
     Act.ROLL_BACK: "rolled back",
     Act.PROMOTE: "promoted",
 }
-
-
-def _require_person(by: Principal) -> None:
-    if not by.is_person:
-        raise Rejected(
-            "only a person's own credential may do that",
-            code=Code.UNAUTHENTICATED,
-            remedy="use the command line as yourself, not an agent's key",
-        )

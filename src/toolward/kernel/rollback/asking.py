@@ -23,6 +23,7 @@ from toolward.model.session import SessionOrigin
 from toolward.ports.store import Store
 from toolward.ports.upstream import Exchange
 from toolward.rules.recorded import happened as said_happened
+from toolward.rules.recorded import text_of
 
 Perform = Callable[[Attempt, Exchange], Awaitable[Reply]]
 _PASSING: Final = frozenset(
@@ -106,7 +107,7 @@ class UndoCalls:
                 fate=Fate.UNKNOWN if failed else Fate.DONE,
                 result=reply.result,
                 call_id=reply.call_id,
-                text=_text(reply.result) if failed else "",
+                text=text_of(reply.result)[:500] if failed else "",
                 said=True,
             )
         error = reply.error
@@ -146,12 +147,6 @@ def undo_principal(sessions: Sessions, session_id: str) -> Principal:
         credential="undo",
         kind=CredentialKind.IN_PROCESS,
     )
-
-
-def _text(result: Mapping[str, Any]) -> str:
-    content = result.get("content")
-    parts = content if isinstance(content, list) else []
-    return "\n".join(str(part.get("text", "")) for part in parts if isinstance(part, Mapping))[:500]
 
 
 def happened(answer: Answer) -> bool | None:

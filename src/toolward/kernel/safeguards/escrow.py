@@ -132,6 +132,7 @@ class EscrowClause(Clause):
             "held_ns": str(now),
             "release_ns": str(release_ns),
             "until_seal": escrow.until_seal,
+            "step": permit.labelled.facts.step,
         }
         event = self._auditor.event(
             EventKind.ESCROW_HELD,

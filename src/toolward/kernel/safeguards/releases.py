@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 import orjson
+from msgspec.structs import replace
 
 from toolward.config.limits import KEPT_RESULT_S, RELEASE_AGAIN_S
 from toolward.errors import Denied, GatewayError, Reason, ReasonCode, Rejected
@@ -226,6 +227,8 @@ class Releases:
             await self._refused(row, held, _ERASED if arguments is None else _REVOKED)
             return None
         attempt = attempt_of(held, arguments, released=escrow_id, door="escrow")
+        # rows of earlier versions name no step
+        attempt = replace(attempt, held_in=held.get("step", ""))
         reply = await self.perform(attempt, QuietExchange())
         await self._came_back(escrow_id, reply)
         return reply

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 from toolward.errors import Rejected
-from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
+from toolward.kernel.attempt import CONFIDENCE_META, IDEMPOTENCY_META, PATH_META, Attempt
 from toolward.kernel.audit import Auditor
 from toolward.model.call import LIST_ACTIONS, Action, Call, Era
 from toolward.model.session import Session
+from toolward.model.tool import Path
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
 from toolward.rules.canonical import canonical, refuse_reserved
@@ -74,6 +76,9 @@ class Admit:
             idempotency_key=key,
             released=attempt.released,
             undo_of=attempt.undo_of,
+            held_in=attempt.held_in,
+            confidence=_confidence(meta) if CONFIDENCE_META in meta else "",
+            secure=PATH_META in meta and _wants_secure(meta),
         )
 
     @staticmethod
@@ -121,3 +126,22 @@ class Admit:
         if attempt.action in LIST_ACTIONS:
             return "", {k: v for k, v in params.items() if k == "cursor"}
         return target, {k: v for k, v in params.items() if k != "_meta" and k not in _RETRY_KEYS}
+
+
+def _confidence(meta: Mapping[str, Any]) -> str:
+    """As policies see it: four digits, cut and not rounded, so that nothing is surer than was said."""
+    said = meta[CONFIDENCE_META]
+    if not isinstance(said, (int, float)) or isinstance(said, bool) or not 0 <= said <= 1:
+        raise Rejected(
+            f"`{CONFIDENCE_META}` is not a number of 0 to 1", remedy="send such a number, or leave it out"
+        )
+    return str(Decimal(repr(said)).quantize(Decimal("0.0001"), rounding=ROUND_DOWN))
+
+
+def _wants_secure(meta: Mapping[str, Any]) -> bool:
+    if meta[PATH_META] != Path.SECURE:
+        raise Rejected(
+            f"`{PATH_META}` is not `secure`",
+            remedy="leave it out: a call is moved to the secure path only, never to the open one",
+        )
+    return True

@@ -19,6 +19,7 @@ from toolward.model.permit import Permit
 from toolward.model.tool import Effect, ToolState
 from toolward.ports.store import Change, Conflict, Put, Store, Table
 from toolward.rules.canonical import canonical
+from toolward.rules.step import bytes_out
 
 _MERGED = LIST_ACTIONS | UPSTREAM_ACTIONS | {Action.SEARCH_TOOLS, Action.DESCRIBE_TOOL}
 
@@ -140,6 +141,7 @@ def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
         "version": permit.version_digest,
         "effect": facts.effect,
         "path": facts.path,
+        "path_why": facts.path_why,
         "channel": revision.channel_of(call.session.principal.agent),
         "revision": revision.digest,
         "decision": "allow",
@@ -151,6 +153,10 @@ def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
         "era": call.era,
         "door": call.door,
     }
+    if facts.step:
+        body |= {"objective": facts.objective, "step": facts.step, "bytes_out": bytes_out(permit.labelled)}
+    if call.confidence:
+        body["self_reported"] = {"confidence": call.confidence}
     if call.undo_of:
         body["undo_of"] = call.undo_of
     resolved = permit.labelled.resolved

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.sessions import Sessions
 from toolward.model.call import LabelledCall, ResolvedCall
+from toolward.model.tool import Path
 from toolward.rules.flow import label_call
+from toolward.rules.path import moved_by
 
 
 class Label:
@@ -24,4 +28,8 @@ class Label:
             self._sessions.memory(session.session_id),
             revision.upstream(resolved.upstream),
         )
-        return LabelledCall(resolved=resolved, leaves=leaves, arguments_label=label, facts=facts)
+        labelled = LabelledCall(resolved=resolved, leaves=leaves, arguments_label=label, facts=facts)
+        if facts.critical or not (policy := revision.book.moved(labelled)):
+            return labelled
+        moved = replace(facts, critical=True, path=Path.SECURE, path_why=moved_by(policy))
+        return replace(labelled, facts=moved)

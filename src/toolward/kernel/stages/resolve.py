@@ -9,8 +9,10 @@ from toolward.errors import ReasonCode as Code
 from toolward.kernel.registry.drift import DriftWatch
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.sessions import Sessions
 from toolward.model.call import OWN_ACTIONS, UPSTREAM_ACTIONS, Action, Call, ResolvedCall
 from toolward.model.capability import IsolationLevel
+from toolward.model.objective import Step
 from toolward.model.server import ServerBinding
 from toolward.model.tool import (
     SEPARATOR,
@@ -18,12 +20,12 @@ from toolward.model.tool import (
     CallScope,
     Channel,
     Manifest,
-    Path,
     ToolState,
     ToolVersion,
 )
 from toolward.ports.upstream import Upstreams
-from toolward.rules.flow import path_of
+from toolward.rules.standing import check_open, step_named
+from toolward.rules.step import check_named, check_reading
 
 
 class Resolve:
@@ -35,21 +37,25 @@ class Resolve:
         drift: DriftWatch,
         upstreams: Upstreams,
         *,
+        sessions: Sessions,
         undo_pins: Callable[[str], Mapping[str, str]] = lambda _: {},
     ) -> None:
         """`undo_pins` gives the versions that were pinned when a call's undo was promised."""
         self._registry = registry
         self._drift = drift
         self._upstreams = upstreams
+        self._sessions = sessions
         self._undo_pins = undo_pins
 
     async def __call__(self, call: Call, revision: ActiveRevision) -> ResolvedCall:
         """The call with its version and its cage.
 
         Raises `UnknownTool`, `BadArguments`, `SandboxUnavailable`, and `Denied` for a tool that is not
-        served or would not run in the cage that its manifest wants.
+        served, that the step of the session's objective does not name, or that would not run in the cage
+        that its manifest wants.
         """
         server, name = self._locate(call, revision)
+        step = self._step(call, server, name, revision) if call.session.step else None
         if call.action is not Action.CALL_TOOL:
             level = IsolationLevel.NONE
             if server and call.action not in OWN_ACTIONS:
@@ -60,12 +66,14 @@ class Resolve:
                 name=name,
                 version=None,
                 state=None,
-                path=Path.OPEN,
+                step=step,
                 isolation=level,
                 scope=process_scope(revision.binding(server)),
             )
         key = f"{server}/{name}"
         version, state, runner = await self._version(call, key, revision)
+        if step is not None:
+            check_reading(step, key, version.manifest.effect)
         self._registry.schema(version).check(call.arguments)
         level = (await self._upstreams.isolation(runner)).tier
         scope = process_scope(revision.upstream(runner))
@@ -76,12 +84,26 @@ class Resolve:
             name=name,
             version=version,
             state=state,
-            path=path_of(state, version.manifest, critical=False),
             successor=self._successor(key, state, revision.channel_of(call.session.principal.agent)),
             variant="" if runner == server else runner,
+            step=step,
             isolation=level,
             scope=scope,
         )
+
+    def _step(self, call: Call, server: str, name: str, revision: ActiveRevision) -> Step:
+        """The step that the session is in now, if it names what is called."""
+        session = self._sessions.current(call.session.session_id) or call.session
+        if not call.held_in:
+            check_open(session)
+        name_of_step = call.held_in or session.step
+        step = step_named(
+            session.objective, name_of_step, revision.objectives, revision.channel_of(session.principal.agent)
+        )
+        objective = revision.objectives[session.objective].objective
+        key = f"{server}/{name}" if call.action is Action.CALL_TOOL else ""
+        check_named(call, step, objective, server=server, key=key)
+        return step
 
     async def _version(
         self, call: Call, key: str, revision: ActiveRevision

@@ -20,7 +20,6 @@ from toolward.kernel.stages.label import Label
 from toolward.kernel.stages.settle import Settle
 from toolward.model.call import Action, Failed, Intent, RawOutcome, ResolvedCall, Returned
 from toolward.model.permit import Permit
-from toolward.model.tool import Path
 from toolward.ports.ids import Ids
 from toolward.ports.upstream import Exchange
 
@@ -117,9 +116,8 @@ class GovernRequests:
                 remedy=f"the operator can add it under servers.{server}.accepts",
             )
         asked = self._admit(_attempt(parent, action, params), call.session)
-        resolved = ResolvedCall(
-            call=asked, server=server, name=method, version=None, state=None, path=Path.OPEN
-        )
+        step = parent.labelled.resolved.step
+        resolved = ResolvedCall(call=asked, server=server, name=method, version=None, state=None, step=step)
         labelled = self._label(resolved, revision)
         return authorize(labelled, decide(labelled, revision), ids=self._ids)
 

@@ -94,7 +94,9 @@ class ContextBuilder:
             values = self.facts(labelled.facts)
             split = len(self.call)
             if split:
-                context["call"] = dict(zip(self.call, values, strict=False))
+                context["call"] = call_facts = dict(zip(self.call, values, strict=False))
+                if names.CONFIDENCE in call_facts:
+                    _say_confidence(call_facts)
             if self.session:
                 context["session"] = dict(zip(self.session, values[split:], strict=False))
         if self.args is not None:
@@ -103,6 +105,13 @@ class ContextBuilder:
             return orjson.dumps(context).decode()
         except (TypeError, ValueError) as error:
             raise Unjudgeable(f"the arguments are not plain JSON: {error}") from error
+
+
+def _say_confidence(facts: dict[str, Any]) -> None:
+    """As the engine has decimals; an agent that said nothing of itself has none."""
+    said = facts.pop(names.CONFIDENCE)
+    if said:
+        facts[names.CONFIDENCE] = {"__extn": {"fn": "decimal", "arg": said}}
 
 
 def compile_context(context: Record) -> ContextBuilder:

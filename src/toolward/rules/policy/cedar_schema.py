@@ -117,7 +117,9 @@ AGENT_TYPE: Final = Scalar("Agent")
 
 
 def _facts(pairs: tuple[tuple[str, str], ...]) -> Record:
-    return Record(tuple(Member(n, Scalar(t), required=True, nullable=False) for n, t in pairs))
+    return Record(
+        tuple(Member(n, Scalar(t), required=n != names.CONFIDENCE, nullable=False) for n, t in pairs)
+    )
 
 
 def _context(arguments: Record) -> Record:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from toolward.errors import WardError
+from toolward.errors import ReasonCode, WardError
 from toolward.model.call import Action, LabelledCall
 from toolward.model.decision import Allow, Decision, Deny
 from toolward.model.principal import Principal
@@ -56,8 +56,13 @@ class PolicyBook:
         *,
         sliced: bool = True,
         answers_max: int = ANSWERS_MAX,
+        moving: PolicyBook | None = None,
     ) -> None:
-        """Of validated policies; use `compile`. `sliced=False` judges with all policies, for tests."""
+        """Of validated policies; use `compile`. `sliced=False` judges with all policies, for tests.
+
+        `moving` holds those of the policies alone that move what they permit to the secure path.
+        """
+        self._moving = moving
         self.vocabulary = vocabulary
         self.policies = tuple(policies)
         self.digest = f"sha256:{wording.combined([p.digest for p in policies], vocabulary.schema_text)}"
@@ -96,7 +101,13 @@ class PolicyBook:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             first = errors[0]
             raise WardError(f"{first.text}{more}", file=first.file, line=first.line, remedy=first.remedy)
-        return cls(vocabulary, read, answers_max=answers_max)
+        moving = [policy for policy in read if policy.secures]
+        return cls(
+            vocabulary,
+            read,
+            answers_max=answers_max,
+            moving=cls(vocabulary, moving, answers_max=answers_max) if moving else None,
+        )
 
     def decide(self, labelled: LabelledCall, *, lifted: frozenset[str] = frozenset()) -> Decision:
         """What the policies say; never raises for anything that a caller can send.
@@ -120,6 +131,18 @@ class PolicyBook:
         if not answer.failed and len(context) <= CONTEXT_REMEMBERED_MAX:
             self._answers.put((prepared, context), decision)
         return decision
+
+    def moved(self, labelled: LabelledCall) -> str:
+        """The policy that moves the call to the secure path, "" if none does.
+
+        One that can not be evaluated moves it too.
+        """
+        if self._moving is None:
+            return ""
+        decision = self._moving.decide(labelled)
+        if isinstance(decision, Deny) and decision.reason.code is ReasonCode.DENIED:
+            return ""  # none of them permits it
+        return (decision.policies or (self._moving.policies[0].policy_id,))[0]
 
     def explain(self, labelled: LabelledCall) -> Explanation:
         """The decision again, with everything that led to it."""

@@ -42,15 +42,20 @@ CALL_FACTS: Final = (
     ("assumed", "Bool"),
     ("confidential_argument", "Bool"),
     ("critical", "Bool"),
+    ("undoable", "Bool"),
+    ("confidence", "decimal"),
     ("undo", "Bool"),
 )
 """Attributes of `context.call`; each is a field of `model.call.Facts`."""
+CONFIDENCE: Final = "confidence"
+"""The one fact that may be absent: what the agent says of itself, if it says anything."""
 SESSION_FACTS: Final = (
     ("tainted", "Bool"),
     ("read_confidential", "Bool"),
     ("calls", "Long"),
     ("written", "Long"),
     ("objective", "String"),
+    ("step", "String"),
 )
 """Attributes of `context.session`; each is a field of `model.call.Facts`."""
 

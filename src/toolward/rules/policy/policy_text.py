@@ -14,20 +14,10 @@ from cedarpy import pst
 from toolward.errors import WardError
 
 ANNOTATIONS: Final = frozenset(
-    {
-        "id",
-        "ask",
-        "quorum",
-        "expires",
-        "four_eyes",
-        "execute",
-        "reason",
-        "remedy",
-        "rollback",
-        "title",
-        "owner",
-        "note",
-    }
+    (
+        *("id", "ask", "quorum", "expires", "four_eyes", "execute", "path", "rollback"),
+        *("reason", "remedy", "title", "owner", "note"),
+    )
 )
 """What an annotation may be called. An unknown one is an error: `@quorm("2")` would weaken a rule unseen."""
 _ASK_DETAILS: Final = ("quorum", "expires", "four_eyes", "execute")
@@ -70,6 +60,11 @@ class Policy:
     def rolls_back(self) -> bool:
         """Whether the session of a call that it denies is taken back."""
         return "rollback" in self.tree.annotations
+
+    @property
+    def secures(self) -> bool:
+        """Whether it is a permit that moves what it permits to the secure path."""
+        return "path" in self.annotations
 
     @property
     def annotations(self) -> Mapping[str, str]:
@@ -139,6 +134,7 @@ def _read(file: str, chunk: Chunk, place: str) -> Policy:
     policy_id = tree.annotations.get("id") or place
     try:
         ask = _ask(tree)
+        _check_path(tree)
     except ValueError as error:
         raise wrong(f"policy `{policy_id}`: {error}", "see `docs/policy.md`, annotations") from error
     return Policy(
@@ -192,6 +188,15 @@ def _check_rollback(tree: pst.Template) -> None:
         )
     if notes["rollback"] not in ("", "true"):
         raise ValueError("`@rollback` takes no value: the whole session is taken back, up to its last seal")
+
+
+def _check_path(tree: pst.Template) -> None:
+    """Raise `ValueError` for `@path` where it would mean nothing, or something that is never done."""
+    path = tree.annotations.get("path", "secure")
+    if path != "secure":
+        raise ValueError(f'`@path("{path}")`: a call can be moved to the path `secure` only')
+    if "path" in tree.annotations and tree.effect != "permit":
+        raise ValueError("`@path` stands on a forbid; what is forbidden goes no path")
 
 
 def _expires(text: str | None) -> int:

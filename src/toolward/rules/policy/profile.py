@@ -48,6 +48,10 @@ class ObservingBook:
             return replace(self.shadow.explain(labelled), decision=decision)
         return self.enforced.explain(labelled)
 
+    def moved(self, labelled: LabelledCall) -> str:
+        """As `PolicyBook.moved`, by the book in which the ward's own policies stand."""
+        return self.shadow.moved(labelled)
+
     def visible(
         self, principal: Principal, version: ToolVersion, *, approved: bool = True, found: bool = False
     ) -> bool:

@@ -42,6 +42,8 @@ def short(decision: Decision) -> str:
     return type(decision).__name__
 
 
+CRITICAL = {"critical": True, "proven": True}
+
 # (row, tool, facts, observe's `would`, guarded, strict)
 ROWS = [
     ("confirmed read", READ, {}, "Allow", "Allow"),
@@ -81,7 +83,14 @@ ROWS = [
     ("confidential value, no egress", READ, {"confidential_argument": True}, "Allow", "Allow"),
     ("irreversible with confidential value", SEND, {"confidential_argument": True}, "Deny", "Deny"),
     ("critical, assumed", UNDO, {"critical": True}, "Ask", "Ask"),
-    ("critical, proven", UNDO, {"critical": True, "proven": True}, "Allow", "Allow"),
+    ("critical, proven, undoable", UNDO, CRITICAL | {"undoable": True}, "Allow", "Allow"),
+    ("critical, proven, no way back", UNDO, CRITICAL, "Ask", "Ask"),
+    ("critical, undoing", UNDO, {"critical": True, "undo": True}, "Allow", "Allow"),
+    ("critical, irreversible, proven", SEND, CRITICAL | {"undoable": True}, "Ask", "Ask"),
+    ("critical read", READ, {"critical": True}, "Allow", "Allow"),
+    ("critical fetch, known", FETCH, {"critical": True}, "Allow", "Ask"),
+    ("critical fetch, unknown", FETCH, {"critical": True, "known_destination": False}, "Ask", "Ask"),
+    ("critical fetch, proven", FETCH, CRITICAL | {"known_destination": False}, "Allow", "Allow"),
 ]
 
 

@@ -72,7 +72,7 @@ class Stateless:
         elif message.method == "subscriptions/listen":
             if not may_stream:
                 raise malformed("the answer is text/event-stream and `Accept` has it not", status=406)
-            session_id = await self._session_id(visit)
+            session_id = await self._session_id(visit, message)
             await Listening(self._shared, visit, message, session_id).run()
         else:
             await self._request(visit, message, may_stream=may_stream)
@@ -106,7 +106,7 @@ class Stateless:
             version = self._shared.gateway.tool_version(visit.server, request.params["name"], visit.principal)
             if version is not None:
                 self._mirrors.check(request, visit.headers, version)
-        session_id = await self._session_id(visit)
+        session_id = await self._session_id(visit, request)
         params, waited = open_state(self._shared.sealer, visit, action, request, session_id)
         attempt = Attempt(
             principal=visit.principal,
@@ -159,10 +159,10 @@ class Stateless:
         add_structured(message["result"], asked, version)
         return status, message
 
-    async def _session_id(self, visit: Visit) -> str:
+    async def _session_id(self, visit: Visit, request: Request) -> str:
         gateway = self._shared.gateway
-        if visit.handle:
-            return gateway.session(visit.handle, visit.principal).session_id
+        if handle := visit.handle(request.params):
+            return gateway.session(handle, visit.principal).session_id
         if visit.connection:
             return await self._stdio.session_id(visit)
         return (await gateway.idle_session(visit.principal, visit.client)).session_id

@@ -15,6 +15,7 @@ from toolward.adapters.secrets import EnvironmentSecrets, FileSecrets, KeyringSe
 from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.bootstrap.machine import Machine
 from toolward.bootstrap.reloading import changed_servers
+from toolward.bootstrap.resilience import make_resilience
 from toolward.bootstrap.revision import compile_revision, revision_of
 from toolward.bootstrap.rollback import make_journal, make_rollbacks
 from toolward.catalogue import Catalogue, load_catalogue, resolve_manifest
@@ -38,6 +39,8 @@ from toolward.kernel.registry.drift import DriftWatch
 from toolward.kernel.registry.listing import Listing
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.replay import Replay
+from toolward.kernel.resilience.resilience import Resilience
+from toolward.kernel.resilience.turns import Turns
 from toolward.kernel.revision import ActiveRevision, revision_to_json
 from toolward.kernel.rollback.automatic import Automatic, NamedOccasions
 from toolward.kernel.rollback.engine import Rollbacks
@@ -160,7 +163,9 @@ class Builder:
         hooks = UpstreamHooks(on_progress=on_progress)
         upstreams = self.machine.upstreams(hooks)
         notices = Notices()
-        drift = self._made_drift(registry, upstreams)
+        turns = Turns(store, auditor, incidents, clock=clock, background=background)
+        resilience = make_resilience(self.machine, upstreams, turns, background, self.ward.resilience)
+        drift = self._made_drift(registry, upstreams, resilience)
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
         safeguards = make_safeguards(
@@ -169,15 +174,7 @@ class Builder:
         approvals = self._approvals(auditor, incidents, sessions, safeguards.replay)
         journal = make_journal(self.machine, registry, sessions, self.repin)
         clauses = Clauses((*safeguards.clauses, approvals.clause, journal))
-        settle = Settle(
-            store=store,
-            auditor=auditor,
-            sessions=sessions,
-            secrets=self.machine.secrets,
-            clock=clock,
-            background=background,
-            clauses=clauses,
-        )
+        settle = self._settle(auditor, sessions, clauses, background)
         refuse = Refuse(store, auditor)
         requests = GovernRequests(
             admit=admit, label=label, settle=settle, refuse=refuse, ids=ids, revision=self.current
@@ -196,19 +193,35 @@ class Builder:
             upstreams=upstreams,
             notices=notices,
             admit=admit,
-            resolve=Resolve(registry, drift, upstreams, undo_pins=partial(undo_pins, store)),
+            resolve=Resolve(
+                registry, drift, upstreams, resilience=resilience, undo_pins=partial(undo_pins, store)
+            ),
             label=label,
             authorize=Authorize(ids, approvals),
             intend=Intend(store, auditor, clauses),
-            execute=Execute(upstreams, Listing(registry), registry, safeguards.stops),
+            execute=Execute(resilience, Listing(registry), registry, safeguards.stops),
             settle=settle,
             requests=requests,
             hints=CageHints(self.machine.refusals),
+            resilience=resilience,
             safeguards=safeguards,
         )
         return parts, journal
 
-    def _made_drift(self, registry: Registry, upstreams: Upstreams) -> DriftWatch:
+    def _settle(
+        self, auditor: Auditor, sessions: Sessions, clauses: Clauses, background: Background
+    ) -> Settle:
+        return Settle(
+            store=self.machine.store,
+            auditor=auditor,
+            sessions=sessions,
+            secrets=self.machine.secrets,
+            clock=self.machine.clock,
+            background=background,
+            clauses=clauses,
+        )
+
+    def _made_drift(self, registry: Registry, upstreams: Upstreams, resilience: Resilience) -> DriftWatch:
         return DriftWatch(
             registry,
             upstreams,
@@ -216,6 +229,7 @@ class Builder:
             manifest_of=self.manifest_of,
             revision=self.current,
             on_change=self.repin,
+            compared=resilience.compared,
         )
 
     def _approvals(
@@ -301,6 +315,7 @@ class Builder:
         same = revision.digest == house.revision.digest
         and_then()  # with the revision, before any other task has a turn
         self.ward = house.ward = ward
+        house.parts.resilience.adopt(ward.resilience)
         house.revision = revision
         if not same:
             await self._activate(house.parts, by)
@@ -335,6 +350,7 @@ class Builder:
         await parts.store.commit([event])
         await self._activate(parts)
         await parts.approvals.begin()
+        await parts.resilience.begin()
         rollbacks.resume()
 
     def _report(self, error: BaseException) -> None:

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from toolward.config import limits
 from toolward.config.approving import ApprovalsConfig
+from toolward.config.resilience import ResilienceConfig, ServerLimits, ToolLimits
 from toolward.config.section import Section
 from toolward.config.undoing import UndoConfig
 from toolward.model import capability
@@ -240,6 +241,7 @@ class WardConfig(Section, frozen=True):
     ] = ApprovalsConfig()
     secrets: SecretsConfig = SecretsConfig()
     rollback: RollbackConfig = RollbackConfig()
+    resilience: ResilienceConfig = ResilienceConfig()
     unsafe: UnsafeConfig = UnsafeConfig()
 
 
@@ -369,6 +371,7 @@ class ToolEntry(Section, frozen=True):
     undo: Annotated[UndoConfig | None, Meta(description="How its effect is known, undone and held back.")] = (
         None
     )
+    resilience: ToolLimits = ToolLimits()
     owner: str = ""
     purpose: str = ""
     review_by: ReviewDate = ""
@@ -387,6 +390,7 @@ class ManifestFile(Section, frozen=True):
     ] = None
     min_isolation: MinIsolation = MinIsolation.NONE
     min_scope: CallScope = CallScope.REMOTE
+    resilience: ServerLimits = ServerLimits()
     tools: dict[Annotated[str, Meta(pattern=TOOL_NAME_PATTERN)], ToolEntry] = msgspec.field(
         default_factory=dict
     )

@@ -25,11 +25,13 @@ from toolward.config.per_call import (
     check_source,
     source_place,
 )
+from toolward.config.resilience import to_settings
 from toolward.config.shape import ManifestFile, WardConfig
 from toolward.config.undo_checks import check_undo_against, unkept_promises
 from toolward.config.yamltext import FILE_BYTES_MAX, Node, read_yaml
 from toolward.errors import WardError
 from toolward.model.capability import Capabilities
+from toolward.model.resilience import ResilienceSettings
 from toolward.model.server import ServerBinding
 from toolward.model.tool import Manifest, Metadata
 
@@ -52,6 +54,7 @@ class Ward:
     manifests: Mapping[str, tuple[Manifest, Metadata]]  # "server/tool"
     policies: Mapping[str, str]  # relative path -> Cedar text
     files: Mapping[str, bytes]  # relative path -> content; what the revision digest is over
+    resilience: ResilienceSettings
 
     @property
     def state(self) -> Path:
@@ -107,6 +110,13 @@ def load_ward(path: Path | str) -> Ward:
             name: data.decode("utf-8") for name, data in reading.files.items() if name.endswith(".cedar")
         },
         files=dict(sorted(reading.files.items())),
+        resilience=to_settings(
+            config.resilience,
+            (
+                (file.server, file.resilience, {name: tool.resilience for name, tool in file.tools.items()})
+                for file in reading.tools
+            ),
+        ),
     )
 
 

@@ -30,3 +30,4 @@ class Attempt(Struct, frozen=True, kw_only=True):
     door: str = "http"
     released: str = ""  # set by the kernel alone: the approval or escrow that lets a suspended call go on
     undo_of: str = ""  # set by the kernel alone: the call that this one undoes
+    stands_in_for: str = ""  # set by the kernel alone: the tool whose circuit is open

@@ -72,6 +72,7 @@ class Call(Struct, frozen=True, kw_only=True):
     idempotency_key: str = ""  # the caller's own name for this effect: it happens once
     released: str = ""  # the approval or escrow that let it go on
     undo_of: str = ""  # the call that it undoes
+    stands_in_for: str = ""  # the tool that was asked for, and whose circuit is open
 
 
 class ResolvedCall(Struct, frozen=True, kw_only=True):
@@ -142,6 +143,7 @@ class Returned(Struct, frozen=True, kw_only=True):
     result: Mapping[str, Any]
     size_bytes: int
     hint: str = ""  # what of the ward's files may have been missing, where the cage may be why it failed
+    retries: int = 0  # how often it was sent again before
 
 
 class Failed(Struct, frozen=True, kw_only=True):
@@ -153,6 +155,7 @@ class Failed(Struct, frozen=True, kw_only=True):
     data: Any = None
     from_server: bool = True  # whether words of the server may stand in it: then they taint like a result
     hint: str = ""
+    retries: int = 0
 
 
 class Stopped(Struct, frozen=True, kw_only=True):
@@ -161,6 +164,7 @@ class Stopped(Struct, frozen=True, kw_only=True):
     reason: str  # a ReasonCode value
     message: str
     hint: str = ""
+    retries: int = 0
 
 
 RawOutcome = Returned | Failed | Stopped

@@ -17,6 +17,7 @@ from toolward.governance.desk import (
     grants,
     keys,
     links,
+    resilience,
     revisions,
     safeguards,
     sessions,
@@ -40,6 +41,7 @@ VERBS: Mapping[str, Verb] = {
     **sources.VERBS,
     **safeguards.VERBS,
     **sessions.VERBS,
+    **resilience.VERBS,
 }
 
 

@@ -71,6 +71,7 @@ class Admit:
             idempotency_key=key,
             released=attempt.released,
             undo_of=attempt.undo_of,
+            stands_in_for=attempt.stands_in_for,
         )
 
     @staticmethod

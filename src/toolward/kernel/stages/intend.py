@@ -148,6 +148,8 @@ def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
     }
     if call.undo_of:
         body["undo_of"] = call.undo_of
+    if call.stands_in_for:
+        body["stands_in_for"] = call.stands_in_for
     if permit.would:
         body["would"] = permit.would
     binding = revision.binding(permit.labelled.resolved.server)

@@ -8,6 +8,7 @@ from toolward.errors import Denied, UnknownTool
 from toolward.errors import ReasonCode as Code
 from toolward.kernel.registry.drift import DriftWatch
 from toolward.kernel.registry.registry import Registry
+from toolward.kernel.resilience.resilience import Resilience
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import UPSTREAM_ACTIONS, Action, Call, ResolvedCall
 from toolward.model.capability import IsolationLevel
@@ -26,21 +27,24 @@ class Resolve:
         drift: DriftWatch,
         upstreams: Upstreams,
         *,
+        resilience: Resilience,
         undo_pins: Callable[[str], Mapping[str, str]] = lambda _: {},
     ) -> None:
         """`undo_pins` gives the versions that were pinned when a call's undo was promised."""
         self._registry = registry
         self._drift = drift
         self._upstreams = upstreams
+        self._resilience = resilience
         self._undo_pins = undo_pins
 
     async def __call__(self, call: Call, revision: ActiveRevision) -> ResolvedCall:
         """The call with its version and its cage.
 
-        Raises `UnknownTool`, `BadArguments`, `SandboxUnavailable`, and `Denied` for a tool that is not
-        served or would not run in the cage that its manifest wants.
+        Raises `UnknownTool`, `BadArguments`, `SandboxUnavailable`, `CircuitOpen`, and `Denied` for a tool
+        that is not served or would not run in the cage that its manifest wants.
         """
         server, name = self._locate(call, revision)
+        self._resilience.check(call, server, name)
         if call.action is not Action.CALL_TOOL:
             level = IsolationLevel.NONE
             if server and call.action is not Action.LIST_TOOLS:

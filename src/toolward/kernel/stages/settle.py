@@ -89,6 +89,8 @@ class Settle:
             body["never_ran"] = True
         if outcome.hint:
             body["hint"] = outcome.hint
+        if outcome.retries:
+            body["retries"] = outcome.retries
         body |= self._facts(checked, duration_ns=self.clock.monotonic_ns() - call.received_ns)
         payloads: dict[str, bytes] = {}
         digests = {"arguments": call.args_digest, "result": body["result_digest"]}

@@ -14,7 +14,8 @@
     │   ├── SandboxUnavailable       no cage of the level that is asked for can be made here
     │   ├── Contested                what the call stood on changed meanwhile; it is decided again
     │   ├── IntegrityBroken          the record is not what was signed
-    │   └── Overloaded
+    │   ├── Overloaded
+    │   └── CircuitOpen              the tool or its server fails, so nothing is sent there for a while
     ├── UpstreamError                the tool's own
     │   ├── ToolFailed               it answered with an error, or could not be reached
     │   └── Killed                   it broke a limit and was stopped
@@ -92,6 +93,7 @@ class ReasonCode(StrEnum):
     STORE_UNAVAILABLE = "store_unavailable"
     GATEWAY_UNAVAILABLE = "gateway_unavailable"
     OVERLOADED = "overloaded"
+    CIRCUIT_OPEN = "circuit_open"
     SANDBOX_UNAVAILABLE = "sandbox_unavailable"
     INTEGRITY_BROKEN = "integrity_broken"
     INTERNAL = "internal"
@@ -238,6 +240,12 @@ class Overloaded(GatewayError):
     """A named limit on concurrent work was reached; nothing ran."""
 
     default_code = ReasonCode.OVERLOADED
+
+
+class CircuitOpen(GatewayError):
+    """A tool or its server failed again and again; nothing ran, and nothing is sent there for a while."""
+
+    default_code = ReasonCode.CIRCUIT_OPEN
 
 
 class UpstreamError(ToolwardError):

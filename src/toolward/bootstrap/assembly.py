@@ -14,6 +14,7 @@ from toolward.adapters.secrets import EnvironmentSecrets, FileSecrets, KeyringSe
 from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.bootstrap.machine import Machine
 from toolward.bootstrap.reloading import changed_servers
+from toolward.bootstrap.resilience import make_resilience
 from toolward.bootstrap.revision import compile_revision, revision_of
 from toolward.bootstrap.rollback import class_check, make_journal, make_pruning, make_rollbacks
 from toolward.catalogue import Catalogue, load_catalogue, resolve_manifest
@@ -41,6 +42,8 @@ from toolward.kernel.refusal import Refuse
 from toolward.kernel.registry.drift import DriftWatch
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.replay import Replay
+from toolward.kernel.resilience.resilience import Resilience
+from toolward.kernel.resilience.turns import Turns
 from toolward.kernel.revision import ActiveRevision, revision_to_json
 from toolward.kernel.rollback.automatic import Automatic, NamedOccasions
 from toolward.kernel.rollback.engine import Rollbacks
@@ -181,7 +184,9 @@ class Builder:
         hooks = UpstreamHooks(on_progress=on_progress)
         upstreams = self.machine.upstreams(hooks)
         notices = Notices()
-        drift = self._made_drift(registry, upstreams)
+        turns = Turns(store, auditor, incidents, clock=clock, background=background)
+        resilience = make_resilience(self.machine, upstreams, turns, background, self.ward.resilience)
+        drift = self._made_drift(registry, upstreams, resilience)
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
         safeguards = make_safeguards(
@@ -190,15 +195,7 @@ class Builder:
         approvals = self._approvals(auditor, incidents, sessions, safeguards.replay)
         journal = make_journal(self.machine, registry, sessions, self.repin)
         clauses = Clauses((*safeguards.clauses, approvals.clause, journal))
-        settle = Settle(
-            store=store,
-            auditor=auditor,
-            sessions=sessions,
-            secrets=self.machine.secrets,
-            clock=clock,
-            background=background,
-            clauses=clauses,
-        )
+        settle = self._settle(auditor, sessions, clauses, background)
         refuse = Refuse(store, auditor)
         hooks.on_request = requests = GovernRequests(
             admit=admit, label=label, settle=settle, refuse=refuse, ids=ids, revision=self.current
@@ -217,14 +214,22 @@ class Builder:
             upstreams=upstreams,
             notices=notices,
             admit=admit,
-            resolve=Resolve(registry, drift, upstreams, sessions=sessions, undo_pins=self._undo_pins),
+            resolve=Resolve(
+                registry,
+                drift,
+                upstreams,
+                sessions=sessions,
+                resilience=resilience,
+                undo_pins=self._undo_pins,
+            ),
             label=label,
             authorize=Authorize(ids, approvals, self._rolls_back),
             intend=Intend(store, auditor, clauses),
-            execute=Execute(upstreams, Answers(ToolCatalogue(registry)), registry, safeguards.stops),
+            execute=Execute(resilience, Answers(ToolCatalogue(registry)), registry, safeguards.stops),
             settle=settle,
             requests=requests,
             hints=CageHints(self.machine.refusals),
+            resilience=resilience,
             safeguards=safeguards,
         )
         return parts, journal
@@ -232,7 +237,20 @@ class Builder:
     def _undo_pins(self, call_id: str) -> Mapping[str, str]:
         return undo_pins(self.machine.store, call_id)
 
-    def _made_drift(self, registry: Registry, upstreams: Upstreams) -> DriftWatch:
+    def _settle(
+        self, auditor: Auditor, sessions: Sessions, clauses: Clauses, background: Background
+    ) -> Settle:
+        return Settle(
+            store=self.machine.store,
+            auditor=auditor,
+            sessions=sessions,
+            secrets=self.machine.secrets,
+            clock=self.machine.clock,
+            background=background,
+            clauses=clauses,
+        )
+
+    def _made_drift(self, registry: Registry, upstreams: Upstreams, resilience: Resilience) -> DriftWatch:
         return DriftWatch(
             registry,
             upstreams,
@@ -240,6 +258,7 @@ class Builder:
             manifest_of=self.manifest_of,
             revision=self.current,
             on_change=self.repin,
+            compared=resilience.compared,
         )
 
     def _approvals(
@@ -336,6 +355,7 @@ class Builder:
         same = revision.digest == house.revision.digest
         and_then()  # with the revision, before any other task has a turn
         self.ward = house.ward = ward
+        house.parts.resilience.adopt(ward.resilience)
         house.revision = revision
         if not same:
             await self._activate(house.parts, by)
@@ -381,6 +401,7 @@ class Builder:
         await parts.store.commit([event])
         await self._activate(parts)
         await parts.approvals.begin()
+        await parts.resilience.begin()
         rollbacks.resume()
 
     def _report(self, error: BaseException) -> None:

@@ -105,6 +105,7 @@ async def _serve(house: House, listening: _Listening, stop: asyncio.Event, watch
     try:
         _ = watching.start(_compare(house, watch))
         _ = watching.start(_read_the_log(house, watch))
+        _ = watching.start(house.gateway.shed_load())
         _ = watching.start(
             house.parts.approvals.watch.run(lambda error: watch.trouble("approvals", error.diagnostics()))
         )
@@ -160,13 +161,6 @@ async def _compare(house: House, watch: Watch) -> None:
             told[server] = text
             watch.trouble(server, text)
 
-    async def first(server: str) -> None:
-        try:
-            await drift.refresh(server, unless=lambda: drift.description(server) is not None)
-        except ToolwardError as error:
-            report(server, error)
-
-    await asyncio.gather(*(first(server) for server in house.revision.bindings))
     await drift.schedule(report)
 
 

@@ -32,6 +32,7 @@ VERBS: Final[Mapping[str, str]] = {
     "secrets": "Put secrets where the gateway finds them.",
     "incidents": "What went wrong, and when it was put right.",
     "stop": "The kill switch: set, lift, list.",
+    "circuits": "Tools and servers that fail: list, close.",
     "escrow": "Irreversible calls that are held: list, cancel, release.",
     "status": "How the ward is.",
     "reload": "Read the ward's files again and put them in force.",

@@ -33,6 +33,8 @@ def command(frame: Frame) -> None:
         screen.say(f"tools      {tools or 'none'}")
         screen.say(f"records    {status['records']}")
         screen.say(f"approvals  {status['open_approvals']} open")
+        open_circuits = status["open_circuits"]
+        screen.say(f"circuits   {open_circuits} open", style="bold red" if open_circuits else "")
         open_incidents = status["open_incidents"]
         screen.say(f"incidents  {open_incidents} open", style="bold red" if open_incidents else "")
         for mark in status["unsafe"]:

@@ -200,6 +200,22 @@ def check_manifest(
         near = suggest(manifest.server, config.servers)
         remedy = f"did you mean `{near}`?" if near else "declare it in `toolward.yaml`, or remove this file"
         finder.say(("server",), f"no server `{manifest.server}`", remedy)
+    _check_fallbacks(manifest, config, finder)
     check_manifest_capabilities(manifest, config, finder, ward=ward)
     check_manifest_undo(manifest, config, finder, ward=ward)
     return finder.found
+
+
+def _check_fallbacks(manifest: ManifestFile, config: WardConfig | None, finder: Finder) -> None:
+    for name, entry in manifest.tools.items():
+        fallback = entry.resilience.fallback
+        here = ("tools", name, "resilience", "fallback")
+        if fallback == f"{manifest.server}/{name}":
+            finder.say(here, f"`{fallback}` stands in for itself", "name another tool")
+        server = fallback.partition("/")[0]
+        if fallback and config is not None and server not in (*config.servers, IN_PROCESS_SERVER):
+            near = suggest(server, config.servers)
+            remedy = (
+                f"did you mean `{near}`?" if near else "declare it in `toolward.yaml`, or name another tool"
+            )
+            finder.say(here, f"no server `{server}`", remedy)

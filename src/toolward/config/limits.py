@@ -35,6 +35,14 @@ CALLS_IN_FLIGHT_MAX: Final = 1_024
 """Past this a call is refused at once rather than queued without bound."""
 CALLS_IN_FLIGHT_EACH_MAX: Final = 256
 """Of those, how many may be one credential's: a busy agent leaves room for the others."""
+SERVER_CALLS_MAX: Final = 96
+"""Calls of one server at a time, and ..."""
+TOOL_CALLS_MAX: Final = 64
+"""... of one tool: with as many waiting, a tool that hangs leaves half of a caller's places to others."""
+CALLS_QUEUED_MAX: Final = 64
+"""Calls that may wait for a place in either."""
+QUEUE_WAIT_MS: Final = 2_000
+"""How long they may wait: what could not begin within this is better told now than later."""
 UPSTREAM_TIMEOUT_MS: Final = 60_000
 """One call, where the manifest says nothing; what MCP clients wait by default."""
 UPSTREAM_START_MS: Final = 60_000
@@ -62,6 +70,22 @@ LINKS_MAX: Final = 256
 """Processes, or legacy sessions, of one server at a time; each session that calls it has its own."""
 LINK_QUIET_S: Final = 60
 """A session that sent nothing for so long gives its process away where there are too many."""
+
+# --- resilience (rules/resilience/ says where the numbers are from) -----------------------------------
+CIRCUIT_FAILURES: Final = 5
+"""Failures in a row that open a circuit, as Envoy's outlier detection has it."""
+CIRCUIT_FAILED_PERCENT: Final = 50
+"""Of the last twenty calls, that open it too."""
+CIRCUIT_OPEN_S: Final = 30
+"""How long it stays open the first time; Envoy's base ejection time."""
+CIRCUIT_OPEN_MAX_S: Final = 300
+"""And however often it opened; Envoy's too."""
+RETRIES: Final = 1
+"""Of one call, where its effect allows any: an agent that is told tries again by itself."""
+RETRY_PERCENT: Final = 20
+"""Of a server's calls, that all its retries may come to; Envoy's retry budget."""
+LOOP_LAG_MAX_MS: Final = 500
+"""How late the gateway's loop may be for half a second on end, before it takes on fewer calls."""
 
 # --- sign-ins ----------------------------------------------------------------------------------------
 SIGN_IN_FAILURES_EACH_MAX: Final = 20

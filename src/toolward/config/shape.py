@@ -11,6 +11,7 @@ from msgspec import Meta
 from toolward.config import limits
 from toolward.config.approving import ApprovalsConfig
 from toolward.config.discovery import DiscoveryConfig
+from toolward.config.resilience import ResilienceConfig, ServerLimits, ToolLimits
 from toolward.config.section import Section
 from toolward.config.undoing import UndoConfig
 from toolward.config.upstream_shape import CommandConfig, ModuleConfig, ToolName, VariantConfig, VariantId
@@ -208,6 +209,7 @@ class WardConfig(Section, frozen=True):
     secrets: SecretsConfig = SecretsConfig()
     discovery: DiscoveryConfig = DiscoveryConfig()
     rollback: RollbackConfig = RollbackConfig()
+    resilience: ResilienceConfig = ResilienceConfig()
     unsafe: UnsafeConfig = UnsafeConfig()
 
 
@@ -337,6 +339,7 @@ class ToolEntry(Section, frozen=True):
     undo: Annotated[UndoConfig | None, Meta(description="How its effect is known, undone and held back.")] = (
         None
     )
+    resilience: ToolLimits = ToolLimits()
     owner: str = ""
     purpose: str = ""
     review_by: ReviewDate = ""
@@ -355,6 +358,7 @@ class ManifestFile(Section, frozen=True):
     ] = None
     min_isolation: MinIsolation = MinIsolation.NONE
     min_scope: CallScope = CallScope.REMOTE
+    resilience: ServerLimits = ServerLimits()
     tools: dict[Annotated[str, Meta(pattern=TOOL_NAME_PATTERN)], ToolEntry] = msgspec.field(
         default_factory=dict
     )

@@ -26,6 +26,7 @@ from toolward.config.per_call import (
     check_source,
     source_place,
 )
+from toolward.config.resilience import to_settings
 from toolward.config.shape import ManifestFile, WardConfig
 from toolward.config.undo_checks import check_undo_against, unkept_promises
 from toolward.config.variants import every_server, twins
@@ -33,6 +34,7 @@ from toolward.config.yamltext import FILE_BYTES_MAX, Node, read_yaml
 from toolward.errors import WardError
 from toolward.model.capability import Capabilities
 from toolward.model.objective import Objective
+from toolward.model.resilience import ResilienceSettings
 from toolward.model.server import VARIANT, ServerBinding, server_of
 from toolward.model.tool import Manifest, Metadata
 
@@ -56,6 +58,7 @@ class Ward:
     policies: Mapping[str, str]  # relative path -> Cedar text
     objectives: Mapping[str, Objective]  # by name
     files: Mapping[str, bytes]  # relative path -> content; what the revision digest is over
+    resilience: ResilienceSettings
 
     @property
     def state(self) -> Path:
@@ -103,6 +106,13 @@ def load_ward(path: Path | str) -> Ward:
         },
         objectives={file.name: to_objective(file) for file in reading.objectives},
         files=dict(sorted(reading.files.items())),
+        resilience=to_settings(
+            config.resilience,
+            (
+                (file.server, file.resilience, {name: tool.resilience for name, tool in file.tools.items()})
+                for file in reading.tools
+            ),
+        ),
     )
 
 

@@ -36,3 +36,4 @@ class Attempt(Struct, frozen=True, kw_only=True):
     released: str = ""  # set by the kernel alone: the approval or escrow that lets a suspended call go on
     undo_of: str = ""  # set by the kernel alone: the call that this one undoes
     held_in: str = ""  # set by the kernel alone: the step in which a call was let through, to be held
+    stands_in_for: str = ""  # set by the kernel alone: the tool whose circuit is open

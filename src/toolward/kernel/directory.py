@@ -6,9 +6,10 @@ keeps its URI; which server it belongs to is remembered from the lists, and aske
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -34,6 +35,11 @@ URIS_MAX = 20_000
 """Resource URIs of one server that are remembered as its own."""
 PAGES_MAX = 100
 """Pages of one server's list."""
+SERVER_SHARE_S = 5.0
+"""How long one server may take for its part of a list: a caller waits for all of it."""
+SERVERS_AT_ONCE = 16
+"""Servers that are asked at the same time; each takes a place of its caller's."""
+T = TypeVar("T")
 
 
 class Directory:
@@ -64,28 +70,40 @@ class Directory:
 
     async def _list(self, attempt: Attempt, exchange: Exchange, perform: Perform) -> Reply:
         capability, member = _LISTS[attempt.action]
+        servers = self._with(capability)
+        lists = await self._of_each(servers, lambda server: _pages(attempt, server, exchange, perform))
         found: list[Any] = []
         last = Reply(call_id="", result={member: []})
-        for server in self._with(capability):
-            cursor = ""
-            for _ in range(PAGES_MAX):  # a server that always names one more page does not hold the caller
-                params = {"cursor": cursor} if cursor else {}
-                reply = await perform(replace(attempt, server=server, params=params), exchange)
-                if reply.result is None:
-                    break  # that server's refusal is in the record; the others' lists are still good
-                items = reply.result.get(member)
+        for server, replies in zip(servers, lists, strict=True):  # in order: who lists a URI first keeps it
+            for reply in replies or ():
+                items = (reply.result or {}).get(member)
                 found += self._noted(server, member, items if isinstance(items, list) else [])
                 last = reply
-                cursor = str(reply.result.get("nextCursor") or "")
-                if not cursor:
-                    break
         return Reply(call_id=last.call_id, result={member: found}, receipt=last.receipt)
 
     async def _tell_all(self, attempt: Attempt, exchange: Exchange, perform: Perform) -> Reply:
-        reply = Reply(call_id="", result={})
-        for server in self._with("logging"):
-            reply = await perform(replace(attempt, server=server), exchange)
-        return replace(reply, result={}, error=None)
+        replies = await self._of_each(
+            self._with("logging"), lambda server: perform(replace(attempt, server=server), exchange)
+        )
+        told = [reply for reply in replies if reply is not None]
+        return replace(told[-1] if told else Reply(call_id=""), result={}, error=None)
+
+    @staticmethod
+    async def _of_each(servers: Sequence[str], ask: Callable[[str], Awaitable[T]]) -> list[T | None]:
+        """What each server's part came to, in order; None for one that took longer than its share of time."""
+        places = asyncio.Semaphore(SERVERS_AT_ONCE)
+
+        async def one(server: str) -> T | None:
+            async with places:
+                try:
+                    async with asyncio.timeout(SERVER_SHARE_S):
+                        return await ask(server)
+                except TimeoutError:
+                    return None  # that it was given up is in the record; the others' lists are still good
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(server)) for server in servers]
+        return [task.result() for task in tasks]
 
     async def _route(self, attempt: Attempt, exchange: Exchange, perform: Perform) -> Attempt | None:
         params = attempt.params
@@ -149,3 +167,19 @@ class Directory:
     def _split(self, name: object) -> tuple[str, str]:
         server, separator, rest = str(name).partition(SEPARATOR)
         return (server, rest) if separator and server in self._servers() else ("", "")
+
+
+async def _pages(attempt: Attempt, server: str, exchange: Exchange, perform: Perform) -> list[Reply]:
+    """The pages of one server's list, until the last, or until it refuses: that refusal is in the record."""
+    pages: list[Reply] = []
+    cursor = ""
+    for _ in range(PAGES_MAX):  # a server that always names one more page does not hold the caller
+        params = {"cursor": cursor} if cursor else {}
+        reply = await perform(replace(attempt, server=server, params=params), exchange)
+        if reply.result is None:
+            break
+        pages.append(reply)
+        cursor = str(reply.result.get("nextCursor") or "")
+        if not cursor:
+            break
+    return pages

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from toolward.errors import Reason, ReasonCode, Rejected, ToolwardError, UnknownTool
+from toolward.errors import CircuitOpen, Reason, ReasonCode, Rejected, ToolwardError, UnknownTool
 from toolward.kernel.again import again
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.directory import EVERYWHERE, Directory
@@ -16,6 +16,8 @@ from toolward.kernel.parts import Parts
 from toolward.kernel.refusal import Refuse
 from toolward.kernel.registry.drift import DriftWatch
 from toolward.kernel.replay import Answered
+from toolward.kernel.resilience.pressure import watch_lag
+from toolward.kernel.resilience.standing_in import StandingIn
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.room import Room
 from toolward.kernel.running import INTERRUPTED, NOT_BEGUN, Running
@@ -69,6 +71,7 @@ class Gateway:
         self._directory = Directory(lambda: tuple(revision().bindings), parts.drift)
         self._sign_ins = SignIns(parts.store, parts.auditor, clock=parts.settle.clock)
         self._room = Room()
+        self._standing_in = StandingIn(parts.registry)
         self._running = Running()
         self.notices: Notices = parts.notices
         self.safeguards: Safeguards = parts.safeguards
@@ -84,7 +87,7 @@ class Gateway:
         caller = attempt.principal.credential
         try:
             attempt = meant(attempt, self._revision().face(attempt.principal.agent))
-            self._room.take(caller, reserved=bool(attempt.undo_of))
+            self._room.take(caller, reserved=bool(attempt.undo_of or attempt.released))
             try:
                 session = self._parts.sessions.find(attempt.session_id, attempt.principal)
                 call = self._parts.admit(attempt, session)  # 1
@@ -94,7 +97,10 @@ class Gateway:
         except Answered as answered:
             return answered.reply
         except ToolwardError as refusal:
-            return await self._refuse(attempt, call, refusal, self._revision())
+            reply = await self._refuse(attempt, call, refusal, self._revision())
+            if isinstance(refusal, CircuitOpen):
+                return await self._standing_in(attempt, refusal, reply, exchange, self.perform)
+            return reply
 
     async def _decided(self, call: Call, exchange: Exchange) -> Reply:
         """Steps 2 to 5 under the revision of now, then the rest. Whatever was suspended re-enters here."""
@@ -244,6 +250,15 @@ class Gateway:
         if made:
             intent = Intent(call_id=permit.labelled.call.call_id, log_index=-1, merged=False)
             _ = await self._parts.settle(permit, intent, NEVER_RAN, revision=revision)
+
+    async def shed_load(self) -> None:
+        """Take on fewer calls while the loop is late, for as long as the task lives; undo is always taken."""
+        resilience = self._parts.resilience
+        await watch_lag(
+            self._parts.settle.clock,
+            lambda: resilience.settings.lag_max_ms,
+            lambda late: self._room.adapt(late=late),
+        )
 
     async def drain(self) -> None:
         """Wait until no call is on its way."""

@@ -11,6 +11,7 @@ from toolward.kernel.incidents import Incidents
 from toolward.kernel.objectives.pins import ObjectivePins
 from toolward.kernel.registry.drift import DriftWatch
 from toolward.kernel.registry.registry import Registry
+from toolward.kernel.resilience.resilience import Resilience
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.safeguards.safeguards import Safeguards
 from toolward.kernel.sessions import Sessions
@@ -53,6 +54,7 @@ class Parts:
     settle: Settle
     requests: GovernRequests
     hints: CageHints
+    resilience: Resilience
     safeguards: Safeguards
 
     def drift_union(self, revision: ActiveRevision) -> ServerDescription:

@@ -18,7 +18,7 @@ from toolward.errors import (
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.audit import Auditor
 from toolward.kernel.revision import ActiveRevision
-from toolward.model.call import Call, Reply, WireError
+from toolward.model.call import Call, Failed, Reply, WireError
 from toolward.model.event import EventKind
 from toolward.model.principal import Principal
 from toolward.ports.store import Store
@@ -97,6 +97,17 @@ class Refuse:
         )
         receipts = await self.store.commit([event])
         return receipts[0].as_json()
+
+
+def not_run(reason: Reason, code: int = DENIED) -> Failed:
+    """The outcome of a call that was refused after its intent was written: nothing ran."""
+    return Failed(
+        code=code,
+        message=reason.sentence(),
+        reason=reason.code.value,
+        data=reason.as_json(),
+        from_server=False,
+    )
 
 
 def _wire_code(refusal: ToolwardError) -> int:

@@ -81,6 +81,7 @@ class Call(Struct, frozen=True, kw_only=True):
     held_in: str = ""  # the step in which it was let through, to be held; wherever its session is now
     confidence: str = ""  # what the agent says of itself: a decimal of 0 to 1 with four digits, "" if nothing
     secure: bool = False  # the host wants it on the secure path, wherever it would go
+    stands_in_for: str = ""  # the tool that was asked for, and whose circuit is open
 
 
 class ResolvedCall(Struct, frozen=True, kw_only=True):
@@ -164,6 +165,7 @@ class Returned(Struct, frozen=True, kw_only=True):
     size_bytes: int
     hint: str = ""  # what of the ward's files may have been missing, where the cage may be why it failed
     own: bool = False  # the gateway's own words and what people approved: it taints nothing
+    retries: int = 0  # how often it was sent again before
 
 
 class Failed(Struct, frozen=True, kw_only=True):
@@ -175,6 +177,7 @@ class Failed(Struct, frozen=True, kw_only=True):
     data: Any = None
     from_server: bool = True  # whether words of the server may stand in it: then they taint like a result
     hint: str = ""
+    retries: int = 0
 
 
 class Stopped(Struct, frozen=True, kw_only=True):
@@ -183,6 +186,7 @@ class Stopped(Struct, frozen=True, kw_only=True):
     reason: str  # a ReasonCode value
     message: str
     hint: str = ""
+    retries: int = 0
 
 
 RawOutcome = Returned | Failed | Stopped

@@ -43,6 +43,8 @@ class EventKind(StrEnum):
     ROLLBACK_ENDED = "rollback.ended"
     STOPPED = "stop.set"  # the kill switch
     STOP_LIFTED = "stop.lifted"
+    CIRCUIT_OPENED = "circuit.opened"  # a tool or server fails, so nothing is sent there for a while
+    CIRCUIT_CLOSED = "circuit.closed"
     TOOL_PROVED = "tool.proved"  # do and undo were tried in the sandbox channel
     LISTED = "listed"
     WEBHOOK_SENT = "webhook.sent"

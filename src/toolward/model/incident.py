@@ -14,6 +14,9 @@ class IncidentKind(StrEnum):
     REFUSED_START = "refused_start"
     BROKEN_GLASS = "broken_glass"  # a person lifted a rule alone; `subject` is the approval
     STOP = "stop"  # a person used the kill switch
+    CIRCUIT = (
+        "circuit"  # calls of a tool or server failed one after the other; `subject` may end in ` for CALLER`
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

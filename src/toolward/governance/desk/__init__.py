@@ -19,6 +19,7 @@ from toolward.governance.desk import (
     keys,
     links,
     objectives,
+    resilience,
     revisions,
     safeguards,
     sessions,
@@ -46,6 +47,7 @@ VERBS: Mapping[str, Verb] = {
     **sessions.VERBS,
     **conduct.VERBS,
     **objectives.VERBS,
+    **resilience.VERBS,
 }
 
 

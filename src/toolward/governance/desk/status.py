@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,7 @@ async def status(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> di
         "tools": states,
         "records": desk.parts.store.size(),
         "open_approvals": desk.parts.approvals.watch.count(),
+        "open_circuits": desk.parts.resilience.open_circuits(),
         "open_incidents": sum(not incident.restored_ns for incident in desk.parts.incidents.all()),
     }
 
@@ -59,22 +61,23 @@ async def refresh(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> l
     wanted = parameters.get("servers") or sorted(
         one.server for each in desk.revision().bindings.values() for one in each.all()
     )
-    out: list[dict[str, Any]] = []
-    for server in wanted:
-        row: dict[str, Any] = {"server": server, "error": "", "tools": 0, "findings": []}
-        try:
-            findings = await desk.parts.drift.refresh(server)
-        except ToolwardError as error:
-            row["error"] = error.diagnostics()
-        else:
-            row["tools"] = len(findings)
-            row["findings"] = [
-                {"tool": f.tool, "change": f.change.value, "state": f.state.value, "aspects": list(f.aspects)}
-                for f in findings
-                if f.change.value != "same"
-            ]
-        out.append(row)
-    return out
+    return list(await asyncio.gather(*(_refreshed(desk, server) for server in wanted)))
+
+
+async def _refreshed(desk: Desk, server: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"server": server, "error": "", "tools": 0, "findings": []}
+    try:
+        findings = await desk.parts.drift.refresh(server)
+    except ToolwardError as error:
+        row["error"] = error.diagnostics()
+    else:
+        row["tools"] = len(findings)
+        row["findings"] = [
+            {"tool": f.tool, "change": f.change.value, "state": f.state.value, "aspects": list(f.aspects)}
+            for f in findings
+            if f.change.value != "same"
+        ]
+    return row
 
 
 async def reload(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from toolward.config.limits import DEFINITION_AGE_MAX_S, DEFINITION_AGE_WRITES_MAX_S
-from toolward.errors import Denied, ReasonCode, ToolFailed, ToolwardError
+from toolward.errors import Denied, Overloaded, ReasonCode, ToolFailed, ToolwardError
 from toolward.kernel.registry.observing import Finding, Looked, ManifestOf, Observing
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
@@ -28,6 +28,17 @@ from toolward.rules.lifecycle import Change
 _SECOND = 1_000_000_000
 COMPARISONS_MAX = 3
 """Before one call, when the server goes on announcing changes."""
+WAITING_MAX = 32
+"""Callers that may wait for one server's comparison: it may hang, and each holds a place of its agent's."""
+SCHEDULED_MAX = 16
+"""Servers that are compared on schedule at the same time; one that hangs holds one of these places."""
+
+Compared = Callable[[str, ToolwardError | None], None]
+"""Told of each comparison's server, and of what it failed with."""
+
+
+def _unheard(server: str, error: ToolwardError | None) -> None:
+    del server, error
 
 
 @dataclass(slots=True)
@@ -38,12 +49,15 @@ class _Watched:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     description: ServerDescription | None = None
     announced: int = 0  # how often the server said that something changed
+    waiting: int = 0  # callers of a comparison that runs
+    failures: int = 0
+    failure: ToolwardError | None = None  # of the last comparison, if it failed
 
 
 class DriftWatch:
     """Compares what servers list with what is pinned."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what it compares, and who hears of it
         self,
         registry: Registry,
         upstreams: Upstreams,
@@ -52,6 +66,7 @@ class DriftWatch:
         manifest_of: ManifestOf,
         revision: Callable[[], ActiveRevision],
         on_change: Callable[[], Awaitable[None]],
+        compared: Compared = _unheard,
     ) -> None:
         self._registry = registry
         self._upstreams = upstreams
@@ -59,13 +74,14 @@ class DriftWatch:
         self._observe = Observing(registry, manifest_of=manifest_of)
         self._revision = revision
         self._on_change = on_change
+        self._compared = compared
         self._servers: dict[str, _Watched] = {}
 
     async def ensure_fresh(self, server: str, version: ToolVersion | None) -> None:
         """Return once `server`, or a variant, was compared recently enough for the effect of this version.
 
-        Raises `ToolFailed` when the server can not be reached for a comparison that is needed, `Denied` when
-        it announces another change during each.
+        Raises `ToolFailed` when the server can not be reached for a comparison that is needed, `Overloaded`
+        when too many wait for that already, `Denied` when it announces another change during each.
         """
         watched = self._watched(server)
         for _ in range(COMPARISONS_MAX):
@@ -80,32 +96,63 @@ class DriftWatch:
             )
 
     async def refresh(self, server: str, *, unless: Callable[[], bool] = lambda: False) -> list[Finding]:
-        """Compare now. Concurrent callers share one comparison: `unless` is asked again under the lock."""
+        """Compare now. Concurrent callers share one comparison, its failure too; `unless` is asked before it.
+
+        Raises what `Upstreams.describe` raises, `Overloaded`.
+        """
         watched = self._watched(server)
-        async with watched.lock:
-            if unless():
-                return []
-            revision = self._revision()
-            binding, whole = revision.upstream(server), revision.binding(server_of(server))
-            if binding is None or whole is None:
-                raise ToolFailed(f"no server `{server}` is configured", remedy="see toolward.yaml")
-            started, announced = self._clock.monotonic_ns(), watched.announced
-            description = await self._upstreams.describe(server)
-            if self._revision().upstream(server) != binding:
-                return []  # it was changed or taken away meanwhile: this is the word of another server
-            findings = await self._observe(
-                Looked(
-                    description=replace(description, server=whole.server),
-                    binding=_identity(binding, description),
-                    others=[each.identity() for each in whole.all() if each.server != server],
-                )
+        if watched.waiting >= WAITING_MAX:
+            raise Overloaded(
+                f"{WAITING_MAX} calls wait already for what `{server}` offers",
+                remedy="try again later, or use a tool of another server",
             )
-            watched.description = description
-            # a change that was announced meanwhile may be missing from what was listed
-            watched.compared_ns = started if watched.announced == announced else None
-            if any(finding.change is not Change.SAME for finding in findings):
-                await self._on_change()
-            return findings
+        watched.waiting += 1
+        failures = watched.failures
+        try:
+            async with watched.lock:
+                if unless():
+                    return []
+                if watched.failures != failures and (failed := watched.failure) is not None:
+                    # whoever waited for a server that hangs does not wait once more for the same
+                    raise ToolFailed(
+                        failed.reason.text,
+                        code=failed.reason.code,
+                        remedy=failed.reason.remedy,
+                        details=failed.reason.details,
+                    )
+                return await self._compare(server, watched)
+        finally:
+            watched.waiting -= 1
+
+    async def _compare(self, server: str, watched: _Watched) -> list[Finding]:
+        revision = self._revision()
+        binding, whole = revision.upstream(server), revision.binding(server_of(server))
+        if binding is None or whole is None:
+            raise ToolFailed(f"no server `{server}` is configured", remedy="see toolward.yaml")
+        started, announced = self._clock.monotonic_ns(), watched.announced
+        try:
+            description = await self._upstreams.describe(server)
+        except ToolwardError as error:
+            watched.failures += 1
+            watched.failure = error
+            self._compared(server, error)
+            raise
+        self._compared(server, None)
+        if self._revision().upstream(server) != binding:
+            return []  # it was changed or taken away meanwhile: this is the word of another server
+        findings = await self._observe(
+            Looked(
+                description=replace(description, server=whole.server),
+                binding=_identity(binding, description),
+                others=[each.identity() for each in whole.all() if each.server != server],
+            )
+        )
+        watched.description = description
+        # a change that was announced meanwhile may be missing from what was listed
+        watched.compared_ns = started if watched.announced == announced else None
+        if any(finding.change is not Change.SAME for finding in findings):
+            await self._on_change()
+        return findings
 
     def announce(self, server: str) -> None:
         """The server said that its definitions changed: the next call waits for a comparison."""
@@ -136,14 +183,26 @@ class DriftWatch:
         return self._watched(server).description
 
     async def schedule(self, report: Callable[[str, ToolwardError], None]) -> None:
-        """Compare every server again and again, for as long as the task lives."""
-        while True:
-            for server in self._worth_a_look():
-                try:
-                    await self.refresh(server, unless=lambda s=server: self._young(s))  # type: ignore[misc]
-                except ToolwardError as error:
-                    report(server, error)
-            await asyncio.sleep(DEFINITION_AGE_MAX_S / 2)
+        """Compare every server again and again, for as long as the task lives; none holds up another."""
+        busy: set[str] = set()
+        places = asyncio.Semaphore(SCHEDULED_MAX)
+
+        async def compare(server: str) -> None:
+            try:
+                async with places:
+                    await self.refresh(server, unless=lambda: self._young(server))
+            except ToolwardError as error:
+                report(server, error)
+            finally:
+                busy.discard(server)
+
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for server in self._worth_a_look():
+                    if server not in busy:
+                        busy.add(server)
+                        _ = group.create_task(compare(server))
+                await asyncio.sleep(DEFINITION_AGE_MAX_S / 2)
 
     def _worth_a_look(self) -> list[str]:
         """Every server, and the variants that run something: the others are not started for a look."""

@@ -79,6 +79,7 @@ class Admit:
             held_in=attempt.held_in,
             confidence=_confidence(meta) if CONFIDENCE_META in meta else "",
             secure=PATH_META in meta and _wants_secure(meta),
+            stands_in_for=attempt.stands_in_for,
         )
 
     @staticmethod

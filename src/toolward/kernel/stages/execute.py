@@ -6,22 +6,21 @@ import asyncio
 
 from toolward.errors import InvariantBroken, Reason, ReasonCode
 from toolward.kernel.face.answers import Answers
+from toolward.kernel.refusal import not_run
 from toolward.kernel.registry.registry import Registry
+from toolward.kernel.resilience.resilience import Resilience
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.stops import Stops
 from toolward.model.call import OWN_ACTIONS, Failed, Intent, RawOutcome, Stopped
 from toolward.model.permit import Permit
 from toolward.model.tool import ToolState
-from toolward.ports.upstream import Exchange, Upstreams
-
-NOT_RUN = -32001
-"""JSON-RPC code of a refusal, as everywhere in the kernel."""
+from toolward.ports.upstream import Exchange
 
 
 class Execute:
     """Stage 7."""
 
-    def __init__(self, upstreams: Upstreams, answers: Answers, registry: Registry, stops: Stops) -> None:
+    def __init__(self, upstreams: Resilience, answers: Answers, registry: Registry, stops: Stops) -> None:
         self._upstreams = upstreams
         self._answers = answers
         self._registry = registry
@@ -59,7 +58,7 @@ class Execute:
         version, resolved = permit.labelled.resolved.version, permit.labelled.resolved
         stopped = self._stops.reason(resolved.call, f"{resolved.server}/{resolved.name}")
         if stopped is not None:
-            return _not_run(stopped)
+            return not_run(stopped)
         if version is None:
             return None
         session = resolved.call.session
@@ -76,14 +75,4 @@ class Execute:
             text=f"{version.key} was withdrawn while the call was on its way, so it did not run",
             remedy="list the tools and use what is there",
         )
-        return _not_run(reason)
-
-
-def _not_run(reason: Reason) -> Failed:
-    return Failed(
-        code=NOT_RUN,
-        message=reason.sentence(),
-        reason=reason.code.value,
-        data=reason.as_json(),
-        from_server=False,
-    )
+        return not_run(reason)

@@ -8,6 +8,7 @@ from toolward.errors import Denied, UnknownTool
 from toolward.errors import ReasonCode as Code
 from toolward.kernel.registry.drift import DriftWatch
 from toolward.kernel.registry.registry import Registry
+from toolward.kernel.resilience.resilience import Resilience
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.sessions import Sessions
 from toolward.model.call import OWN_ACTIONS, UPSTREAM_ACTIONS, Action, Call, ResolvedCall
@@ -38,6 +39,7 @@ class Resolve:
         upstreams: Upstreams,
         *,
         sessions: Sessions,
+        resilience: Resilience,
         undo_pins: Callable[[str], Mapping[str, str]] = lambda _: {},
     ) -> None:
         """`undo_pins` gives the versions that were pinned when a call's undo was promised."""
@@ -45,17 +47,19 @@ class Resolve:
         self._drift = drift
         self._upstreams = upstreams
         self._sessions = sessions
+        self._resilience = resilience
         self._undo_pins = undo_pins
 
     async def __call__(self, call: Call, revision: ActiveRevision) -> ResolvedCall:
         """The call with its version and its cage.
 
-        Raises `UnknownTool`, `BadArguments`, `SandboxUnavailable`, and `Denied` for a tool that is not
-        served, that the step of the session's objective does not name, or that would not run in the cage
-        that its manifest wants.
+        Raises `UnknownTool`, `BadArguments`, `SandboxUnavailable`, `CircuitOpen`, and `Denied` for a tool
+        that is not served, that the step of the session's objective does not name, or that would not run in
+        the cage that its manifest wants.
         """
         server, name = self._locate(call, revision)
         step = self._step(call, server, name, revision) if call.session.step else None
+        self._resilience.check(call, server, name)
         if call.action is not Action.CALL_TOOL:
             level = IsolationLevel.NONE
             if server and call.action not in OWN_ACTIONS:

@@ -92,10 +92,7 @@ class Settle:
         ):
             body["taint"], change = self._taint(permit, said)
             changes += change
-        if isinstance(outcome, Failed) and not outcome.from_server:
-            body["never_ran"] = True
-        if outcome.hint:
-            body["hint"] = outcome.hint
+        body |= _notes(outcome)
         body |= self._facts(checked, duration_ns=self.clock.monotonic_ns() - call.received_ns)
         payloads: dict[str, bytes] = {}
         digests = {"arguments": call.args_digest, "result": body["result_digest"]}
@@ -285,6 +282,18 @@ def _nests_within(value: Any, depth: int) -> bool:
         if not level:
             return True
     return False
+
+
+def _notes(outcome: RawOutcome) -> dict[str, Any]:
+    """What a record says of an outcome only where it applies."""
+    notes: dict[str, Any] = {}
+    if type(outcome) is Failed and not outcome.from_server:
+        notes["never_ran"] = True
+    if outcome.hint:
+        notes["hint"] = outcome.hint
+    if outcome.retries:
+        notes["retries"] = outcome.retries
+    return notes
 
 
 def _said(outcome: RawOutcome, checked: Checked) -> Mapping[str, Any] | None:

@@ -18,6 +18,18 @@ INTERIM_WAITING_MAX: Final = 4_096
 """Of those, how many may wait for the caller to take them."""
 INTERIM_BYTES_MAX: Final = 16 * 1024 * 1024
 """Bytes of interim messages before one answer, over streamable HTTP."""
+INTERIM_BURST_MAX: Final = 1_000
+"""Messages of running calls, on one link, that are read as fast as they come ..."""
+INTERIM_PER_S_MAX: Final = 500
+"""... and how many more each second: past this the server has to wait."""
+STDERR_BURST_BYTES: Final = 1024 * 1024
+"""What a child may write to stderr as fast as it can ..."""
+STDERR_BYTES_PER_S: Final = 256 * 1024
+"""... and how much more each second: only the tail is kept, and reading it costs all other servers time."""
+PAUSE_S: Final = 0.05
+"""The shortest time for which reading is paused; less is not worth the timer."""
+MISSES_MAX: Final = 5
+"""Calls in a row that one process lets time out or answers with nonsense, before it is replaced."""
 UNSOLICITED_BURST_MAX: Final = 1_000
 """Messages that belong to no call (noise, unknown ids, second answers) taken at once ..."""
 UNSOLICITED_PER_S_MAX: Final = 200

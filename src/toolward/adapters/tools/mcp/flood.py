@@ -1,25 +1,29 @@
-"""How much a server may say that nobody asked for."""
+"""How much a server may say, and how fast."""
 
 from __future__ import annotations
 
 import asyncio
 
-from toolward.adapters.tools.mcp.bounds import UNSOLICITED_BURST_MAX, UNSOLICITED_PER_S_MAX
-
 
 class Bucket:
     """A token bucket: a burst at once, then a steady rate."""
 
-    __slots__ = ("_left", "_then")
+    __slots__ = ("_burst", "_left", "_per_s", "_then")
 
-    def __init__(self) -> None:
-        self._left = float(UNSOLICITED_BURST_MAX)
+    def __init__(self, burst: int, per_s: int) -> None:
+        self._burst = float(burst)
+        self._per_s = per_s
+        self._left = self._burst
         self._then = asyncio.get_running_loop().time()
 
-    def take(self) -> bool:
-        """Take one message; False when there have been too many."""
+    def take(self, count: int = 1) -> bool:
+        """Take so many; False when there have been too many."""
         now = asyncio.get_running_loop().time()
-        grown = self._left + (now - self._then) * UNSOLICITED_PER_S_MAX
-        self._left = min(float(UNSOLICITED_BURST_MAX), grown) - 1
+        grown = self._left + (now - self._then) * self._per_s
+        self._left = min(self._burst, grown) - count
         self._then = now
         return self._left >= 0
+
+    def debt_s(self, count: int = 1) -> float:
+        """Take so many; how long to take no more until that is paid for."""
+        return 0.0 if self.take(count) else -self._left / self._per_s

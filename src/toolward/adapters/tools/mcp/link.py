@@ -18,12 +18,15 @@ import orjson
 from msgspec import Struct
 
 from toolward.adapters.tools.mcp.bounds import (
+    INTERIM_BURST_MAX,
+    INTERIM_PER_S_MAX,
     REQUESTS_OPEN_MAX,
     RESUME_ATTEMPTS_MAX,
     RETRY_DEFAULT_MS,
     STABLE_S,
 )
 from toolward.adapters.tools.mcp.caller import CallerSide, no_answer, refusal
+from toolward.adapters.tools.mcp.flood import Bucket
 from toolward.adapters.tools.mcp.tasks import Tasks
 from toolward.adapters.tools.mcp.wire import (
     CLIENT_INFO,
@@ -114,6 +117,8 @@ class Link(ABC):
         self.flights: dict[int, Request] = {}
         self.quiet_since = 0.0  # the loop's time when the last request ended
         self.log_level = ""
+        self.missed = 0  # calls in a row that had no answer
+        self.pace = Bucket(INTERIM_BURST_MAX, INTERIM_PER_S_MAX)
         self.counts = counts
         self.tasks = Tasks()
         self._heard = heard
@@ -177,6 +182,7 @@ class Link(ABC):
                     if "method" not in message:
                         return outcome_of(message, size)
                     await self.interim(message, request.side)
+                    await asyncio.sleep(0)  # what one call is told must not hold all the others
             finally:
                 conversation.close()
         except asyncio.CancelledError:

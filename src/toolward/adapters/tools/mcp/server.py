@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from toolward.adapters.tools.mcp.bounds import STABLE_S
+from toolward.adapters.tools.mcp.bounds import MISSES_MAX, STABLE_S
 from toolward.adapters.tools.mcp.link import Heard, Link
 from toolward.adapters.tools.mcp.making import LinkMaker, Workshop
 from toolward.adapters.tools.mcp.probing import PROBE_S, discovered, is_refusal, is_unreachable
@@ -16,7 +16,7 @@ from toolward.adapters.tools.mcp.stdio.processes import StdioLink
 from toolward.adapters.tools.mcp.wire import Ended, declared, failed
 from toolward.config.limits import LINK_QUIET_S, LINKS_MAX, RESTART_BACKOFF_MS
 from toolward.errors import ReasonCode
-from toolward.model.call import Era
+from toolward.model.call import Era, Stopped
 from toolward.model.capability import IsolationReport
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
@@ -25,6 +25,8 @@ LOOK_S: Final = 0.05
 """Between two looks at whether a server that was changed still has calls."""
 Key = tuple[str, Era, str]
 """Scope, era, and for links that several sessions share the capabilities declared in it."""
+
+_MISSED: Final = frozenset({ReasonCode.TIMED_OUT.value, ReasonCode.BAD_OUTPUT.value})
 
 
 @dataclass(slots=True)
@@ -108,6 +110,18 @@ class Server:
             return None
         found = self._links.get(self._key(self._scope(session_id), self._era_for(era), capabilities))
         return found if found is not None and found.alive else None
+
+    def missed(self, link: Link, outcome: Stopped) -> None:
+        """A call had no answer that could be used: a process that goes on like that is replaced.
+
+        Other processes of this server are let be. A pool of connections has no bad one to replace.
+        """
+        if outcome.reason not in _MISSED or not isinstance(link, StdioLink):
+            return
+        link.missed += 1
+        if link.missed >= MISSES_MAX and link.alive:
+            self.counts["ejected"] += 1
+            link.kill(f"{MISSES_MAX} of its calls in a row had no answer")
 
     def _scope(self, session_id: str) -> str:
         return "" if self.binding.stateless else session_id

@@ -124,7 +124,12 @@ class McpUpstreams(Upstreams):
         if link.era is Era.STATELESS and (done := await _for_the_link(link, call)) is not None:
             return done
         request = self._request(link, permit, exchange, declared(capabilities, server.binding.accepts))
-        return await _answered(link, request, _timeout_ms(server.binding, resolved))
+        outcome = await _answered(link, request, _timeout_ms(server.binding, resolved))
+        if type(outcome) is Stopped:
+            server.missed(link, outcome)
+        elif link.missed:
+            link.missed = 0
+        return outcome
 
     @override
     def holds(self, kind: BindingKind) -> bool:

@@ -12,6 +12,8 @@ from toolward.adapters.tools.mcp.bounds import (
     RESUME_ATTEMPTS_MAX,
     RETRY_DEFAULT_MS,
     RETRY_MAX_MS,
+    UNSOLICITED_BURST_MAX,
+    UNSOLICITED_PER_S_MAX,
 )
 from toolward.adapters.tools.mcp.caller import CallerSide
 from toolward.adapters.tools.mcp.flood import Bucket
@@ -41,7 +43,8 @@ class Listener(Protocol):
 
 async def listen_to_session(link: Listener) -> None:
     """Keep the GET stream open until the link is closed, the server has none, or it floods."""
-    last_id, retry_ms, fruitless, bucket = "", RETRY_DEFAULT_MS, 0, Bucket()
+    last_id, retry_ms, fruitless = "", RETRY_DEFAULT_MS, 0
+    bucket = Bucket(UNSOLICITED_BURST_MAX, UNSOLICITED_PER_S_MAX)
     while link.alive and fruitless < RESUME_ATTEMPTS_MAX:
         try:
             stream = await link.get_stream(last_id)

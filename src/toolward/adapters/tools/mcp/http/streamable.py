@@ -13,6 +13,7 @@ from typing_extensions import override
 from toolward.adapters.tools.mcp.bounds import (
     INTERIM_BYTES_MAX,
     INTERIM_MESSAGES_MAX,
+    PAUSE_S,
     RESUME_ATTEMPTS_MAX,
     RETRY_DEFAULT_MS,
     RETRY_MAX_MS,
@@ -276,9 +277,18 @@ class SseConversation:
                     self._retry_ms = min(event.retry_ms, RETRY_MAX_MS)
                 if event.data and event.kind == "message":
                     message = self._accept(event.data)
+                    if message is not None and not is_answer(message):
+                        await self._pace()
                     if message is not None:
                         return message, len(event.data)
             await self._read()
+
+    async def _pace(self) -> None:
+        """Who sends interim messages faster than they are worth has to wait: nothing is read meanwhile."""
+        debt_s = self._link.pace.debt_s()
+        if debt_s > PAUSE_S:
+            self._link.counts["paced"] += 1
+            await asyncio.sleep(debt_s)
 
     def _accept(self, data: bytes) -> dict[str, Any] | None:
         self._fruitless = 0

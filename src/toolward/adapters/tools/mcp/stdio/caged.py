@@ -14,7 +14,7 @@ from typing import Final
 
 from typing_extensions import override
 
-from toolward.adapters.tools.mcp.stdio.child import Child, Process
+from toolward.adapters.tools.mcp.stdio.child import STDERR, STDOUT, Child, Process
 from toolward.adapters.tools.mcp.stdio.programs import is_too_wide, program_paths
 from toolward.errors import Denied, ReasonCode
 from toolward.model.capability import Capabilities, Kept, PathAccess, PathCapability, PathGrant, Scope
@@ -97,10 +97,12 @@ async def start_caged(child: Child, cages: Cages, job: CommandJob, scope: Scope,
     stdin, _ = await loop.connect_write_pipe(
         asyncio.BaseProtocol, os.fdopen(process.stdin_fd, "wb", buffering=0)
     )
-    outputs = [
-        (await loop.connect_read_pipe(_forwarding(child, number), os.fdopen(fd, "rb", buffering=0)))[0]
-        for number, fd in ((1, process.stdout_fd), (2, process.stderr_fd))
-    ]
+    outputs = {
+        number: (await loop.connect_read_pipe(_forwarding(child, number), os.fdopen(fd, "rb", buffering=0)))[
+            0
+        ]
+        for number, fd in ((STDOUT, process.stdout_fd), (STDERR, process.stderr_fd))
+    }
     child.attach(_Caged(process, stdin, outputs, child))
 
 
@@ -126,7 +128,7 @@ class _Caged(Process):
         self,
         process: CagedProcess,
         stdin: asyncio.WriteTransport,
-        outputs: Sequence[asyncio.BaseTransport],
+        outputs: Mapping[int, asyncio.ReadTransport],
         child: Child,
     ) -> None:
         self.stdin = stdin
@@ -146,6 +148,10 @@ class _Caged(Process):
             self._process.terminate()
 
     @override
+    def output(self, number: int) -> asyncio.ReadTransport | None:
+        return self._outputs.get(number)
+
+    @override
     def close(self) -> None:
-        for transport in (self.stdin, *self._outputs):
+        for transport in (self.stdin, *self._outputs.values()):
             transport.close()

@@ -12,12 +12,20 @@ from typing import cast
 
 from typing_extensions import override
 
-from toolward.adapters.tools.mcp.bounds import KILL_GRACE_S, STDERR_BYTES_KEPT, STDIN_BYTES_MAX
+from toolward.adapters.tools.mcp.bounds import (
+    KILL_GRACE_S,
+    PAUSE_S,
+    STDERR_BURST_BYTES,
+    STDERR_BYTES_KEPT,
+    STDERR_BYTES_PER_S,
+    STDIN_BYTES_MAX,
+)
+from toolward.adapters.tools.mcp.flood import Bucket
 from toolward.adapters.tools.mcp.stdio.lines import Flooded, LineReader, Overlong
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
-_STDOUT = 1
-_STDERR = 2
+STDOUT = 1
+STDERR = 2
 _DRAIN_S = 0.5
 """How long output may still arrive after a child ended, and how long closing stdin alone may take."""
 
@@ -39,6 +47,10 @@ class Process(ABC):
         """To the child and whatever it started; nothing where they are gone."""
 
     @abstractmethod
+    def output(self, number: int) -> asyncio.ReadTransport | None:
+        """`STDOUT` or `STDERR`, while it is open."""
+
+    @abstractmethod
     def close(self) -> None:
         """Close what is open of it here."""
 
@@ -54,6 +66,10 @@ class _Plain(Process):
     def signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._transport.get_pid(), number)
+
+    @override
+    def output(self, number: int) -> asyncio.ReadTransport | None:
+        return cast("asyncio.ReadTransport | None", self._transport.get_pipe_transport(number))
 
     @override
     def close(self) -> None:
@@ -74,6 +90,8 @@ class Child(asyncio.SubprocessProtocol):
         self._stdin: asyncio.WriteTransport | None = None
         self._exited = asyncio.Event()
         self._closing = False
+        self._complaints = Bucket(STDERR_BURST_BYTES, STDERR_BYTES_PER_S)
+        self._paused_until: dict[int, float] = {}  # output -> the loop's time
 
     # --- asyncio.SubprocessProtocol
 
@@ -89,9 +107,10 @@ class Child(asyncio.SubprocessProtocol):
 
     @override
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        if fd == _STDERR:
+        if fd == STDERR:
             self._stderr += data
             del self._stderr[:-STDERR_BYTES_KEPT]
+            self.pause(STDERR, self._complaints.debt_s(len(data)))
         elif not self._closing:
             try:
                 for line in self.lines.feed(data):
@@ -102,7 +121,7 @@ class Child(asyncio.SubprocessProtocol):
 
     @override
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        if fd == _STDOUT:
+        if fd == STDOUT:
             self.kill()
             self._end("the server closed its output", killed=False)
 
@@ -129,6 +148,28 @@ class Child(asyncio.SubprocessProtocol):
         """Write one line; `line` holds no newline."""
         if self._stdin is not None:
             self._stdin.write(line + b"\n")
+
+    def pause(self, number: int, seconds: float) -> None:
+        """Read no more of that output for so long: the pipe fills, and the child waits."""
+        if seconds < PAUSE_S or self._process is None:
+            return
+        loop = asyncio.get_running_loop()
+        paused = number in self._paused_until
+        self._paused_until[number] = loop.time() + seconds
+        output = self._process.output(number)
+        if not paused and output is not None and not output.is_closing():
+            output.pause_reading()
+            loop.call_later(seconds, self._resume, number)
+
+    def _resume(self, number: int) -> None:
+        loop, until = asyncio.get_running_loop(), self._paused_until[number]
+        if loop.time() < until:
+            loop.call_at(until, self._resume, number)
+            return
+        del self._paused_until[number]
+        output = self._process.output(number) if self._process is not None else None
+        if output is not None and not output.is_closing():
+            output.resume_reading()
 
     def stderr_tail(self) -> str:
         """The last that the child wrote to stderr; may hold secrets."""

@@ -16,10 +16,12 @@ from toolward.adapters.tools.mcp.bounds import (
     LINE_BYTES_MIN,
     NOISE_LINES_MAX,
     PING_TIMEOUT_S,
+    UNSOLICITED_BURST_MAX,
+    UNSOLICITED_PER_S_MAX,
 )
 from toolward.adapters.tools.mcp.flood import Bucket
 from toolward.adapters.tools.mcp.link import LINK_NOTIFICATIONS, Heard, Link, Request
-from toolward.adapters.tools.mcp.stdio.child import Child
+from toolward.adapters.tools.mcp.stdio.child import STDOUT, Child
 from toolward.adapters.tools.mcp.stdio.lines import Overlong
 from toolward.adapters.tools.mcp.wire import (
     Ended,
@@ -59,7 +61,7 @@ class StdioLink(Link):
         self._starter = starter
         self._child = Child(self._line, self._ended)
         self._mail: dict[int, Mailbox] = {}
-        self._unsolicited = Bucket()
+        self._unsolicited = Bucket(UNSOLICITED_BURST_MAX, UNSOLICITED_PER_S_MAX)
         self._noise = 0
         self._checking = False
         self.started_s = asyncio.get_running_loop().time()
@@ -171,13 +173,22 @@ class StdioLink(Link):
         elif is_answer(message):
             self._answer(message, len(line))
         elif "id" in message:
+            self._pace()
             side = self.only_side()
             if side is None:
                 self._tolerate("unsolicited")
             if isinstance(message["method"], str):
                 self.question(message, side)
         else:
+            self._pace()
             self._notification(message, len(line))
+
+    def _pace(self) -> None:
+        """One more message that is no answer: who sends them faster than they are worth has to wait."""
+        debt_s = self.pace.debt_s()
+        if debt_s:
+            self.counts["paced"] += 1
+            self._child.pause(STDOUT, debt_s)
 
     def _answer(self, message: dict[str, Any], size: int) -> None:
         given = message.get("id")

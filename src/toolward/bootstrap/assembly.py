@@ -17,6 +17,7 @@ from toolward.bootstrap.machine import Machine
 from toolward.bootstrap.reloading import changed_servers
 from toolward.bootstrap.revision import compile_revision, revision_of
 from toolward.bootstrap.rollback import make_journal, make_rollbacks
+from toolward.bootstrap.watching import make_watching
 from toolward.catalogue import Catalogue, load_catalogue, resolve_manifest
 from toolward.config.shape import SecretProvider, WardConfig
 from toolward.config.ward import Ward, load_ward
@@ -37,6 +38,7 @@ from toolward.kernel.refusal import Refuse
 from toolward.kernel.registry.drift import DriftWatch
 from toolward.kernel.registry.listing import Listing
 from toolward.kernel.registry.registry import Registry
+from toolward.kernel.registry.watching import Watching
 from toolward.kernel.replay import Replay
 from toolward.kernel.revision import ActiveRevision, revision_to_json
 from toolward.kernel.rollback.automatic import Automatic, NamedOccasions
@@ -105,6 +107,7 @@ class Builder:
         parts, journal = self._parts(background, on_progress)
         gateway = Gateway(parts, revision=self.current, background=background)
         parts.safeguards.attach(gateway)
+        parts.watching.behaviour.attach(gateway)
         rollbacks = make_rollbacks(self.machine, parts, journal, gateway, background)
         automatic = Automatic(
             rollbacks=rollbacks,
@@ -136,6 +139,7 @@ class Builder:
                 repin=self.repin,
                 reload=self.reload,
                 write_files=lambda files: write_files(self.ward.path, files),
+                ward=lambda: self.ward,
                 name=config.name,
                 url=self.url,
             ),
@@ -160,7 +164,8 @@ class Builder:
         hooks = UpstreamHooks(on_progress=on_progress)
         upstreams = self.machine.upstreams(hooks)
         notices = Notices()
-        drift = self._made_drift(registry, upstreams)
+        watching = self._watching(auditor, registry, incidents, background)
+        drift = self._made_drift(registry, upstreams, watching)
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
         safeguards = make_safeguards(
@@ -205,10 +210,24 @@ class Builder:
             requests=requests,
             hints=CageHints(self.machine.refusals),
             safeguards=safeguards,
+            watching=watching,
         )
         return parts, journal
 
-    def _made_drift(self, registry: Registry, upstreams: Upstreams) -> DriftWatch:
+    def _watching(
+        self, auditor: Auditor, registry: Registry, incidents: Incidents, background: Background
+    ) -> Watching:
+        return make_watching(
+            self.machine,
+            auditor,
+            registry,
+            incidents,
+            background=background,
+            ward=lambda: self.ward,
+            repin=self.repin,
+        )
+
+    def _made_drift(self, registry: Registry, upstreams: Upstreams, watching: Watching) -> DriftWatch:
         return DriftWatch(
             registry,
             upstreams,
@@ -216,6 +235,7 @@ class Builder:
             manifest_of=self.manifest_of,
             revision=self.current,
             on_change=self.repin,
+            looked=watching.looked,
         )
 
     def _approvals(

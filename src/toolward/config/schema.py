@@ -2,8 +2,8 @@
 
     python -m toolward.config.schema DIRECTORY
 
-writes `toolward.schema.json` and `manifest.schema.json`; a ward has its own copies, so that editors complete
-offline.
+writes `toolward.schema.json`, `manifest.schema.json` and `contract.schema.json`; a ward has its own copies,
+so that editors complete offline.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from typing import Any, Final
 
 import msgspec
 
+from toolward.config.contracting import ContractFile
 from toolward.config.shape import ManifestFile, WardConfig
 
 CONFIG_SCHEMA: Final = "toolward.schema.json"
 MANIFEST_SCHEMA: Final = "manifest.schema.json"
+CONTRACT_SCHEMA: Final = "contract.schema.json"
 
 
 def schemas() -> Mapping[str, bytes]:
@@ -27,6 +29,9 @@ def schemas() -> Mapping[str, bytes]:
     return {
         CONFIG_SCHEMA: _schema(WardConfig, "toolward.yaml: one deployment of toolward"),
         MANIFEST_SCHEMA: _schema(ManifestFile, "tools/<server>.yaml: what a server's tools do"),
+        CONTRACT_SCHEMA: _schema(
+            ContractFile, "contracts/<server>.yaml: what a server's reading tools answer"
+        ),
     }
 
 

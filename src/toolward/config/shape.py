@@ -12,6 +12,7 @@ from toolward.config import limits
 from toolward.config.approving import ApprovalsConfig
 from toolward.config.section import Section
 from toolward.config.undoing import UndoConfig
+from toolward.config.watching import WatchConfig
 from toolward.model import capability
 from toolward.model.command import ArgumentType
 from toolward.model.rollback import Occasion
@@ -240,6 +241,9 @@ class WardConfig(Section, frozen=True):
     ] = ApprovalsConfig()
     secrets: SecretsConfig = SecretsConfig()
     rollback: RollbackConfig = RollbackConfig()
+    watch: Annotated[
+        WatchConfig, Meta(description="What is looked at beside the calls: contracts, staleness, results.")
+    ] = WatchConfig()
     unsafe: UnsafeConfig = UnsafeConfig()
 
 

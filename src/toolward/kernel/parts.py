@@ -10,6 +10,7 @@ from toolward.kernel.cages.hints import CageHints
 from toolward.kernel.incidents import Incidents
 from toolward.kernel.registry.drift import DriftWatch
 from toolward.kernel.registry.registry import Registry
+from toolward.kernel.registry.watching import Watching
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.safeguards.safeguards import Safeguards
 from toolward.kernel.sessions import Sessions
@@ -52,6 +53,7 @@ class Parts:
     requests: GovernRequests
     hints: CageHints
     safeguards: Safeguards
+    watching: Watching
 
     def drift_union(self, revision: ActiveRevision) -> ServerDescription:
         """The description of all servers together: every capability that one of them has."""

@@ -40,6 +40,8 @@ class EventKind(StrEnum):
     STOPPED = "stop.set"  # the kill switch
     STOP_LIFTED = "stop.lifted"
     TOOL_PROVED = "tool.proved"  # do and undo were tried in the sandbox channel
+    CONTRACT_PROBED = "contract.probed"  # a recorded example was tried: it holds, or not
+    RESULTS_DRIFTED = "results.drifted"  # a tool's results are no longer like its baseline
     LISTED = "listed"
     WEBHOOK_SENT = "webhook.sent"
     WEBHOOK_FAILED = "webhook.failed"  # given up after every try

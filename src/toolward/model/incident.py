@@ -14,6 +14,7 @@ class IncidentKind(StrEnum):
     REFUSED_START = "refused_start"
     BROKEN_GLASS = "broken_glass"  # a person lifted a rule alone; `subject` is the approval
     STOP = "stop"  # a person used the kill switch
+    RESULT_DRIFT = "result_drift"  # a tool's results are no longer like its baseline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

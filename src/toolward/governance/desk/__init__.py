@@ -23,6 +23,7 @@ from toolward.governance.desk import (
     sources,
     status,
     tools,
+    watching,
 )
 from toolward.governance.desk.context import Desk, Verb
 from toolward.model.principal import CredentialKind, Principal
@@ -40,6 +41,7 @@ VERBS: Mapping[str, Verb] = {
     **sources.VERBS,
     **safeguards.VERBS,
     **sessions.VERBS,
+    **watching.VERBS,
 }
 
 

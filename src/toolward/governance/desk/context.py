@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from toolward.config.ward import Ward
 from toolward.errors import Rejected
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.parts import Parts
@@ -33,6 +34,7 @@ class Desk:
     repin: Callable[[Principal], Awaitable[None]]
     reload: Callable[[Principal], Awaitable[None]]
     write_files: Callable[[Mapping[str, bytes]], None]
+    ward: Callable[[], Ward]  # its files as they were last read
     name: str
     url: Callable[[], str]  # how people reach this gateway
 

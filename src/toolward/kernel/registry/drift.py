@@ -13,20 +13,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from toolward.config.limits import DEFINITION_AGE_MAX_S, DEFINITION_AGE_WRITES_MAX_S
 from toolward.errors import Denied, ReasonCode, ToolFailed, ToolwardError
 from toolward.kernel.registry.registry import Finding, ManifestOf, Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.server import ServerBinding
-from toolward.model.tool import Effect
+from toolward.model.tool import BindingKind, Effect
 from toolward.ports.clock import Clock
 from toolward.ports.upstream import ServerDescription, Upstreams
+from toolward.rules.canonical import canonical
 from toolward.rules.lifecycle import Change
 
 _SECOND = 1_000_000_000
+_NAMED_BY_THEMSELVES = frozenset({BindingKind.STDIO, BindingKind.HTTP})
+"""Servers that say who they are; the others are files of the ward, or this very process."""
 COMPARISONS_MAX = 3
 """Before one call, when the server goes on announcing changes."""
+
+
+class Look(Enum):
+    """How a comparison came out, for whoever watches beside it."""
+
+    CONNECTED = auto()  # the first since a start, a restart, or a change that was announced
+    SEEN = auto()
+    AWAY = auto()  # the server could not be described
 
 
 @dataclass(slots=True)
@@ -42,7 +54,7 @@ class _Watched:
 class DriftWatch:
     """Compares what servers list with what is pinned."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what it compares with what, and who hears of it
         self,
         registry: Registry,
         upstreams: Upstreams,
@@ -51,7 +63,10 @@ class DriftWatch:
         manifest_of: ManifestOf,
         revision: Callable[[], ActiveRevision],
         on_change: Callable[[], Awaitable[None]],
+        looked: Callable[[str, Look], None] = lambda _server, _look: None,
     ) -> None:
+        """`looked` hears of each comparison, after it, and of each that could not be made."""
+        self._looked = looked
         self._registry = registry
         self._upstreams = upstreams
         self._clock = clock
@@ -88,7 +103,12 @@ class DriftWatch:
             if binding is None:
                 raise ToolFailed(f"no server `{server}` is configured", remedy="see toolward.yaml")
             started, announced = self._clock.monotonic_ns(), watched.announced
-            description = await self._upstreams.describe(server)
+            look = Look.SEEN if watched.compared_ns is not None else Look.CONNECTED
+            try:
+                description = await self._upstreams.describe(server)
+            except ToolwardError:
+                self._looked(server, Look.AWAY)
+                raise
             findings = await self._registry.observe(
                 description, binding=_identity(binding, description), manifest_of=self._manifest_of
             )
@@ -97,6 +117,7 @@ class DriftWatch:
             watched.compared_ns = started if watched.announced == announced else None
             if any(finding.change is not Change.SAME for finding in findings):
                 await self._on_change()
+            self._looked(server, look)
             return findings
 
     def announce(self, server: str) -> None:
@@ -145,5 +166,10 @@ class DriftWatch:
 
 
 def _identity(binding: ServerBinding, description: ServerDescription) -> str:
-    """What a version pins of its server: how it is reached, and the lock of what was really installed."""
-    return f"{binding.identity()} {description.lock}".strip()
+    """What a version pins of its server: how it is reached, the lock of what runs, and who it says it is.
+
+    A server elsewhere has no lock: its own name and version are all that tells one release from another.
+    """
+    said = {key: description.info[key] for key in ("name", "version") if key in description.info}
+    called = f"serverInfo {canonical(said).decode()}" if said and binding.kind in _NAMED_BY_THEMSELVES else ""
+    return " ".join(filter(None, (binding.identity(), description.lock, called)))

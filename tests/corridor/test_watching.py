@@ -109,6 +109,7 @@ async def use(world: World, times: int) -> None:
     for _ in range(times):
         assert (await world.call(session, "files/read", {"path": "/data/a"})).error is None
         await world.house.background.drain()
+        world.clock.advance(1)
 
 
 def ward(tmp_path: Path, on: str = "on_result_drift: tell") -> Path:
@@ -155,6 +156,7 @@ async def test_a_ward_may_have_drifted_results_quarantined(tmp_path: Path) -> No
         for _ in range(2 * WINDOW + 2):
             reply = await world.call(session, "files/read", {"path": "/data/a"})
             await world.house.background.drain()
+            world.clock.advance(1)
         assert code_of(reply) == "quarantined"
 
 
@@ -169,3 +171,17 @@ async def test_a_baseline_outlives_a_restart_and_holds_no_word_of_a_result(tmp_p
         world.upstreams.answers["files/read"] = answers(amount=100_000)
         await use(world, 2 * WINDOW + 2)
         assert world.records("results.drifted") != []
+
+
+async def test_of_a_tool_that_is_called_all_the_time_fewer_results_are_looked_at(tmp_path: Path) -> None:
+    async with open_world(ward(tmp_path)) as world:
+        world.upstreams.answers["files/read"] = answers()
+        await use(world, 40)
+        world.upstreams.answers["files/read"] = answers(amount=100_000)
+        session = await world.session()
+        for _ in range(
+            2 * WINDOW + 2
+        ):  # no time passes: enough calls for a window, if each second one counted
+            await world.call(session, "files/read", {"path": "/data/a"})
+            await world.house.background.drain()
+        assert world.records("results.drifted") == []

@@ -51,6 +51,7 @@ def make_watching(  # noqa: PLR0913 -- one for each thing it stands on
             auditor,
             registry,
             incidents,
+            clock=machine.clock,
             background=background,
             sampling=sampling,
             on_change=repin,

@@ -13,7 +13,7 @@ from toolward.config.convert import to_struct
 from toolward.config.finder import Finder
 from toolward.config.render import emit
 from toolward.config.section import Section
-from toolward.config.yamltext import Node, read_yaml
+from toolward.config.yamltext import FILE_BYTES_MAX, Node, read_yaml
 from toolward.errors import WardError
 from toolward.model.contract import Contract, Expectation, Must
 from toolward.rules.contracts import check_expectation
@@ -22,6 +22,7 @@ FOLDER: Final = "contracts"
 CONTRACTS_EACH_MAX: Final = 20
 """Examples of one tool: each is a call, again and again."""
 _HEAD: Final = (
+    "# yaml-language-server: $schema=../.toolward/schema/contract.schema.json\n"
     "# What this server's tools answer: `toolward tools record` adds an example, `tools probe` tries them.\n"
     "# A tool whose answer is another one than it was is quarantined.\n"
 )
@@ -141,6 +142,12 @@ def add_contract(ward: Path, contract: Contract) -> str:
     tools[tool] = [*kept, _written(contract)]
     target.parent.mkdir(exist_ok=True)
     text = _HEAD + "\n".join(emit({"server": server, "tools": tools})) + "\n"
+    if len(text.encode()) > FILE_BYTES_MAX:
+        raise WardError(
+            f"the answer is too long to be kept: {name} would have {len(text.encode())} bytes",
+            file=name,
+            remedy="record a call with a shorter answer, or write it by hand with `includes` or `matches`",
+        )
     temporary = target.with_name(f".{target.name}.new")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(target)

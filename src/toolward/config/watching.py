@@ -34,5 +34,5 @@ class WatchConfig(Section, frozen=True):
     ] = 200
     results_every: Annotated[
         int, Meta(ge=0, le=100_000, description="One of how many results is looked at; 0: none.")
-    ] = 10
+    ] = 4
     on_result_drift: OnDrift = OnDrift.TELL

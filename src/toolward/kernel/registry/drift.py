@@ -126,6 +126,10 @@ class DriftWatch:
         watched.compared_ns = None
         watched.announced += 1
 
+    def announcements(self, server: str) -> int:
+        """How often the server said that its definitions changed, or was restarted."""
+        return self._watched(server).announced
+
     def description(self, server: str) -> ServerDescription | None:
         """What the server said at the last comparison."""
         return self._watched(server).description

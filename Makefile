@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 WARD ?= build/ward
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards interleavings lock clean
+.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards rug-pulls interleavings lock clean
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ bench-sandbox: setup ## start-up, throughput, CPU and memory of cages beside pla
 
 bench-safeguards: setup ## what idempotency keys, frontiers and escrow cost on the hot path; 10 000 held calls and questions while idle
 	$(BIN)/python -m toolward.lab.bench_safeguards
+
+rug-pulls: setup ## hostile servers that turn, each with a control; false alarms of ten real servers over restarts
+	$(BIN)/python -m toolward.lab.rugpull
 
 crashes: setup ## crash at every commit and around every effect: approvals, escrow, keys, rollback; and real kill -9
 	$(BIN)/python -m pytest -q tests/corridor/test_crash_points.py tests/corridor/test_approval_crash_points.py \

@@ -17,6 +17,7 @@ from toolward.bootstrap.reloading import changed_servers
 from toolward.bootstrap.resilience import make_resilience
 from toolward.bootstrap.revision import compile_revision, revision_of
 from toolward.bootstrap.rollback import class_check, make_journal, make_pruning, make_rollbacks
+from toolward.bootstrap.watching import make_watching
 from toolward.catalogue import Catalogue, load_catalogue, resolve_manifest
 from toolward.config.shape import SecretProvider, WardConfig
 from toolward.config.ward import Ward, load_ward
@@ -39,8 +40,9 @@ from toolward.kernel.parts import Parts
 from toolward.kernel.pruning import Pruning
 from toolward.kernel.recovery import recover
 from toolward.kernel.refusal import Refuse
-from toolward.kernel.registry.drift import DriftWatch
+from toolward.kernel.registry.drift import DriftWatch, Look
 from toolward.kernel.registry.registry import Registry
+from toolward.kernel.registry.watching import Watching
 from toolward.kernel.replay import Replay
 from toolward.kernel.resilience.resilience import Resilience
 from toolward.kernel.resilience.turns import Turns
@@ -115,6 +117,7 @@ class Builder:
         parts, journal = self._parts(background, on_progress)
         gateway = Gateway(parts, revision=self.current, background=background)
         parts.safeguards.attach(gateway)
+        parts.watching.behaviour.attach(gateway)
         rollbacks = make_rollbacks(self.machine, parts, journal, gateway, background)
         automatic = Automatic(
             rollbacks=rollbacks,
@@ -159,6 +162,7 @@ class Builder:
                 repin=self.repin,
                 reload=self.reload,
                 write_files=lambda files: write_files(self.ward.path, files),
+                ward=lambda: self.ward,
                 name=config.name,
                 url=self.url,
             ),
@@ -186,7 +190,8 @@ class Builder:
         notices = Notices()
         turns = Turns(store, auditor, incidents, clock=clock, background=background)
         resilience = make_resilience(self.machine, upstreams, turns, background, self.ward.resilience)
-        drift = self._made_drift(registry, upstreams, resilience)
+        watching = self._watching(auditor, registry, incidents, background)
+        drift = self._made_drift(registry, upstreams, resilience, watching)
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
         safeguards = make_safeguards(
@@ -231,6 +236,7 @@ class Builder:
             hints=CageHints(self.machine.refusals),
             resilience=resilience,
             safeguards=safeguards,
+            watching=watching,
         )
         return parts, journal
 
@@ -250,7 +256,26 @@ class Builder:
             clauses=clauses,
         )
 
-    def _made_drift(self, registry: Registry, upstreams: Upstreams, resilience: Resilience) -> DriftWatch:
+    def _watching(
+        self, auditor: Auditor, registry: Registry, incidents: Incidents, background: Background
+    ) -> Watching:
+        return make_watching(
+            self.machine,
+            auditor,
+            registry,
+            incidents,
+            background=background,
+            ward=lambda: self.ward,
+            repin=self.repin,
+        )
+
+    def _made_drift(
+        self, registry: Registry, upstreams: Upstreams, resilience: Resilience, watching: Watching
+    ) -> DriftWatch:
+        def looked(server: str, look: Look, error: ToolwardError | None) -> None:
+            resilience.compared(server, error)
+            watching.looked(server, look)
+
         return DriftWatch(
             registry,
             upstreams,
@@ -258,7 +283,7 @@ class Builder:
             manifest_of=self.manifest_of,
             revision=self.current,
             on_change=self.repin,
-            compared=resilience.compared,
+            looked=looked,
         )
 
     def _approvals(

@@ -112,6 +112,14 @@ async def _serve(house: House, listening: _Listening, stop: asyncio.Event, watch
         _ = watching.start(outgoing_of(house, watching).run())
         _ = watching.start(house.parts.safeguards.releases.keep())
         _ = watching.start(house.pruning.run(lambda error: watch.trouble("pruning", error.diagnostics())))
+        behaviour = house.parts.watching.behaviour
+        behaviour.watch(watching)
+        _ = watching.start(
+            behaviour.schedule(
+                lambda: house.ward.config.watch.contracts_every_s,
+                lambda what, error: watch.trouble(what, error.diagnostics()),
+            )
+        )
         write_note(house.ward.state, listening.note)
         watch.ready(Ready(house=house, url=listening.note.url, socket=listening.note.socket))
         stopping = watching.start(stop.wait())

@@ -15,6 +15,7 @@ from toolward.cli.exits import Exit
 from toolward.cli.findings import blocks, show_findings, summary
 from toolward.cli.frame import Frame, leave, verb
 from toolward.cli.screen import Screen, short
+from toolward.cli.tools_watched import probe, record, stale
 from toolward.errors import Rejected
 from toolward.model.tool import ToolState
 from toolward.rules.canonical import parse_strict
@@ -95,6 +96,11 @@ def show(frame: Frame, tool: str) -> None:
         held = "it kept its word" if value["proved"]["holds"] else "it did not keep its word"
         screen.say(f"proved    {held}, {value['proved']['time']}")
     show_findings(screen, [value], remedies=True)
+    show_behaviour(screen, value)
+    results = value["results"]
+    screen.say(f"results   {results['results']} of {results['of']} in the baseline")
+    for each in results["told"]:
+        screen.say(f"          no longer like it: {each}", style="yellow")
     for title in ("manifest", "definition", "candidate_definition"):
         if value[title] is not None:
             screen.say(f"\n{title.replace('_', ' ')}", style="cyan")
@@ -149,13 +155,26 @@ def diff(frame: Frame, tool: str) -> None:
             frame.screen.say(f"{tool} changed: {', '.join(value['aspects'])}", style="bold red")
         frame.screen.diff(value["lines"])
         show_findings(frame.screen, [value], remedies=True)
+        show_behaviour(frame.screen, value)
         frame.screen.say(
             f"\nto serve it as it is now: toolward tools approve {tool} --digest {short(value['candidate'])}"
         )
+    elif value["behaviour"]:
+        show_behaviour(frame.screen, value)
+        frame.screen.say(
+            "\nits definition is what was pinned. If it is right as it is now, mend the contract, or record"
+            f" it again with `toolward tools record {tool}`, and approve the tool"
+        )
     else:
         frame.screen.say(f"{tool} is what was pinned", style="green")
-    if value["lines"]:
+    if value["lines"] or value["behaviour"]:
         leave(Exit.FINDING)
+
+
+def show_behaviour(screen: Screen, value: Mapping[str, Any]) -> None:
+    """What the tool answers otherwise than its contracts say."""
+    for each in value["behaviour"]:
+        screen.say(f"contract {each['contract']} since {each['time']}: {each['text']}", style="bold red")
 
 
 @command.command("approve")
@@ -259,3 +278,7 @@ def revoke(frame: Frame, tool: str, why: str) -> None:
         frame.screen.result(row)
     else:
         show_tools(frame.screen, [row])
+
+
+for _watched in (record, probe, stale):
+    command.add_command(_watched)

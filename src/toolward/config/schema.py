@@ -2,7 +2,8 @@
 
     python -m toolward.config.schema DIRECTORY
 
-writes `toolward.schema.json`, `manifest.schema.json` and `objective.schema.json`; a ward has its own copies,
+writes `toolward.schema.json`, `manifest.schema.json`, `objective.schema.json` and `contract.schema.json`;
+a ward has its own copies,
 so that editors complete offline.
 """
 
@@ -16,12 +17,14 @@ from typing import Any, Final
 
 import msgspec
 
+from toolward.config.contracting import ContractFile
 from toolward.config.objectives import ObjectiveFile
 from toolward.config.shape import ManifestFile, WardConfig
 
 CONFIG_SCHEMA: Final = "toolward.schema.json"
 MANIFEST_SCHEMA: Final = "manifest.schema.json"
 OBJECTIVE_SCHEMA: Final = "objective.schema.json"
+CONTRACT_SCHEMA: Final = "contract.schema.json"
 
 
 def schemas() -> Mapping[str, bytes]:
@@ -30,6 +33,9 @@ def schemas() -> Mapping[str, bytes]:
         CONFIG_SCHEMA: _schema(WardConfig, "toolward.yaml: one deployment of toolward"),
         MANIFEST_SCHEMA: _schema(ManifestFile, "tools/<server>.yaml: what a server's tools do"),
         OBJECTIVE_SCHEMA: _schema(ObjectiveFile, "objectives/<name>.yaml: a declared goal and its steps"),
+        CONTRACT_SCHEMA: _schema(
+            ContractFile, "contracts/<server>.yaml: what a server's reading tools answer"
+        ),
     }
 
 

@@ -15,6 +15,7 @@ from toolward.config.resilience import ResilienceConfig, ServerLimits, ToolLimit
 from toolward.config.section import Section
 from toolward.config.undoing import UndoConfig
 from toolward.config.upstream_shape import CommandConfig, ModuleConfig, ToolName, VariantConfig, VariantId
+from toolward.config.watching import WatchConfig
 from toolward.model import capability
 from toolward.model.face import Face
 from toolward.model.tool import ArgumentKind, ArgumentRole, CallScope, Channel, Effect
@@ -210,6 +211,9 @@ class WardConfig(Section, frozen=True):
     discovery: DiscoveryConfig = DiscoveryConfig()
     rollback: RollbackConfig = RollbackConfig()
     resilience: ResilienceConfig = ResilienceConfig()
+    watch: Annotated[
+        WatchConfig, Meta(description="What is looked at beside the calls: contracts, staleness, results.")
+    ] = WatchConfig()
     unsafe: UnsafeConfig = UnsafeConfig()
 
 

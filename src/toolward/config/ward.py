@@ -3,8 +3,9 @@
     load_ward(path)   -> Ward, or one `WardError` (the first finding; its text counts the rest)
     check_ward(path)  -> every finding, in file and line order
 
-Only `toolward.yaml`, `tools/*.yaml`, `policies/*.cedar`, `objectives/*.yaml`, the source files of functions
-and modules are read. A link that leads out of the ward, or anything that is not a plain file, is refused.
+Only `toolward.yaml`, `tools/*.yaml`, `policies/*.cedar`, `objectives/*.yaml`, `contracts/*.yaml`, the source
+files of functions and modules are read. A link that leads out of the ward, or anything that is not a plain
+file, is refused.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from toolward.config import contracting
 from toolward.config.capabilities import to_capabilities
 from toolward.config.checks import check_config, check_manifest
+from toolward.config.contracting import ContractFile, check_contracts, to_contracts
 from toolward.config.convert import to_struct
 from toolward.config.meaning import binding, metadata, timeout_ms, to_manifest
 from toolward.config.objectives import ObjectiveFile, check_objective, to_objective, unknown_tools
@@ -33,6 +36,7 @@ from toolward.config.variants import every_server, twins
 from toolward.config.yamltext import FILE_BYTES_MAX, Node, read_yaml
 from toolward.errors import WardError
 from toolward.model.capability import Capabilities
+from toolward.model.contract import Contract
 from toolward.model.objective import Objective
 from toolward.model.resilience import ResilienceSettings
 from toolward.model.server import VARIANT, ServerBinding, server_of
@@ -43,8 +47,13 @@ STATE_DIRECTORY: Final = ".toolward"
 """State, secrets and schema copies; never part of the revision, never checked in."""
 FILES_MAX: Final = 2_000
 """Files of one ward; each server has one manifest."""
-S = TypeVar("S", WardConfig, ManifestFile, ObjectiveFile)
-_FOLDERS: Final = (("tools", ".yaml"), ("policies", ".cedar"), ("objectives", ".yaml"))
+S = TypeVar("S", WardConfig, ManifestFile, ContractFile, ObjectiveFile)
+_FOLDERS: Final = (
+    ("tools", ".yaml"),
+    ("policies", ".cedar"),
+    ("objectives", ".yaml"),
+    (contracting.FOLDER, ".yaml"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +66,7 @@ class Ward:
     manifests: Mapping[str, tuple[Manifest, Metadata]]  # "server/tool"
     policies: Mapping[str, str]  # relative path -> Cedar text
     objectives: Mapping[str, Objective]  # by name
+    contracts: tuple[Contract, ...]  # what reading tools answered, and must go on answering
     files: Mapping[str, bytes]  # relative path -> content; what the revision digest is over
     resilience: ResilienceSettings
 
@@ -76,6 +86,7 @@ class _Reading:
     config: WardConfig | None = None
     tools: list[ManifestFile] = field(default_factory=list)
     objectives: list[ObjectiveFile] = field(default_factory=list)
+    contracts: list[Contract] = field(default_factory=list)
     sources: dict[str, bytes] = field(default_factory=dict)  # server -> text of its functions
     modules: dict[str, bytes] = field(default_factory=dict)  # file as named -> content
 
@@ -105,6 +116,7 @@ def load_ward(path: Path | str) -> Ward:
             name: data.decode("utf-8") for name, data in reading.files.items() if name.endswith(".cedar")
         },
         objectives={file.name: to_objective(file) for file in reading.objectives},
+        contracts=tuple(reading.contracts),
         files=dict(sorted(reading.files.items())),
         resilience=to_settings(
             config.resilience,
@@ -206,6 +218,7 @@ def _read(path: Path) -> _Reading:
             reading.findings += check_manifest(manifest, reading.config, root, file=name, ward=reading.path)
             reading.tools.append(manifest)
     _take_objectives(reading)
+    _read_contracts(reading)
     for name, data in reading.files.items():
         if name.endswith(".cedar"):
             _check_text(reading, name, data)
@@ -220,6 +233,17 @@ def _take_objectives(reading: _Reading) -> None:
         if root is not None and objective is not None:
             reading.findings += check_objective(objective, reading.config, root, file=name)
             reading.objectives.append(objective)
+
+
+def _read_contracts(reading: _Reading) -> None:
+    servers = reading.config.servers if reading.config is not None else None
+    for name in [n for n in reading.files if n.startswith(f"{contracting.FOLDER}/")]:
+        root, file = _parse(reading, name, ContractFile)
+        if root is None or file is None:
+            continue
+        found = check_contracts(file, root, file=name, servers=servers)
+        reading.findings += found
+        reading.contracts += to_contracts(file) if not found else ()
 
 
 def _parse(reading: _Reading, name: str, kind: type[S]) -> tuple[Node | None, S | None]:

@@ -124,6 +124,7 @@ class Gateway:
         outcome = await self._tried(permit, intent, exchange, revision)  # 7
         outcome = self._parts.hints(permit, self._parts.requests.review(permit, outcome))
         reply = await self._parts.settle(permit, intent, outcome, revision=revision)  # 8
+        self._parts.watching.results.saw(permit, outcome)
         if type(outcome) is Stopped and (task := asyncio.current_task()) is not None and task.cancelling():
             raise asyncio.CancelledError  # execute made an outcome of it; whoever cancelled is told now
         return reply

@@ -11,6 +11,7 @@ from toolward.kernel.incidents import Incidents
 from toolward.kernel.objectives.pins import ObjectivePins
 from toolward.kernel.registry.drift import DriftWatch
 from toolward.kernel.registry.registry import Registry
+from toolward.kernel.registry.watching import Watching
 from toolward.kernel.resilience.resilience import Resilience
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.safeguards.safeguards import Safeguards
@@ -56,6 +57,7 @@ class Parts:
     hints: CageHints
     resilience: Resilience
     safeguards: Safeguards
+    watching: Watching
 
     def drift_union(self, revision: ActiveRevision) -> ServerDescription:
         """The description of all servers together: every capability that one of them has."""

@@ -46,6 +46,8 @@ class EventKind(StrEnum):
     CIRCUIT_OPENED = "circuit.opened"  # a tool or server fails, so nothing is sent there for a while
     CIRCUIT_CLOSED = "circuit.closed"
     TOOL_PROVED = "tool.proved"  # do and undo were tried in the sandbox channel
+    CONTRACT_PROBED = "contract.probed"  # a recorded example was tried: it holds, or not
+    RESULTS_DRIFTED = "results.drifted"  # a tool's results are no longer like its baseline
     LISTED = "listed"
     WEBHOOK_SENT = "webhook.sent"
     WEBHOOK_FAILED = "webhook.failed"  # given up after every try

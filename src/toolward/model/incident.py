@@ -17,6 +17,7 @@ class IncidentKind(StrEnum):
     CIRCUIT = (
         "circuit"  # calls of a tool or server failed one after the other; `subject` may end in ` for CALLER`
     )
+    RESULT_DRIFT = "result_drift"  # a tool's results are no longer like its baseline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

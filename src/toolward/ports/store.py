@@ -38,6 +38,9 @@ class Table(StrEnum):
     ROLLBACK = "rollback"  # key: rollback_id; plan, steps, end state
     STOP = "stop"  # one row, read with every call: what is stopped -> why, by whom
     HOOK = "hook"  # key: webhook/sha-256 of an answer's id; or how far the log was told of
+    CONTRACT = "contract"  # key: server/tool/name -> since when it holds, and how its last try came out
+    SIGHTING = "sighting"  # key: server -> when it was last described, since when tools are gone
+    BASELINE = "baseline"  # key: version digest -> what its results were like after its approval
     LINK = "link"  # key: sha-256 of a one-time link's token, or of a browser's cookie
 
 

@@ -23,7 +23,7 @@ class ServerDescription:
     capabilities: Mapping[str, Any]
     instructions: str = ""
     tools: Sequence[Mapping[str, Any]] = ()
-    lock: str = ""  # sha256:<hex> of what was resolved, when it was installed from a package
+    lock: str = ""  # sha256:<hex> of what was resolved for a package, else of the files of its command
 
 
 class Exchange(Protocol):

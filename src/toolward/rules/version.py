@@ -108,11 +108,14 @@ def alike(first: ToolVersion, second: ToolVersion) -> bool:
     return first.definition == second.definition and first.binding == second.binding
 
 
-_LOCKED = re.compile(r" sha256:[0-9a-f]{64}\Z")
+_LOCKED = re.compile(r"( sha256:[0-9a-f]{64})?( serverInfo \{.*\})?\Z")
 
 
 def is_bound(version: ToolVersion, identity: str) -> bool:
-    """Whether the version was listed by a server of that identity, whatever was installed for it then."""
+    """Whether the version was listed by a server of that identity, whatever was installed for it then.
+
+    And whatever it called itself.
+    """
     return _LOCKED.sub("", version.binding) == _LOCKED.sub("", identity)
 
 

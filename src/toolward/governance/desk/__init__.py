@@ -27,6 +27,7 @@ from toolward.governance.desk import (
     status,
     tools,
     versions,
+    watching,
 )
 from toolward.governance.desk.context import Desk, Verb
 from toolward.model.principal import CredentialKind, Principal
@@ -48,6 +49,7 @@ VERBS: Mapping[str, Verb] = {
     **conduct.VERBS,
     **objectives.VERBS,
     **resilience.VERBS,
+    **watching.VERBS,
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from toolward.config.ward import Ward
 from toolward.errors import Rejected, ToolwardError
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.objectives.conduct import Conduct
@@ -37,6 +38,7 @@ class Desk:
     repin: Callable[[Principal], Awaitable[None]]
     reload: Callable[[Principal], Awaitable[Mapping[str, ToolwardError]]]
     write_files: Callable[[Mapping[str, bytes]], None]
+    ward: Callable[[], Ward]  # its files as they were last read
     name: str
     url: Callable[[], str]  # how people reach this gateway
 

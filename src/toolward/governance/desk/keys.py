@@ -10,6 +10,7 @@ import orjson
 
 from toolward.errors import Denied, ReasonCode, Rejected
 from toolward.governance.desk.context import Desk, Verb, text
+from toolward.model.contract import PROBE_AGENT
 from toolward.model.event import EventKind
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.rollback import UNDO_AGENT
@@ -36,7 +37,7 @@ async def create(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> di
         )
     if kind is CredentialKind.PERSON and user != by.user:
         _check_admin(desk, by)
-    if agent == UNDO_AGENT:
+    if agent in (UNDO_AGENT, PROBE_AGENT):
         raise Rejected(f"`{agent}` is the gateway's own name", remedy="choose another name")
     key = hashlib.sha256(token.encode()).hexdigest()
     name = f"{kind.value}:{agent}:{key[:8]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ import orjson
 from toolward.errors import Rejected
 from toolward.governance.desk.context import Desk, Verb, text
 from toolward.governance.desk.versions import channel_of
+from toolward.governance.desk.watching import metadata_of
 from toolward.kernel.rollback.proofs import last_proof
 from toolward.model.event import EventKind
 from toolward.model.finding import Severity
@@ -47,6 +49,9 @@ async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict
         "undo": undo_in_words(pinned.manifest),
         "proved": last_proof(desk.parts.store, pinned),
         "candidate_definition": orjson.loads(candidate.definition) if candidate else None,
+        "metadata": asdict(metadata_of(desk, pinned.key)),
+        "results": desk.parts.watching.results.state(pinned),
+        "behaviour": desk.parts.watching.behaviour.last(pinned.key),
     }
 
 
@@ -61,8 +66,16 @@ async def diff(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict
     before = registry.findings.previous_name(pinned)
     if candidate is None and before:
         candidate, pinned = pinned, registry.diff(before)[0]
+    behaviour = desk.parts.watching.behaviour.last(key)
     if candidate is None:
-        return {"tool": key, "aspects": [], "lines": [], "renamed_from": "", "findings": []}
+        return {
+            "tool": key,
+            "aspects": ["behaviour"] if behaviour else [],
+            "lines": [],
+            "renamed_from": "",
+            "findings": [],
+            "behaviour": behaviour,
+        }
     aspects = drifted_aspects(orjson.loads(pinned.definition), orjson.loads(candidate.definition))
     if pinned.binding != candidate.binding:
         aspects = (*aspects, "binding")
@@ -77,6 +90,7 @@ async def diff(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict
         "lines": list(lines),
         "renamed_from": before,
         "findings": [each.as_json() for each in registry.findings.of(candidate)],
+        "behaviour": behaviour,
     }
 
 
@@ -103,6 +117,8 @@ async def approve(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> l
                 source=text(parameters, "note", ""),
                 accept_findings=accepted,
             )
+            if (served := registry.version(pin.digest)) is not None:
+                await desk.parts.watching.results.begin_again(served)
             approved.append(_row(desk, pin))
             # what was looked at may be older than what the server lists by now: the next call compares first
             desk.parts.drift.announce(pin.server)

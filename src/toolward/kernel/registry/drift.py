@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 
 from toolward.config.limits import DEFINITION_AGE_MAX_S, DEFINITION_AGE_WRITES_MAX_S
 from toolward.errors import Denied, Overloaded, ReasonCode, ToolFailed, ToolwardError
@@ -20,12 +21,15 @@ from toolward.kernel.registry.observing import Finding, Looked, ManifestOf, Obse
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.server import VARIANT, ServerBinding, server_of
-from toolward.model.tool import Effect, ToolVersion
+from toolward.model.tool import BindingKind, Effect, ToolVersion
 from toolward.ports.clock import Clock
 from toolward.ports.upstream import ServerDescription, Upstreams
+from toolward.rules.canonical import canonical
 from toolward.rules.lifecycle import Change
 
 _SECOND = 1_000_000_000
+_NAMED_BY_THEMSELVES = frozenset({BindingKind.STDIO, BindingKind.HTTP})
+"""Servers that say who they are; the others are files of the ward, or this very process."""
 COMPARISONS_MAX = 3
 """Before one call, when the server goes on announcing changes."""
 WAITING_MAX = 32
@@ -33,12 +37,21 @@ WAITING_MAX = 32
 SCHEDULED_MAX = 16
 """Servers that are compared on schedule at the same time; one that hangs holds one of these places."""
 
-Compared = Callable[[str, ToolwardError | None], None]
-"""Told of each comparison's server, and of what it failed with."""
+
+class Look(Enum):
+    """How a comparison came out, for whoever watches beside it."""
+
+    CONNECTED = auto()  # the first since a start, a restart, or a change that was announced
+    SEEN = auto()
+    AWAY = auto()  # the server could not be described
 
 
-def _unheard(server: str, error: ToolwardError | None) -> None:
-    del server, error
+Looking = Callable[[str, Look, ToolwardError | None], None]
+"""Told of each comparison's server, after it, of how it came out, and of what it failed with."""
+
+
+def _unheard(server: str, look: Look, error: ToolwardError | None) -> None:
+    del server, look, error
 
 
 @dataclass(slots=True)
@@ -66,15 +79,15 @@ class DriftWatch:
         manifest_of: ManifestOf,
         revision: Callable[[], ActiveRevision],
         on_change: Callable[[], Awaitable[None]],
-        compared: Compared = _unheard,
+        looked: Looking = _unheard,
     ) -> None:
+        self._looked = looked
         self._registry = registry
         self._upstreams = upstreams
         self._clock = clock
         self._observe = Observing(registry, manifest_of=manifest_of)
         self._revision = revision
         self._on_change = on_change
-        self._compared = compared
         self._servers: dict[str, _Watched] = {}
 
     async def ensure_fresh(self, server: str, version: ToolVersion | None) -> None:
@@ -130,14 +143,14 @@ class DriftWatch:
         if binding is None or whole is None:
             raise ToolFailed(f"no server `{server}` is configured", remedy="see toolward.yaml")
         started, announced = self._clock.monotonic_ns(), watched.announced
+        look = Look.SEEN if watched.compared_ns is not None else Look.CONNECTED
         try:
             description = await self._upstreams.describe(server)
         except ToolwardError as error:
             watched.failures += 1
             watched.failure = error
-            self._compared(server, error)
+            self._looked(server, Look.AWAY, error)
             raise
-        self._compared(server, None)
         if self._revision().upstream(server) != binding:
             return []  # it was changed or taken away meanwhile: this is the word of another server
         findings = await self._observe(
@@ -152,6 +165,7 @@ class DriftWatch:
         watched.compared_ns = started if watched.announced == announced else None
         if any(finding.change is not Change.SAME for finding in findings):
             await self._on_change()
+        self._looked(server, look, None)
         return findings
 
     def announce(self, server: str) -> None:
@@ -159,6 +173,10 @@ class DriftWatch:
         watched = self._watched(server)
         watched.compared_ns = None
         watched.announced += 1
+
+    def announcements(self, server: str) -> int:
+        """How often the server said that its definitions changed, or was restarted."""
+        return self._watched(server).announced
 
     def forget(self, server: str) -> None:
         """It is another server from now on, or none: nothing that was said under its name holds."""
@@ -235,5 +253,10 @@ class DriftWatch:
 
 
 def _identity(binding: ServerBinding, description: ServerDescription) -> str:
-    """What a version pins of its server: how it is reached, and the lock of what was really installed."""
-    return f"{binding.identity()} {description.lock}".strip()
+    """What a version pins of its server: how it is reached, the lock of what runs, and who it says it is.
+
+    A server elsewhere has no lock: its own name and version are all that tells one release from another.
+    """
+    said = {key: description.info[key] for key in ("name", "version") if key in description.info}
+    called = f"serverInfo {canonical(said).decode()}" if said and binding.kind in _NAMED_BY_THEMSELVES else ""
+    return " ".join(filter(None, (binding.identity(), description.lock, called)))

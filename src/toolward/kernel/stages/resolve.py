@@ -214,7 +214,7 @@ def _not_served(key: str, state: ToolState) -> Denied:
     )
     text, code, remedy = {
         ToolState.QUARANTINED: (
-            f"{key} is quarantined: its definition changed after it was approved",
+            f"{key} is quarantined: it is no longer what was approved",
             Code.QUARANTINED,
             f"use another tool, or ask the operator: toolward tools diff {key}",
         ),

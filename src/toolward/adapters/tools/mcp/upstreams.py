@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from toolward.adapters.tools.mcp.making import Workshop
 from toolward.adapters.tools.mcp.mirrored import NAMED_BY, mirrored_headers, mirrored_of
 from toolward.adapters.tools.mcp.packages.installing import Packages
 from toolward.adapters.tools.mcp.server import Server
+from toolward.adapters.tools.mcp.stdio.programs import program_digest
 from toolward.adapters.tools.mcp.tasks import Tasks
 from toolward.adapters.tools.mcp.wire import META_LOG_LEVEL, SERVER_ERROR, Ended, declared, envelope
 from toolward.config.limits import OUTPUT_BYTES_MAX
@@ -99,7 +101,7 @@ class McpUpstreams(Upstreams):
             capabilities=link.hello.capabilities,
             instructions=link.hello.instructions,
             tools=tools,
-            lock=found.lock_digest,
+            lock=found.lock_digest or await _program_digest(found.binding),
         )
 
     @override
@@ -263,6 +265,13 @@ class McpUpstreams(Upstreams):
                 self._hooks.events.notification(server, scope, method, params)
 
         return heard
+
+
+async def _program_digest(binding: ServerBinding) -> str:
+    """Of the files that a `command` starts, as they are now; read beside the event loop."""
+    if not binding.command:
+        return ""
+    return await asyncio.to_thread(program_digest, binding.command, os.environ.get("PATH", os.defpath))
 
 
 async def _opened(server: Server, session_id: str, exchange: Exchange) -> Link | Failed:

@@ -8,6 +8,7 @@ data.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -38,6 +39,24 @@ def program_paths(argv: Sequence[str], search: str) -> tuple[str, ...]:
         if Path(real).exists() and not f"{real}/".startswith(_SYSTEM) and not is_too_wide(Path(real)):
             found[real] = None
     return tuple(path for path in found if not any(_inside(path, other) for other in found))
+
+
+def program_digest(argv: Sequence[str], search: str) -> str:
+    """`sha256:<hex>` of the program's own file and of a script that it runs; "" if there is neither.
+
+    What the operating system brings (`/usr`) is left out: its updates are its owner's decision.
+    """
+    program = shutil.which(argv[0], path=search)
+    files = [Path(os.path.realpath(each)) for each in (program, _script(argv)) if each is not None]
+    digest = hashlib.sha256()
+    found = False
+    for file in files:
+        if str(file).startswith(_SYSTEM) or not file.is_file():
+            continue
+        found = True
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return f"sha256:{digest.hexdigest()}" if found else ""
 
 
 def is_too_wide(path: Path) -> bool:

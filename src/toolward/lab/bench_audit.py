@@ -29,7 +29,6 @@ from toolward.ports.store import Put, Table
 SECONDS: Final = 3.0
 IN_FLIGHT: Final = (1, 32, 256)
 RECORDS_GOAL: Final = 9_000
-CPU_GOAL_US: Final = 20.0
 BODY: Final = {
     "principal": {
         "user": "alice",
@@ -139,8 +138,6 @@ def rows_of(load: Load) -> list[Row]:
             f"CPU per record, {name}",
             round(load.cpu_us, 1),
             "us",
-            f"<= {CPU_GOAL_US:.0f}" if judged else "",
-            not judged or load.cpu_us <= CPU_GOAL_US,
         ),
         Row(f"records per group, {name}", round(load.group, 1)),
         Row(f"wait p50, {name}", round(load.p50_ms, 2), "ms"),

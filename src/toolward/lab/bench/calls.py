@@ -27,6 +27,7 @@ SHARED: Final = f"{FASTMCP} proxy, shared client"
 DEFAULT: Final = f"{FASTMCP} proxy, default"
 GUARD: Final = POLICY_GATEWAY
 FLOOR: Final = "floor: the least a durable governed call costs"
+EVERYTHING: Final = frozenset({DIRECT, OURS, OURS_STATELESS, OURS_READ, SHARED, DEFAULT, GUARD, FLOOR})
 IN_FLIGHT: Final = (1, 32)
 CPU_GOAL_MS: Final = 0.4
 RATE_GOAL: Final = 2_000
@@ -56,10 +57,12 @@ class Round:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How long to measure."""
+    """How long to measure, and what."""
 
     rounds: int
     seconds: float
+    targets: frozenset[str] = EVERYTHING
+    in_flight: tuple[int, ...] = IN_FLIGHT
 
 
 class Load:
@@ -116,7 +119,10 @@ Found = dict[tuple[str, int], Round]
 def measure(
     direct: Target, ward: Prepared, load: Load, effort: Effort, say: Console
 ) -> tuple[Found, list[Row]]:
-    """Every target at every concurrency, rounds interleaved; medians, and a row for what could not be run."""
+    """The effort's targets at each concurrency, rounds interleaved.
+
+    Medians, and a row for what could not be run.
+    """
     with contextlib.ExitStack() as stack:
         pid, port = stack.enter_context(daemon(ward))
         targets = [
@@ -125,6 +131,7 @@ def measure(
             Target(name=OURS_STATELESS, pid=pid, address=ward.address(port, WRITE, STATELESS)),
             Target(name=OURS_READ, pid=pid, address=ward.address(port, READ, HANDSHAKE)),
         ]
+        targets = [target for target in targets if target.name in effort.targets]
         missing: list[Row] = []
         for name, starting in (
             (FLOOR, floor(direct.address.url)),
@@ -132,6 +139,8 @@ def measure(
             (DEFAULT, fastmcp_proxy(direct.address.url, shared=False)),
             (GUARD, policy_gateway(direct.address.url)),
         ):
+            if name not in effort.targets:
+                continue
             with say.status(f"starting {name} (fetched once)"):
                 try:
                     peer, address = stack.enter_context(starting)
@@ -142,7 +151,7 @@ def measure(
         rounds: dict[tuple[str, int], list[Round]] = {}
         for turn in range(effort.rounds):
             for target in targets:
-                for width in IN_FLIGHT:
+                for width in effort.in_flight:
                     with say.status(f"round {turn + 1} of {effort.rounds}: {target.name}, {width} in flight"):
                         try:
                             seen = load.run(target, connections=width, seconds=effort.seconds)

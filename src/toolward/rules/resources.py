@@ -2,9 +2,9 @@
 
 Names are coarse on purpose. Two spellings of one file must be one name; that two files now and then share one
 only makes a call wait that need not have. Whatever has an absolute path for a name is a place in the file
-system, `file:/srv/a`, however the manifest calls it, and meets the places above and below it. That holds inside
-of the directories in which the tool may write, where those are known: a call with the path `/`, which changes
-nothing, must not stand in everybody's way.
+system, `file:/srv/a`, however the manifest calls it, and meets the places above and below it. That holds
+inside of the directories in which the tool may write, where they are known: a call with the path `/`, which
+changes nothing, must not stand in everybody's way.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 Names are coarse on purpose. Two spellings of one file must be one name; that two files now and then share one
 only makes a call wait that need not have. Whatever has an absolute path for a name is a place in the file
-system, `file:/srv/a`, however the manifest calls it; and a place meets those above and below it.
+system, `file:/srv/a`, however the manifest calls it, and meets the places above and below it. That holds
+inside of the directories in which the tool may write, where they are known: a call with the path `/`, which
+changes nothing, must not stand in everybody's way.
 """
 
 from __future__ import annotations
@@ -29,11 +31,15 @@ _PLACEHOLDER: Final = re.compile(r"\{arg:([^{}]+)\}")
 
 
 def resources_of(
-    manifest: Manifest, arguments: Mapping[str, Any], paths: Sequence[str] = ()
+    manifest: Manifest,
+    arguments: Mapping[str, Any],
+    *,
+    roots: Sequence[str] = (),
+    paths: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """The resources of one call, each once, in order: what is declared, and the `paths` of its before-image.
 
-    Raises `BadArguments` for too many of them.
+    `roots` are the directories in which the tool may write. Raises `BadArguments` for too many resources.
     """
     if manifest.undo is None:
         return ()
@@ -44,7 +50,9 @@ def resources_of(
             raise BadArguments(
                 f"the call touches more than {RESOURCES_MAX} resources", remedy="touch fewer in one call"
             )
-    return tuple(sorted(names.union(_bounded(FILE + path) for path in paths)))
+    names |= {_bounded(FILE + path) for path in paths}
+    inside = [FILE + canonical_path(root) for root in roots]
+    return tuple(sorted(_outside(name) if _is_beyond(name, inside) else name for name in names))
 
 
 def overlap(some: Sequence[str], others: Sequence[str]) -> bool:
@@ -58,6 +66,16 @@ def above(name: str) -> Iterator[str]:
     while path and path != "/":
         path = posixpath.dirname(path)
         yield FILE + path
+
+
+def _is_beyond(name: str, inside: Sequence[str]) -> bool:
+    """Whether it is a place, and lies in none of the known directories."""
+    return bool(inside and _path_of(name)) and not any(name == root or root in above(name) for root in inside)
+
+
+def _outside(name: str) -> str:
+    """The name of a place that meets no other."""
+    return "outside:" + _path_of(name).lstrip("/")
 
 
 def _meet(one: str, other: str) -> bool:

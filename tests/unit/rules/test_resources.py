@@ -13,13 +13,18 @@ from toolward.model.undo import Undo
 from toolward.rules.resources import above, overlap, resources_of
 
 
-def names(templates: Sequence[str], arguments: dict[str, Any], paths: Sequence[str] = ()) -> tuple[str, ...]:
+def names(
+    templates: Sequence[str],
+    arguments: dict[str, Any],
+    paths: Sequence[str] = (),
+    roots: Sequence[str] = (),
+) -> tuple[str, ...]:
     manifest = Manifest(
         effect=Effect.REVERSIBLE,
         arguments={"path": Argument(kind=ArgumentKind.PATH)},
         undo=Undo(resources=tuple(templates)),
     )
-    return resources_of(manifest, arguments, paths)
+    return resources_of(manifest, arguments, paths=paths, roots=roots)
 
 
 def test_a_list_names_one_for_each_and_what_is_absent_is_one_for_all() -> None:
@@ -73,3 +78,13 @@ def test_places_meet_those_above_and_below(one: str, other: str, meet: bool) -> 
 def test_above_a_place_are_its_directories_and_above_anything_else_nothing() -> None:
     assert list(above("file:/a/b/c")) == ["file:/a/b", "file:/a", "file:/"]
     assert list(above("order:1")) == list(above("file:a/b")) == list(above("file:/")) == []
+
+
+@pytest.mark.parametrize("path", ["/", "/srv", "/srv/database", "/etc/passwd"])
+def test_a_place_where_the_tool_can_not_write_stands_in_nobodys_way(path: str) -> None:
+    [name] = names(["file:{arg:path}"], {"path": path}, roots=["/srv/data/", "/srv/more"])
+    assert not overlap([name], ["file:/srv/data/a", "file:/srv/more", "file:/"])
+    assert names(["file:{arg:path}"], {"path": path}, roots=["/srv/data"]) == (name,), "but in its own"
+    inside = names(["file:{arg:path}"], {"path": "/srv/data/x/../a"}, roots=["/srv/data/", "/srv/more"])
+    assert inside == ("file:/srv/data/a",)
+    assert names(["file:{arg:path}"], {"path": "/srv/data"}, roots=["/srv/data/"]) == ("file:/srv/data",)

@@ -13,7 +13,7 @@ from toolward.errors import ReasonCode, ToolwardError
 from toolward.kernel.rollback.asking import undo_principal
 from toolward.kernel.rollback.engine import Rollbacks
 from toolward.kernel.rollback.entries import RollbackRow
-from toolward.kernel.rollback.rows import rows_of, without_row
+from toolward.kernel.rollback.rows import is_undoable, rows_of, without_row
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.tasks import Background
 from toolward.model.event import EventKind
@@ -64,6 +64,8 @@ class Automatic:
 
     async def _ordered(self, session_id: str, why: str) -> None:
         """Once for all calls that are denied until it has ended, and only while something can be undone."""
+        if not any(is_undoable(row) for row, _ in rows_of(self.store, session_id)):
+            return  # a plan reads much more, and an agent that is denied may try again and again
         try:
             if self.rollbacks.plan(session_id).steps:
                 _ = await self._at(Occasion.POLICY, session_id, why)

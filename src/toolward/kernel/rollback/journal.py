@@ -122,7 +122,7 @@ class Journal(Clause):
         roots = writable_roots(binding, version.manifest)
         templates = undo.snapshot.paths if undo.snapshot else ()
         paths = paths_of(templates, call.arguments, binding, roots)
-        resources = resources_of(version.manifest, call.arguments, paths)
+        resources = resources_of(version.manifest, call.arguments, roots=roots, paths=paths)
         self.fences.check(call.session.session_id, resources)
         await self.turns.take(call.call_id, resources)
         self.fences.check(call.session.session_id, resources)  # it may have waited for what got stuck

@@ -15,6 +15,8 @@ from toolward.rules.canonical import canonical
 
 ROWS_MAX: Final = 200
 """Rows looked at, or removed in one commit, before others have their turn."""
+GRACE_S: Final = 3_600
+"""A rollback that was planned just before the end finds its rows."""
 _ENDED: Final = (RollbackState.COMPENSATED.value, RollbackState.PARTIALLY_COMPENSATED.value)
 
 
@@ -24,13 +26,14 @@ async def prune(store: Store, now_ns: int) -> int:
     Not those of a session whose rollback has not ended; nor while what they touched meets an effect that can
     still be undone, since its rollback has to see who changed the same.
     """
+    before_ns = now_ns - GRACE_S * 1_000_000_000
     unsettled = {row["session_id"] for row in rows_of_rollbacks(store) if row["state"] not in _ENDED}
     over: list[tuple[str, bytes, int, list[str]]] = []
     standing = Places()
     for number, (row, version) in enumerate(rows_of(store), 1):
         until_ns = int(row["until_ns"])
         if (
-            0 < until_ns < now_ns
+            0 < until_ns < before_ns
             and row["status"] != EffectStatus.OPEN.value
             and row["session_id"] not in unsettled
         ):

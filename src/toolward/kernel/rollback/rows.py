@@ -44,6 +44,11 @@ def rows_of(store: Store, session_id: str = "") -> Iterator[tuple[EffectRow, int
         yield orjson.loads(row.body), row.version
 
 
+def is_undoable(row: Mapping[str, Any]) -> bool:
+    """Whether something of it may stand that a rollback would take back."""
+    return not row["undone"] and row["way"] != Way.NONE.value and row["status"] != EffectStatus.FAILED.value
+
+
 def without_row(store: Store, session_id: str) -> Iterator[EffectRow]:
     """A session's calls that wrote and have no row, out of the log.
 

@@ -33,6 +33,7 @@ from toolward.ports.clock import Clock
 from toolward.ports.store import Change, Conflict, Delete, Put, Row, Store, Table
 from toolward.rules.canonical import canonical
 from toolward.rules.resources import resources_of
+from toolward.rules.undo_templates import writable_roots
 
 AT: Final = "at/"
 """Of a row that says who changed a resource."""
@@ -82,7 +83,8 @@ class Frontiers(Clause):
         self._busy[call.session.session_id] += 1
         if version is None or version.manifest.undo is None or version.manifest.effect is Effect.READ_ONLY:
             return NO_PROMISE
-        resources = resources_of(version.manifest, call.arguments)
+        roots = writable_roots(revision.binding(version.server), version.manifest)
+        resources = resources_of(version.manifest, call.arguments, roots=roots)
         if not resources:
             return NO_PROMISE
         owner = self._owner(call)

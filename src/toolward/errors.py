@@ -76,6 +76,8 @@ class ReasonCode(StrEnum):
     EGRESS_DENIED = "egress_denied"
     GRANT_REFUSED = "grant_refused"
     ISOLATION_TOO_WEAK = "isolation_too_weak"
+    BEYOND_OPEN_PATH = "beyond_open_path"
+    BUDGET_SPENT = "budget_spent"
     # the gateway's
     AUDIT_UNAVAILABLE = "audit_unavailable"
     STORE_UNAVAILABLE = "store_unavailable"

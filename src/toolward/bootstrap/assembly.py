@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from toolward.adapters.identity import KeyIdentity
-from toolward.adapters.secrets import EnvironmentSecrets, FileSecrets, KeyringSecrets
 from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.bootstrap.machine import Machine
 from toolward.bootstrap.reloading import changed_servers
 from toolward.bootstrap.revision import compile_revision, revision_of
 from toolward.bootstrap.rollback import make_journal, make_rollbacks
 from toolward.catalogue import Catalogue, load_catalogue, resolve_manifest
-from toolward.config.shape import SecretProvider, WardConfig
+from toolward.config.sources import to_sources
 from toolward.config.ward import Ward, load_ward
 from toolward.config.ward_files import write_files
 from toolward.errors import InvariantBroken, ToolwardError
@@ -29,6 +27,8 @@ from toolward.kernel.approvals.people import People
 from toolward.kernel.audit import Auditor
 from toolward.kernel.cages.hints import CageHints
 from toolward.kernel.clauses import Clauses
+from toolward.kernel.discovery.budgets import OpenBudgets
+from toolward.kernel.discovery.discovery import Discovery
 from toolward.kernel.face.answers import Answers
 from toolward.kernel.face.catalogue import ToolCatalogue
 from toolward.kernel.gateway import Gateway
@@ -59,13 +59,18 @@ from toolward.kernel.upstream.notices import Notices
 from toolward.kernel.upstream.requests import GovernRequests
 from toolward.model.approval import Approval
 from toolward.model.event import EventKind
+from toolward.model.found import Source
 from toolward.model.incident import Incident
 from toolward.model.principal import Principal
+from toolward.model.server import ServerBinding
 from toolward.model.tool import Manifest
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
 from toolward.ports.store import Put, Store, Table
-from toolward.ports.upstream import UpstreamHooks, Upstreams
+from toolward.ports.upstream import InForce, UpstreamHooks, Upstreams
+from toolward.rules.found.terms import found_manifest
+
+_NOTHING: InForce = lambda: None  # noqa: E731 -- nothing goes with it
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,6 +104,7 @@ class Builder:
     house: House | None = None
     problems: list[str] = field(default_factory=list)
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    bound: tuple[ServerBinding, ...] = ()  # servers in force: the ward's, then the found ones
 
     async def build(self, on_progress: Callable[[str], None] | None = None) -> House:
         """Wire everything, recover what a crash left, write down that the gateway started."""
@@ -136,6 +142,7 @@ class Builder:
                 revision=self.current,
                 repin=self.repin,
                 reload=self.reload,
+                take_found=self.take_found,
                 write_files=lambda files: write_files(self.ward.path, files),
                 name=config.name,
                 url=self.url,
@@ -147,7 +154,10 @@ class Builder:
             revision=compile_revision(self.ward, parts.registry, servers=self.machine.functions.names()),
             problems=self.problems,
         )
+        self.bound = self.ward.bindings
         await self._start(parts, rollbacks)
+        if self._sources():
+            _ = await self._become(self.ward)
         return self.house
 
     def _parts(
@@ -161,7 +171,10 @@ class Builder:
         hooks = UpstreamHooks(on_progress=on_progress)
         upstreams = self.machine.upstreams(hooks)
         notices = Notices()
-        drift = self._made_drift(registry, upstreams)
+        discovery = Discovery(
+            store, auditor, clock=clock, sources=self.machine.sources, configured=self._sources
+        )
+        drift = self._made_drift(registry, upstreams, discovery)
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
         safeguards = make_safeguards(
@@ -169,7 +182,8 @@ class Builder:
         )
         approvals = self._approvals(auditor, incidents, sessions, safeguards.replay)
         journal = make_journal(self.machine, registry, sessions, self.repin)
-        clauses = Clauses((*safeguards.clauses, approvals.clause, journal))
+        budgets = OpenBudgets(store, clock=clock)
+        clauses = Clauses((*safeguards.clauses, approvals.clause, budgets, journal))
         settle = Settle(
             store=store,
             auditor=auditor,
@@ -194,6 +208,7 @@ class Builder:
             incidents=incidents,
             approvals=approvals,
             drift=drift,
+            discovery=discovery,
             upstreams=upstreams,
             notices=notices,
             admit=admit,
@@ -201,7 +216,12 @@ class Builder:
             label=label,
             authorize=Authorize(ids, approvals),
             intend=Intend(store, auditor, clauses),
-            execute=Execute(upstreams, Answers(ToolCatalogue(registry)), registry, safeguards.stops),
+            execute=Execute(
+                upstreams,
+                Answers(ToolCatalogue(registry), discovery, self.take_found),
+                registry,
+                safeguards.stops,
+            ),
             settle=settle,
             requests=requests,
             hints=CageHints(self.machine.refusals),
@@ -209,7 +229,7 @@ class Builder:
         )
         return parts, journal
 
-    def _made_drift(self, registry: Registry, upstreams: Upstreams) -> DriftWatch:
+    def _made_drift(self, registry: Registry, upstreams: Upstreams, discovery: Discovery) -> DriftWatch:
         return DriftWatch(
             registry,
             upstreams,
@@ -217,7 +237,11 @@ class Builder:
             manifest_of=self.manifest_of,
             revision=self.current,
             on_change=self.repin,
+            bounded=discovery.bounded,
         )
+
+    def _sources(self) -> Mapping[str, Source]:
+        return to_sources(self.ward.config.discovery, self.ward.path)
 
     def _approvals(
         self, auditor: Auditor, incidents: Incidents, sessions: Sessions, replay: Replay
@@ -264,6 +288,8 @@ class Builder:
         binding = self.current().binding(server)
         if binding is None:
             raise InvariantBroken(f"a definition of `{server}`, which is not configured")
+        if (source := self.current().sources.get(binding.found_by)) is not None:
+            return found_manifest(definition, binding, source), f"found by `{source.name}`"
         return resolve_manifest(
             definition, binding=binding, stated=self.ward.manifests, catalogue=self.catalogue
         )
@@ -274,37 +300,49 @@ class Builder:
         Servers that are new or others are compared with the pins at once; the answer says of which that
         failed, and why. Raises `ToolwardError` with the old revision still in force.
         """
-        house = self._standing()
-        drift = house.parts.drift
         async with self.reloading:
-            ward = load_ward(self.ward.path)
-            changes = changed_servers(self.ward.bindings, ward.bindings)
-            ready = await house.parts.upstreams.prepare(changes.taken, changes.dropped)
+            taken = await self._become(load_ward(self.ward.path), by)
+        return await self._standing().drift.compare(taken)
 
-            def in_force() -> None:
-                ready()
-                for server in changes.servers:
-                    drift.forget(server)
+    async def take_found(self, by: Principal | None = None) -> Mapping[str, ToolwardError]:
+        """Put found servers in force as they are now; the answer is as of `reload`."""
+        async with self.reloading:
+            taken = await self._become(self.ward, by)
+        return await self._standing().drift.compare(taken)
 
-            await self._put_in_force(ward, by, and_then=in_force)
-        return await drift.compare([each.server for each in changes.taken])
+    def _standing(self) -> Parts:
+        if self.house is None:
+            raise InvariantBroken("a reload before the house stands")
+        return self.house.parts
+
+    async def _become(self, ward: Ward, by: Principal | None = None) -> list[str]:
+        """Put a ward in force with the servers that were found under it; which servers are new or others."""
+        parts = self._standing()
+        wanted = (*ward.bindings, *parts.discovery.bindings(to_sources(ward.config.discovery, ward.path)))
+        changes = changed_servers(self.bound, wanted)
+        ready = await parts.upstreams.prepare(changes.taken, changes.dropped)
+
+        def in_force() -> None:
+            ready()
+            self.bound = wanted
+            for server in changes.servers:
+                parts.drift.forget(server)
+
+        await self._put_in_force(ward, by, wanted[len(ward.bindings) :], in_force)
+        return [each.server for each in changes.taken]
 
     async def repin(self, by: Principal | None = None) -> None:
         """Put the pins as they are now in force, with the files as they were last read."""
-        await self._put_in_force(self.ward, by)
-
-    def _standing(self) -> House:
-        if self.house is None:
-            raise InvariantBroken("a reload before the house stands")
-        return self.house
+        await self._put_in_force(self.ward, by, self.bound[len(self.ward.bindings) :])
 
     async def _put_in_force(
-        self, ward: Ward, by: Principal | None, *, and_then: Callable[[], None] = lambda: None
+        self, ward: Ward, by: Principal | None, found: Sequence[ServerBinding], and_then: InForce = _NOTHING
     ) -> None:
         house = self.house
         if house is None:
             return
-        revision = compile_revision(ward, house.parts.registry, servers=self.machine.functions.names())
+        here = self.machine.functions.names()
+        revision = compile_revision(ward, house.parts.registry, servers=here, found=found)
         same = revision.digest == house.revision.digest
         and_then()  # with the revision, before any other task has a turn
         self.ward = house.ward = ward
@@ -349,17 +387,6 @@ class Builder:
         asyncio.get_running_loop().call_exception_handler(
             {"message": "a background task of toolward failed", "exception": error}
         )
-
-
-def make_secrets(config: WardConfig, ward: Path) -> EnvironmentSecrets | FileSecrets | KeyringSecrets:
-    """The provider that the ward names."""
-    match config.secrets.provider:
-        case SecretProvider.ENV:
-            return EnvironmentSecrets(os.environ)
-        case SecretProvider.FILE:
-            return FileSecrets(ward / config.secrets.file)
-        case SecretProvider.KEYRING:
-            return KeyringSecrets()
 
 
 async def close_house(house: House) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib import resources
 
 from toolward.config.shape import WardConfig
+from toolward.config.sources import to_sources
 from toolward.config.ward import Ward
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
@@ -21,13 +22,15 @@ UNSAFE_ALLOW_ALL = "UnsafeAllowAll"
 UNSAFE_ANONYMOUS = "UnsafeAnonymous"
 
 
-def compile_revision(ward: Ward, registry: Registry, *, servers: Sequence[str]) -> ActiveRevision:
+def compile_revision(
+    ward: Ward, registry: Registry, *, servers: Sequence[str], found: Sequence[ServerBinding] = ()
+) -> ActiveRevision:
     """Everything that decides, compiled. Raises `WardError` for a policy that does not fit the tools.
 
-    `servers` are all that can be reached; those without an entry in the ward are functions of this process.
+    `servers` are those of functions of this process, `found` those of its discovery sources.
     """
     config = ward.config
-    bindings: dict[str, ServerBinding] = {each.server: each for each in ward.bindings}
+    bindings: dict[str, ServerBinding] = {each.server: each for each in (*ward.bindings, *found)}
     for server in servers:
         bindings.setdefault(server, ServerBinding(server=server, kind=BindingKind.PYTHON))
     marks = [UNSAFE_ALLOW_ALL] if config.unsafe.allow_all else []
@@ -39,6 +42,7 @@ def compile_revision(ward: Ward, registry: Registry, *, servers: Sequence[str]) 
         book=_book(ward, registry, servers=tuple(bindings)),
         bindings=bindings,
         definition_age_max_s={each.server: each.definitions_max_age_s for each in ward.bindings},
+        sources=to_sources(config.discovery, ward.path),
         shown_as=config.discovery.face,
         shown_to={name: agent.face for name, agent in config.agents.items() if agent.face is not None},
         marks=tuple(marks),

@@ -21,6 +21,7 @@ VERBS: Final[Mapping[str, str]] = {
     "check": "Everything that is wrong with a ward's files and policies.",
     "explain": "Why a call would be allowed, asked or denied.",
     "tools": "What the servers offer: list, show, diff, prove, approve, revoke.",
+    "discovery": "Servers that were found at run time: list, look, admit, reject.",
     "sessions": "What agents did: list, show, seal, rollback, retry, accept.",
     "approvals": "What waits for a person: list, show, open, approve, refuse, break-glass, review.",
     "grants": "Standing approvals of like calls: list, make, end.",

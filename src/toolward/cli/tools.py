@@ -25,7 +25,11 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--server", default="", help="Only this server's.")
-@click.option("--state", type=click.Choice(["proposed", "approved", "quarantined", "revoked"]), default=None)
+@click.option(
+    "--state",
+    type=click.Choice(["discovered", "proposed", "approved", "quarantined", "revoked"]),
+    default=None,
+)
 @click.option("--refresh", is_flag=True, help="Ask every server first.")
 @verb
 def list_tools(frame: Frame, server: str, state: str | None, refresh: bool) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolward.model.face import Face
+from toolward.model.found import Source
 from toolward.model.revision import Revision
 from toolward.model.server import ServerBinding
 from toolward.model.tool import Channel
@@ -24,6 +25,7 @@ class ActiveRevision:
     book: Book
     bindings: Mapping[str, ServerBinding]
     definition_age_max_s: Mapping[str, float] = field(default_factory=dict)  # server -> seconds
+    sources: Mapping[str, Source] = field(default_factory=dict)  # of found servers, by name
     shown_as: Face = Face.LIST  # what agents see at the aggregated endpoint
     shown_to: Mapping[str, Face] = field(default_factory=dict)  # agent -> what that one sees instead
     marks: tuple[str, ...] = ()  # `unsafe` settings in force; they stand in every record
@@ -31,6 +33,10 @@ class ActiveRevision:
     def binding(self, server: str) -> ServerBinding | None:
         """The binding of a configured server."""
         return self.bindings.get(server)
+
+    def declared(self) -> tuple[str, ...]:
+        """The servers that were not found: all that is asked for more than tools."""
+        return tuple(name for name, binding in self.bindings.items() if not binding.found_by)
 
     def face(self, agent: str) -> Face:
         """What that agent is shown."""

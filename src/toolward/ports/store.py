@@ -37,6 +37,8 @@ class Table(StrEnum):
     ROLLBACK = "rollback"  # key: rollback_id; plan, steps, end state
     STOP = "stop"  # one row, read with every call: what is stopped -> why, by whom
     HOOK = "hook"  # key: webhook/sha-256 of an answer's id; or how far the log was told of
+    FOUND = "found"  # key: id of a found server -> what it is, and where it stands
+    OPEN_USE = "open_use"  # key: session/, day/ or tool/ -> what calls of found tools used up
     LINK = "link"  # key: sha-256 of a one-time link's token, or of a browser's cookie
 
 

@@ -16,6 +16,7 @@ from toolward.model.decision import Allow, Ask, Deny
 from toolward.model.label import Confidentiality, Integrity, Label
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import Session, SessionOrigin
+from toolward.rules.open_path import refused_flow
 from toolward.rules.policy.engine import Explanation
 from toolward.rules.undo import undo_in_words
 
@@ -91,6 +92,8 @@ async def explain(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> d
     except (CallerError, Denied) as refusal:
         return {"decision": "deny", "stage": "resolve", "reason": refusal.reason.as_json(), "policies": []}
     labelled = desk.parts.label(resolved, revision)
+    if (no := refused_flow(labelled)) is not None:
+        return {"decision": "deny", "stage": "decide", "reason": no.as_json(), "policies": []}
     return {
         **_explained(revision.book.explain(labelled)),
         "undo": undo_in_words(resolved.version.manifest) if resolved.version else "",

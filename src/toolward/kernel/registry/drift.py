@@ -19,7 +19,7 @@ from toolward.errors import Denied, ReasonCode, ToolFailed, ToolwardError
 from toolward.kernel.registry.registry import Finding, ManifestOf, Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.server import ServerBinding
-from toolward.model.tool import Effect
+from toolward.model.tool import Effect, ToolState
 from toolward.ports.clock import Clock
 from toolward.ports.upstream import ServerDescription, Upstreams
 from toolward.rules.lifecycle import Change
@@ -42,7 +42,7 @@ class _Watched:
 class DriftWatch:
     """Compares what servers list with what is pinned."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- one for each of its neighbours
         self,
         registry: Registry,
         upstreams: Upstreams,
@@ -51,13 +51,16 @@ class DriftWatch:
         manifest_of: ManifestOf,
         revision: Callable[[], ActiveRevision],
         on_change: Callable[[], Awaitable[None]],
+        bounded: Callable[[ServerDescription], Awaitable[ServerDescription]],
     ) -> None:
+        """`bounded` takes of a found server's list what can be taken, and records what can not."""
         self._registry = registry
         self._upstreams = upstreams
         self._clock = clock
         self._manifest_of = manifest_of
         self._revision = revision
         self._on_change = on_change
+        self._bounded = bounded
         self._servers: dict[str, _Watched] = {}
 
     async def ensure_fresh(self, key: str, server: str) -> None:
@@ -91,8 +94,14 @@ class DriftWatch:
             description = await self._upstreams.describe(server)
             if self._revision().binding(server) != binding:
                 return []  # it was changed or taken away meanwhile: this is the word of another server
+            found = bool(binding.found_by)
+            if found:
+                description = await self._bounded(description)
             findings = await self._registry.observe(
-                description, binding=_identity(binding, description), manifest_of=self._manifest_of
+                description,
+                binding=_identity(binding, description),
+                manifest_of=self._manifest_of,
+                new=ToolState.DISCOVERED if found else ToolState.PROPOSED,
             )
             watched.description = description
             # a change that was announced meanwhile may be missing from what was listed

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -33,6 +33,11 @@ from toolward.rules.version import drifted_aspects, make_version, version_from_j
 
 ManifestOf = Callable[[str, Mapping[str, Any]], Manifest]
 """The manifest for (server, definition): the ward's file, the catalogue, the hints, or the worst case."""
+
+
+_SERVED: Final = (ToolState.APPROVED, ToolState.QUARANTINED, ToolState.DISCOVERED)
+_UNDECIDED: Final = (ToolState.PROPOSED, ToolState.DISCOVERED)
+"""Nobody has approved what is pinned, so what the server lists now takes its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +85,9 @@ class Registry:
         return self._versions.get(digest)
 
     def served(self, key: str) -> tuple[Pin, ToolVersion] | None:
-        """What this channel serves for `server/name`: approved or quarantined, never a candidate."""
+        """What this channel serves for `server/name`: approved, quarantined or found, never a candidate."""
         pin = self._pins.get(key)
-        if pin is None or pin.state not in (ToolState.APPROVED, ToolState.QUARANTINED):
+        if pin is None or pin.state not in _SERVED:
             return None
         return pin, self._versions[pin.digest]
 
@@ -117,14 +122,19 @@ class Registry:
     # --- comparing --------------------------------------------------------------------------------
 
     async def observe(
-        self, description: ServerDescription, *, binding: str, manifest_of: ManifestOf
+        self,
+        description: ServerDescription,
+        *,
+        binding: str,
+        manifest_of: ManifestOf,
+        new: ToolState = ToolState.PROPOSED,
     ) -> list[Finding]:
-        """Compare what a server lists now with the pins; quarantine what drifted, propose what is new."""
+        """Compare what a server lists with the pins. What drifted is quarantined, what is new is `new`."""
         async with self._changing:
-            return await self._observe(description, binding=binding, manifest_of=manifest_of)
+            return await self._observe(description, binding=binding, manifest_of=manifest_of, new=new)
 
     async def _observe(
-        self, description: ServerDescription, *, binding: str, manifest_of: ManifestOf
+        self, description: ServerDescription, *, binding: str, manifest_of: ManifestOf, new: ToolState
     ) -> list[Finding]:
         findings: list[Finding] = []
         events: list[Event] = []
@@ -135,7 +145,7 @@ class Registry:
             old = self._pins.get(seen.key)
             pinned = self._versions[old.digest] if old else None
             change = compare(old, pinned, seen)
-            pin = self._next_pin(old, seen, change)
+            pin = self._next_pin(old, seen, change, new=new)
             aspects = (
                 drifted_aspects(orjson.loads(pinned.definition), definition) if pinned is not None else ()
             )
@@ -161,20 +171,20 @@ class Registry:
             self._remember(version)
         return known or version
 
-    def _next_pin(self, old: Pin | None, seen: ToolVersion, change: Change) -> Pin:
+    def _next_pin(self, old: Pin | None, seen: ToolVersion, change: Change, *, new: ToolState) -> Pin:
         now = self._clock.now_ns()
         if old is None:
             return Pin(
                 server=seen.server,
                 name=seen.name,
                 digest=seen.digest,
-                state=ToolState.PROPOSED,
+                state=new,
                 since_ns=now,
             )
         state = NEXT_STATE[old.state, change]
         if change is Change.SAME:
             return old
-        if old.state is ToolState.PROPOSED:
+        if old.state in _UNDECIDED:
             return replace(old, digest=seen.digest, since_ns=now)
         if state is old.state and old.candidate == seen.digest:
             return old
@@ -187,7 +197,7 @@ class Registry:
         """
         if old is None:
             return []
-        unpinned = {old.candidate} | ({old.digest} if old.state is ToolState.PROPOSED else set())
+        unpinned = {old.candidate} | ({old.digest} if old.state in _UNDECIDED else set())
         gone = sorted(unpinned - {"", pin.digest, pin.candidate})
         for digest in gone:
             self._versions.pop(digest, None)

@@ -6,12 +6,15 @@ from toolward.errors import Reason, ReasonCode, ToolwardError
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import LabelledCall
 from toolward.model.decision import Decision, Deny
+from toolward.rules.open_path import refused_flow
 
 
 def decide(
     labelled: LabelledCall, revision: ActiveRevision, *, lifted: frozenset[str] = frozenset()
 ) -> Decision:
     """The policy's answer under the revision that the call began with, without what is `lifted`."""
+    if (no := refused_flow(labelled)) is not None:
+        return Deny(reason=no)
     try:
         return revision.book.decide(labelled, lifted=lifted)
     except (ToolwardError, ValueError, TypeError, KeyError, RecursionError) as error:

@@ -65,7 +65,8 @@ class Execute:
         pin = self._registry.pin(version.key)
         if permit.labelled.call.undo_of and self._registry.for_undo(version.key, version.digest) is not None:
             return None
-        if pin is not None and pin.state is ToolState.APPROVED and pin.digest == version.digest:
+        served = permit.labelled.resolved.state  # approved, or found: what it was judged as
+        if pin is not None and pin.digest == version.digest and pin.state in (ToolState.APPROVED, served):
             return None
         code = ReasonCode.STALE_DEFINITION
         if pin is not None and pin.state in (ToolState.QUARANTINED, ToolState.REVOKED):

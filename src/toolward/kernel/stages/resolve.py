@@ -15,6 +15,7 @@ from toolward.model.server import ServerBinding
 from toolward.model.tool import SEPARATOR, BindingKind, CallScope, Manifest, Path, ToolState, ToolVersion
 from toolward.ports.upstream import Upstreams
 from toolward.rules.flow import path_of
+from toolward.rules.open_path import refused_terms
 
 
 class Resolve:
@@ -42,6 +43,7 @@ class Resolve:
         """
         server, name = self._locate(call, revision)
         if call.action is not Action.CALL_TOOL:
+            _check_action(call, revision.binding(server))
             level = IsolationLevel.NONE
             if server and call.action not in OWN_ACTIONS:
                 level = (await self._upstreams.isolation(server)).tier
@@ -61,13 +63,16 @@ class Resolve:
         self._registry.schema(version).check(call.arguments)
         level, scope = (await self._upstreams.isolation(server)).tier, process_scope(revision.binding(server))
         _check_cage(key, version.manifest, level, scope)
+        path = path_of(state, version.manifest, critical=False)
+        if state is ToolState.DISCOVERED:
+            _check_terms(version, path, revision)
         return ResolvedCall(
             call=call,
             server=server,
             name=name,
             version=version,
             state=state,
-            path=path_of(state, version.manifest, critical=False),
+            path=path,
             isolation=level,
             scope=scope,
         )
@@ -128,6 +133,26 @@ def _check_cage(key: str, manifest: Manifest, level: IsolationLevel, scope: Call
             f"{key} wants a process for each `{manifest.min_scope}`, and shares one with its `{scope}`",
             code=Code.ISOLATION_TOO_WEAK,
             remedy="ask the operator: `stateless` in toolward.yaml decides who shares a process",
+        )
+
+
+def _check_terms(version: ToolVersion, path: Path, revision: ActiveRevision) -> None:
+    """The open path's own terms. Raises `Denied` with the offer of promotion."""
+    binding = revision.binding(version.server)
+    if binding is None:
+        raise _not_served(version.key, ToolState.DISCOVERED)
+    source = revision.sources.get(binding.found_by)
+    if (no := refused_terms(version.key, version.manifest, binding, source, path)) is not None:
+        raise Denied(no.text, code=no.code, remedy=no.remedy, details=no.details)
+
+
+def _check_action(call: Call, binding: ServerBinding | None) -> None:
+    """Of a found server nothing but its tools is used: the rest has no manifest that could bound it."""
+    if binding is not None and binding.found_by and call.action not in OWN_ACTIONS:
+        raise Denied(
+            f"`{binding.server}` was found, and only its tools can be used",
+            code=Code.BEYOND_OPEN_PATH,
+            remedy="use one of its tools, or another server",
         )
 
 

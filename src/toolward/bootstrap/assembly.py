@@ -171,9 +171,7 @@ class Builder:
         hooks = UpstreamHooks(on_progress=on_progress)
         upstreams = self.machine.upstreams(hooks)
         notices = Notices()
-        discovery = Discovery(
-            store, auditor, clock=clock, sources=self.machine.sources, configured=self._sources
-        )
+        discovery = Discovery(store, auditor, self.machine.sources, clock=clock, configured=self._sources)
         drift = self._made_drift(registry, upstreams, discovery)
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
@@ -182,8 +180,8 @@ class Builder:
         )
         approvals = self._approvals(auditor, incidents, sessions, safeguards.replay)
         journal = make_journal(self.machine, registry, sessions, self.repin)
-        budgets = OpenBudgets(store, clock=clock)
-        clauses = Clauses((*safeguards.clauses, approvals.clause, budgets, journal))
+        own = Answers(ToolCatalogue(registry), discovery, self.take_found)
+        clauses = Clauses((*safeguards.clauses, approvals.clause, OpenBudgets(store, clock=clock), journal))
         settle = Settle(
             store=store,
             auditor=auditor,
@@ -197,8 +195,7 @@ class Builder:
         requests = GovernRequests(
             admit=admit, label=label, settle=settle, refuse=refuse, ids=ids, revision=self.current
         )
-        hooks.on_request = requests
-        hooks.events = UpstreamNews(drift, notices)
+        hooks.on_request, hooks.events = requests, UpstreamNews(drift, notices)
         parts = Parts(
             store=store,
             auditor=auditor,
@@ -216,12 +213,7 @@ class Builder:
             label=label,
             authorize=Authorize(ids, approvals),
             intend=Intend(store, auditor, clauses),
-            execute=Execute(
-                upstreams,
-                Answers(ToolCatalogue(registry), discovery, self.take_found),
-                registry,
-                safeguards.stops,
-            ),
+            execute=Execute(upstreams, own, registry, safeguards.stops),
             settle=settle,
             requests=requests,
             hints=CageHints(self.machine.refusals),

@@ -39,9 +39,9 @@ class Discovery:
         self,
         store: Store,
         auditor: Auditor,
+        sources: Sources,
         *,
         clock: Clock,
-        sources: Sources,
         configured: Callable[[], Mapping[str, Source]],
     ) -> None:
         self._store = store

@@ -18,9 +18,11 @@ from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
 from toolward.bootstrap.assembly import Builder, House, Machine, close_house
 from toolward.config.ward import load_ward
+from toolward.errors import ToolFailed
 from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
 from toolward.model.call import Action, Era, Intent, RawOutcome, Reply, Returned
 from toolward.model.capability import IsolationLevel, IsolationReport
+from toolward.model.found import FoundServer, Reading, Source
 from toolward.model.permit import Permit
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.server import ServerBinding
@@ -148,6 +150,21 @@ class FakeUpstreams:
         self.closed.append("*")
 
 
+@dataclass
+class FakeSources:
+    """`ports.sources.Sources` that names what a test puts there."""
+
+    servers: list[FoundServer] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    broken: str = ""
+
+    async def read(self, source: Source) -> Reading:
+        if self.broken:
+            raise ToolFailed(self.broken)
+        mine = tuple(each for each in self.servers if each.source == source.name)
+        return Reading(servers=mine[: source.servers_max], refused=tuple(self.refused))
+
+
 class FixedSecrets:
     """`ports.secrets.Secrets` with one known value."""
 
@@ -181,6 +198,7 @@ class World:
     upstreams: FakeUpstreams
     store: MemoryStore
     clock: VirtualClock
+    sources: FakeSources = field(default_factory=FakeSources)
 
     async def approve_all(self) -> None:
         for server in self.upstreams.names():
@@ -271,6 +289,7 @@ async def open_world(
     answers: dict[str, Script | str] | None = None,
     rollback_hook: RollbackHook | None = None,
     clock: VirtualClock | None = None,
+    sources: FakeSources | None = None,
 ) -> AsyncIterator[World]:
     """A world on `folder`; give the same `store` again to play a restart, and a `clock` for a later one."""
     if not (folder / "toolward.yaml").exists():
@@ -280,6 +299,7 @@ async def open_world(
         store = MemoryStore(clock=clock, ids=ids)
     else:
         ids.count = 10_000 * (1 + store.size())
+    sources = sources or FakeSources()
     upstreams = FakeUpstreams(tools if tools is not None else default_tools(), answers or {}, store=store)
 
     def connect(hooks: UpstreamHooks) -> FakeUpstreams:
@@ -293,13 +313,14 @@ async def open_world(
         clock=clock,
         ids=ids,
         images=images,
+        sources=sources,
         rollback_hook=rollback_hook,
     )
     house = await Builder(load_ward(folder), machine).build()
     if store.get(Table.CREDENTIAL, AGENT_KEY) is None:
         key = credential_body(name="key-1", user="alice", agent="scripted", kind=CredentialKind.API_KEY)
         await store.commit([], [Put(Table.CREDENTIAL, AGENT_KEY, key)])
-    world = World(house, upstreams, store, clock)
+    world = World(house, upstreams, store, clock, sources)
     if approved:
         await world.approve_all()
     try:

@@ -88,6 +88,8 @@ class ReasonCode(StrEnum):
     OBJECTIVE_NOT_REACHED = "objective_not_reached"
     OBJECTIVE_ENDED = "objective_ended"
     PROMOTION_REFUSED = "promotion_refused"
+    BEYOND_OPEN_PATH = "beyond_open_path"
+    BUDGET_SPENT = "budget_spent"
     # the gateway's
     AUDIT_UNAVAILABLE = "audit_unavailable"
     STORE_UNAVAILABLE = "store_unavailable"

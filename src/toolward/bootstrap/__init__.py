@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from toolward.adapters.discovery.fetching import Fetching
+from toolward.adapters.discovery.sources import StrangersSources
 from toolward.adapters.egress.connecting import VettedConnector
 from toolward.adapters.images.caged import CagedImages
 from toolward.adapters.stores.sqlite import SqliteStore
@@ -17,10 +20,11 @@ from toolward.adapters.tools.mcp.packages.installing import Packages
 from toolward.adapters.tools.mcp.upstreams import McpUpstreams
 from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.adapters.tools.router import RoutedUpstreams
-from toolward.bootstrap.assembly import Builder, House, close_house, make_secrets
+from toolward.bootstrap.assembly import Builder, House, close_house
 from toolward.bootstrap.cages import make_cages
 from toolward.bootstrap.machine import Machine
 from toolward.bootstrap.neighbours import KeptOfMachine
+from toolward.bootstrap.secrets import make_secrets
 from toolward.config.ward import Ward, load_ward
 from toolward.kernel.audit import Auditor
 from toolward.kernel.cages.egress_watch import EgressWatch
@@ -105,6 +109,7 @@ async def open_house_on(
             functions=functions,
             refusals=signals.refusals,
             images=images,
+            sources=StrangersSources(Fetching(VettedConnector(signals), tls=ssl.create_default_context)),
         )
         async with _standing(ward, machine, on_progress) as house:
             yield house

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from toolward.adapters.identity import KeyIdentity
-from toolward.adapters.secrets import EnvironmentSecrets, FileSecrets, KeyringSecrets
 from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.bootstrap.machine import Machine
 from toolward.bootstrap.reloading import changed_servers
@@ -19,7 +17,7 @@ from toolward.bootstrap.revision import compile_revision, revision_of
 from toolward.bootstrap.rollback import class_check, make_journal, make_pruning, make_rollbacks
 from toolward.bootstrap.watching import make_watching
 from toolward.catalogue import Catalogue, load_catalogue, resolve_manifest
-from toolward.config.shape import SecretProvider, WardConfig
+from toolward.config.sources import to_sources
 from toolward.config.ward import Ward, load_ward
 from toolward.config.ward_files import write_files
 from toolward.errors import InvariantBroken, ToolwardError
@@ -30,6 +28,8 @@ from toolward.kernel.approvals.people import People
 from toolward.kernel.audit import Auditor
 from toolward.kernel.cages.hints import CageHints
 from toolward.kernel.clauses import Clauses
+from toolward.kernel.discovery.budgets import OpenBudgets
+from toolward.kernel.discovery.discovery import Discovery
 from toolward.kernel.face.answers import Answers
 from toolward.kernel.face.catalogue import ToolCatalogue
 from toolward.kernel.gateway import Gateway
@@ -68,13 +68,18 @@ from toolward.model.approval import Approval
 from toolward.model.call import LabelledCall
 from toolward.model.decision import Deny
 from toolward.model.event import EventKind
+from toolward.model.found import Source
 from toolward.model.incident import Incident
 from toolward.model.principal import Principal
+from toolward.model.server import ServerBinding
 from toolward.model.tool import Manifest
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
 from toolward.ports.store import Put, Store, Table
-from toolward.ports.upstream import UpstreamHooks, Upstreams
+from toolward.ports.upstream import InForce, UpstreamHooks, Upstreams
+from toolward.rules.found.terms import found_manifest
+
+_NOTHING: InForce = lambda: None  # noqa: E731 -- nothing goes with it
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,6 +115,7 @@ class Builder:
     house: House | None = None
     problems: list[str] = field(default_factory=list)
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    bound: tuple[ServerBinding, ...] = ()  # servers in force: the ward's, then the found ones
 
     async def build(self, on_progress: Callable[[str], None] | None = None) -> House:
         """Wire everything, recover what a crash left, write down that the gateway started."""
@@ -161,6 +167,7 @@ class Builder:
                 revision=self.current,
                 repin=self.repin,
                 reload=self.reload,
+                take_found=self.take_found,
                 write_files=lambda files: write_files(self.ward.path, files),
                 ward=lambda: self.ward,
                 name=config.name,
@@ -173,7 +180,10 @@ class Builder:
             revision=self._compiled(self.ward, parts),
             problems=self.problems,
         )
+        self.bound = self.ward.bindings
         await self._start(parts, rollbacks)
+        if self._sources():
+            _ = await self._become(self.ward)
         return self.house
 
     def _parts(
@@ -191,7 +201,8 @@ class Builder:
         turns = Turns(store, auditor, incidents, clock=clock, background=background)
         resilience = make_resilience(self.machine, upstreams, turns, background, self.ward.resilience)
         watching = self._watching(auditor, registry, incidents, background)
-        drift = self._made_drift(registry, upstreams, resilience, watching)
+        discovery = Discovery(store, auditor, self.machine.sources, clock=clock, configured=self._sources)
+        drift = self._made_drift(registry, upstreams, resilience, watching, discovery)
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
         safeguards = make_safeguards(
@@ -199,7 +210,8 @@ class Builder:
         )
         approvals = self._approvals(auditor, incidents, sessions, safeguards.replay)
         journal = make_journal(self.machine, registry, sessions, self.repin)
-        clauses = Clauses((*safeguards.clauses, approvals.clause, journal))
+        own = Answers(ToolCatalogue(registry), discovery, self.take_found)
+        clauses = Clauses((*safeguards.clauses, approvals.clause, OpenBudgets(store, clock=clock), journal))
         settle = self._settle(auditor, sessions, clauses, background)
         refuse = Refuse(store, auditor)
         hooks.on_request = requests = GovernRequests(
@@ -216,6 +228,7 @@ class Builder:
             incidents=incidents,
             approvals=approvals,
             drift=drift,
+            discovery=discovery,
             upstreams=upstreams,
             notices=notices,
             admit=admit,
@@ -230,7 +243,7 @@ class Builder:
             label=label,
             authorize=Authorize(ids, approvals, self._rolls_back),
             intend=Intend(store, auditor, clauses),
-            execute=Execute(resilience, Answers(ToolCatalogue(registry)), registry, safeguards.stops),
+            execute=Execute(resilience, own, registry, safeguards.stops),
             settle=settle,
             requests=requests,
             hints=CageHints(self.machine.refusals),
@@ -270,7 +283,12 @@ class Builder:
         )
 
     def _made_drift(
-        self, registry: Registry, upstreams: Upstreams, resilience: Resilience, watching: Watching
+        self,
+        registry: Registry,
+        upstreams: Upstreams,
+        resilience: Resilience,
+        watching: Watching,
+        discovery: Discovery,
     ) -> DriftWatch:
         def looked(server: str, look: Look, error: ToolwardError | None) -> None:
             resilience.compared(server, error)
@@ -284,7 +302,11 @@ class Builder:
             revision=self.current,
             on_change=self.repin,
             looked=looked,
+            bounded=discovery.bounded,
         )
+
+    def _sources(self) -> Mapping[str, Source]:
+        return to_sources(self.ward.config.discovery, self.ward.path)
 
     def _approvals(
         self, auditor: Auditor, incidents: Incidents, sessions: Sessions, replay: Replay
@@ -336,6 +358,8 @@ class Builder:
         binding = self.current().binding(server)
         if binding is None:
             raise InvariantBroken(f"a definition of `{server}`, which is not configured")
+        if (source := self.current().sources.get(binding.found_by)) is not None:
+            return found_manifest(definition, binding, source), f"found by `{source.name}`"
         return resolve_manifest(
             definition, binding=binding, stated=self.ward.manifests, catalogue=self.catalogue
         )
@@ -346,37 +370,48 @@ class Builder:
         Servers that are new or others are compared with the pins at once; the answer says of which that
         failed, and why. Raises `ToolwardError` with the old revision still in force.
         """
-        house = self._standing()
-        drift = house.parts.drift
         async with self.reloading:
-            ward = load_ward(self.ward.path)
-            changes = changed_servers(self.ward.bindings, ward.bindings)
-            ready = await house.parts.upstreams.prepare(changes.taken, changes.dropped)
+            taken = await self._become(load_ward(self.ward.path), by)
+        return await self._standing().drift.compare(taken)
 
-            def in_force() -> None:
-                ready()
-                for server in changes.servers:
-                    drift.forget(server)
+    async def take_found(self, by: Principal | None = None) -> Mapping[str, ToolwardError]:
+        """Put found servers in force as they are now; the answer is as of `reload`."""
+        async with self.reloading:
+            taken = await self._become(self.ward, by)
+        return await self._standing().drift.compare(taken)
 
-            await self._put_in_force(ward, by, and_then=in_force)
-        return await drift.compare([each.server for each in changes.taken])
+    def _standing(self) -> Parts:
+        if self.house is None:
+            raise InvariantBroken("a reload before the house stands")
+        return self.house.parts
+
+    async def _become(self, ward: Ward, by: Principal | None = None) -> list[str]:
+        """Put a ward in force with the servers that were found under it; which servers are new or others."""
+        parts = self._standing()
+        wanted = (*ward.bindings, *parts.discovery.bindings(to_sources(ward.config.discovery, ward.path)))
+        changes = changed_servers(self.bound, wanted)
+        ready = await parts.upstreams.prepare(changes.taken, changes.dropped)
+
+        def in_force() -> None:
+            ready()
+            self.bound = wanted
+            for server in changes.servers:
+                parts.drift.forget(server)
+
+        await self._put_in_force(ward, by, wanted[len(ward.bindings) :], in_force)
+        return [each.server for each in changes.taken]
 
     async def repin(self, by: Principal | None = None) -> None:
         """Put the pins as they are now in force, with the files as they were last read."""
-        await self._put_in_force(self.ward, by)
-
-    def _standing(self) -> House:
-        if self.house is None:
-            raise InvariantBroken("a reload before the house stands")
-        return self.house
+        await self._put_in_force(self.ward, by, self.bound[len(self.ward.bindings) :])
 
     async def _put_in_force(
-        self, ward: Ward, by: Principal | None, *, and_then: Callable[[], None] = lambda: None
+        self, ward: Ward, by: Principal | None, found: Sequence[ServerBinding], and_then: InForce = _NOTHING
     ) -> None:
         house = self.house
         if house is None:
             return
-        revision = self._compiled(ward, house.parts)
+        revision = self._compiled(ward, house.parts, found)
         same = revision.digest == house.revision.digest
         and_then()  # with the revision, before any other task has a turn
         self.ward = house.ward = ward
@@ -387,10 +422,9 @@ class Builder:
             # what is listed may be another list now; a server's own announcement says nothing of that
             house.parts.notices.deliver("", "", LIST_CHANGED, {})
 
-    def _compiled(self, ward: Ward, parts: Parts) -> ActiveRevision:
-        return compile_revision(
-            ward, parts.registry, parts.objectives, servers=self.machine.functions.names()
-        )
+    def _compiled(self, ward: Ward, parts: Parts, found: Sequence[ServerBinding] = ()) -> ActiveRevision:
+        here = self.machine.functions.names()
+        return compile_revision(ward, parts.registry, parts.objectives, servers=here, found=found)
 
     async def _activate(self, parts: Parts, by: Principal | None = None) -> None:
         """Write down the revision in force, whole, so that it can be returned to, and who made it so."""
@@ -434,17 +468,6 @@ class Builder:
         asyncio.get_running_loop().call_exception_handler(
             {"message": "a background task of toolward failed", "exception": error}
         )
-
-
-def make_secrets(config: WardConfig, ward: Path) -> EnvironmentSecrets | FileSecrets | KeyringSecrets:
-    """The provider that the ward names."""
-    match config.secrets.provider:
-        case SecretProvider.ENV:
-            return EnvironmentSecrets(os.environ)
-        case SecretProvider.FILE:
-            return FileSecrets(ward / config.secrets.file)
-        case SecretProvider.KEYRING:
-            return KeyringSecrets()
 
 
 async def close_house(house: House) -> None:

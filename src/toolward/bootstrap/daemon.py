@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -106,6 +107,7 @@ async def _serve(house: House, listening: _Listening, stop: asyncio.Event, watch
         _ = watching.start(_compare(house, watch))
         _ = watching.start(_read_the_log(house, watch))
         _ = watching.start(house.gateway.shed_load())
+        _ = watching.start(house.parts.discovery.keep(_telling(watch), partial(house.desk.take_found, None)))
         _ = watching.start(
             house.parts.approvals.watch.run(lambda error: watch.trouble("approvals", error.diagnostics()))
         )
@@ -158,9 +160,8 @@ async def _read_the_log(house: House, watch: Watch) -> None:
     await store.commit([opened], [put])
 
 
-async def _compare(house: House, watch: Watch) -> None:
-    """Compare every server at once, so that the first calls need not wait, and then on schedule."""
-    drift = house.parts.drift
+def _telling(watch: Watch) -> Callable[[str, ToolwardError], None]:
+    """Tells of trouble, and not again while it is the same."""
     told: dict[str, str] = {}
 
     def report(server: str, error: ToolwardError) -> None:
@@ -169,6 +170,12 @@ async def _compare(house: House, watch: Watch) -> None:
             told[server] = text
             watch.trouble(server, text)
 
+    return report
+
+
+async def _compare(house: House, watch: Watch) -> None:
+    """Compare every server at once, so that the first calls need not wait, and then on schedule."""
+    drift, report = house.parts.drift, _telling(watch)
     await drift.schedule(report)
 
 

@@ -12,6 +12,7 @@ from toolward.ports.hooks import RollbackHook
 from toolward.ports.ids import Ids
 from toolward.ports.images import Images
 from toolward.ports.secrets import Secrets
+from toolward.ports.sources import NoSources, Sources
 from toolward.ports.store import Store
 from toolward.ports.upstream import UpstreamHooks, Upstreams
 
@@ -28,4 +29,5 @@ class Machine:
     functions: PythonFunctions = field(default_factory=PythonFunctions)
     images: Images | None = None  # where before-images are taken, if that can be done here
     refusals: Refusals = nobody_knows
+    sources: Sources = field(default_factory=NoSources)
     rollback_hook: RollbackHook | None = None  # else what `rollback.on` says

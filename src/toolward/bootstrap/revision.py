@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from importlib import resources
 
 from toolward.config.shape import WardConfig
+from toolward.config.sources import to_sources
 from toolward.config.ward import Ward
 from toolward.kernel.objectives.pins import ObjectivePins
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import OBJECTIVE_PIN, ActiveRevision
 from toolward.model.revision import Revision
-from toolward.model.server import VARIANT, ServerBinding
+from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind
 from toolward.rules.objective import compose
 from toolward.rules.policy.ceiling import Ceiling
@@ -25,16 +26,21 @@ UNSAFE_ANONYMOUS = "UnsafeAnonymous"
 
 
 def compile_revision(
-    ward: Ward, registry: Registry, approved: ObjectivePins, *, servers: Sequence[str]
+    ward: Ward,
+    registry: Registry,
+    approved: ObjectivePins,
+    *,
+    servers: Sequence[str],
+    found: Sequence[ServerBinding] = (),
 ) -> ActiveRevision:
     """Everything that decides, compiled. Raises `WardError` for a policy that does not fit the tools.
 
-    `approved` are the objectives that people approved; `servers` are all that can be reached, and those
-    without an entry in the ward are functions of this process.
+    `approved` are the objectives that people approved; `servers` are those of functions of this process,
+    `found` those of its discovery sources.
     """
     config = ward.config
-    bindings: dict[str, ServerBinding] = {each.server: each for each in ward.bindings}
-    for server in (each for each in servers if VARIANT not in each):
+    bindings: dict[str, ServerBinding] = {each.server: each for each in (*ward.bindings, *found)}
+    for server in servers:
         bindings.setdefault(server, ServerBinding(server=server, kind=BindingKind.PYTHON))
     marks = [UNSAFE_ALLOW_ALL] if config.unsafe.allow_all else []
     marks += [UNSAFE_ANONYMOUS] if config.unsafe.anonymous else []
@@ -55,6 +61,7 @@ def compile_revision(
         definition_age_max_s={
             one.server: one.definitions_max_age_s for each in ward.bindings for one in each.all()
         },
+        sources=to_sources(config.discovery, ward.path),
         shown_as=config.discovery.face,
         shown_to={name: agent.face for name, agent in config.agents.items() if agent.face is not None},
         marks=tuple(marks),

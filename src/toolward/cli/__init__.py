@@ -22,6 +22,7 @@ VERBS: Final[Mapping[str, str]] = {
     "explain": "Why a call would be allowed, asked or denied.",
     "tools": "What the servers offer: list, show, diff, prove, approve, revoke.",
     "objectives": "Declared goals and their steps: list, show, approve, promote.",
+    "discovery": "Servers that were found at run time: list, look, admit, reject.",
     "sessions": "What agents did: open, step, finish, list, show, seal, rollback, retry, accept.",
     "approvals": "What waits for a person: list, show, open, approve, refuse, break-glass, review.",
     "grants": "Standing approvals of like calls: list, make, end.",

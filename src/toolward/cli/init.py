@@ -202,7 +202,7 @@ def _merged(screen: Screen, plans: Sequence[ImportPlan]) -> dict[str, Any]:
 
 def _store_secrets(screen: Screen, place: Place, found: Mapping[str, str]) -> None:
     from toolward.adapters.secrets import EnvironmentSecrets  # noqa: PLC0415
-    from toolward.bootstrap.assembly import make_secrets  # noqa: PLC0415
+    from toolward.bootstrap.secrets import make_secrets  # noqa: PLC0415
     from toolward.config.ward import load_ward  # noqa: PLC0415
 
     if not found:

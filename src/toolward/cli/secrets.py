@@ -24,7 +24,7 @@ def set_secret(frame: Frame, name: str) -> None:
     A running server keeps the old value until it is started again.
     """
     from toolward.adapters.secrets import EnvironmentSecrets  # noqa: PLC0415 -- keyring loads slowly
-    from toolward.bootstrap.assembly import make_secrets  # noqa: PLC0415
+    from toolward.bootstrap.secrets import make_secrets  # noqa: PLC0415
     from toolward.config.ward import load_ward  # noqa: PLC0415
 
     ward = load_ward(frame.place.path)

@@ -13,12 +13,13 @@ from toolward.config.convert import suggest
 from toolward.config.finder import Finder
 from toolward.config.per_call import check_per_call
 from toolward.config.shape import ManifestFile, ServerConfig, WardConfig
+from toolward.config.sources import check_discovery
 from toolward.config.undo_checks import check_manifest_undo
 from toolward.config.variants import WAYS, every_server
 from toolward.config.yamltext import Node
 from toolward.errors import WardError
 from toolward.model.egress import Refusal
-from toolward.model.server import GATEWAY_SERVER, IN_PROCESS_SERVER
+from toolward.model.server import FOUND_PREFIX, GATEWAY_SERVER, IN_PROCESS_SERVER
 from toolward.rules.egress.destination import upstream_grant
 
 PACKAGE: Final = re.compile(
@@ -35,8 +36,8 @@ def check_config(config: WardConfig, root: Node, *, file: str) -> list[WardError
     """All findings in `toolward.yaml` that are between fields."""
     finder = Finder(root, file)
     for name, server, here in every_server(config):
-        if name == GATEWAY_SERVER:
-            finder.say(here, f"`{name}` is the gateway's own name", "give the server another one")
+        if name == GATEWAY_SERVER or name.startswith(FOUND_PREFIX):
+            finder.say(here, f"`{name}` is a name of the gateway's own", "give it another one")
         _check_server(name, server, here, finder)
     for agent, ceiling in config.agents.items():
         for index, server_id in enumerate(ceiling.servers):
@@ -53,6 +54,7 @@ def check_config(config: WardConfig, root: Node, *, file: str) -> list[WardError
                     "write `server/tool`",
                 )
     _check_approvals(config, finder)
+    check_discovery(config.discovery, finder)
     loopback = _is_here(config.listen.host)
     if config.unsafe.anonymous and not loopback:
         finder.say(

@@ -68,7 +68,7 @@ class Gateway:
         self._revision = revision
         self._background = background
         self._refuse = Refuse(parts.store, parts.auditor)
-        self._directory = Directory(lambda: tuple(revision().bindings), parts.drift)
+        self._directory = Directory(lambda: revision().declared(), parts.drift)
         self._sign_ins = SignIns(parts.store, parts.auditor, clock=parts.settle.clock)
         self._room = Room()
         self._standing_in = StandingIn(parts.registry)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from toolward.kernel.approvals.approvals import Approvals
 from toolward.kernel.audit import Auditor
 from toolward.kernel.cages.hints import CageHints
+from toolward.kernel.discovery.discovery import Discovery
 from toolward.kernel.incidents import Incidents
 from toolward.kernel.objectives.pins import ObjectivePins
 from toolward.kernel.registry.drift import DriftWatch
@@ -44,6 +45,7 @@ class Parts:
     incidents: Incidents
     approvals: Approvals
     drift: DriftWatch
+    discovery: Discovery
     upstreams: Upstreams
     notices: Notices
     admit: Admit

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolward.model.face import Face
+from toolward.model.found import Source
 from toolward.model.revision import Revision
 from toolward.model.server import ServerBinding, server_of
 from toolward.model.tool import Channel, ToolVersion
@@ -34,6 +35,7 @@ class ActiveRevision:
     )  # server with variants -> who may run its tools -> identity
     channels: Mapping[str, Channel] = field(default_factory=dict)  # agent -> its own, where it has one
     definition_age_max_s: Mapping[str, float] = field(default_factory=dict)  # server -> seconds
+    sources: Mapping[str, Source] = field(default_factory=dict)  # of found servers, by name
     shown_as: Face = Face.LIST  # what agents see at the aggregated endpoint
     shown_to: Mapping[str, Face] = field(default_factory=dict)  # agent -> what that one sees instead
     objectives: Mapping[str, Declared] = field(default_factory=dict)
@@ -58,6 +60,10 @@ class ActiveRevision:
     def channel_of(self, agent: str) -> Channel:
         """The channel that an agent is served from."""
         return self.channels.get(agent, self.channel)
+
+    def declared(self) -> tuple[str, ...]:
+        """The servers that were not found: all that is asked for more than tools."""
+        return tuple(name for name, binding in self.bindings.items() if not binding.found_by)
 
     def face(self, agent: str) -> Face:
         """What that agent is shown."""

@@ -23,6 +23,7 @@ class Action(StrEnum):
     LIST_TOOLS = "tools/list"
     SEARCH_TOOLS = "toolward/search_tools"
     DESCRIBE_TOOL = "toolward/describe_tool"
+    PROPOSE_SERVER = "toolward/propose_server"
     LIST_RESOURCES = "resources/list"
     LIST_TEMPLATES = "resources/templates/list"
     READ_RESOURCE = "resources/read"
@@ -43,7 +44,7 @@ LIST_ACTIONS = frozenset(
     {Action.LIST_TOOLS, Action.LIST_RESOURCES, Action.LIST_TEMPLATES, Action.LIST_PROMPTS}
 )
 
-OWN_ACTIONS = frozenset({Action.LIST_TOOLS, Action.SEARCH_TOOLS, Action.DESCRIBE_TOOL})
+OWN_ACTIONS = frozenset({Action.LIST_TOOLS, Action.SEARCH_TOOLS, Action.DESCRIBE_TOOL, Action.PROPOSE_SERVER})
 """What the gateway answers itself, without asking a server."""
 
 

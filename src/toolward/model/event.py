@@ -55,6 +55,10 @@ class EventKind(StrEnum):
     LINK_MADE = "link.made"  # a one-time link to the pages
     SIGNED_IN = "sign_in.made"  # a browser, by such a link
     SIGNED_OUT = "sign_in.ended"
+    SOURCE_READ = "source.read"  # a discovery source was looked at, or a found server's list
+    SERVER_PROPOSED = "server.proposed"  # by an agent
+    SERVER_ADMITTED = "server.admitted"
+    SERVER_REJECTED = "server.rejected"
     TOOL_PROPOSED = "tool.proposed"
     TOOL_APPROVED = "tool.approved"
     TOOL_QUARANTINED = "tool.quarantined"

@@ -20,6 +20,8 @@ IN_PROCESS_SERVER = "python"
 
 GATEWAY_SERVER = "toolward"
 """In front of the names of meta-tools; no server of a ward may take it."""
+FOUND_PREFIX = "found-"
+"""How the ids of found servers begin, and no server's of a ward."""
 
 
 def variant_of(server: str, variant: str) -> str:
@@ -59,7 +61,8 @@ class ServerBinding:
     # the cage of its process
     capabilities: Capabilities | None = None  # None: its roots, to write in, and no network
     unsafe_no_sandbox: bool = False
-    # both
+    # all
+    found_by: str = ""  # the discovery source that names it; "" for the ward's own
     stateless: bool = False  # one process (or one legacy session) may serve every session
     accepts: tuple[str, ...] = ()  # upstream-initiated requests: sampling, elicitation, roots
     roots: tuple[str, ...] = ()  # declared directories inside which writes are expected

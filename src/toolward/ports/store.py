@@ -41,6 +41,8 @@ class Table(StrEnum):
     CONTRACT = "contract"  # key: server/tool/name -> since when it holds, and how its last try came out
     SIGHTING = "sighting"  # key: server -> when it was last described, since when tools are gone
     BASELINE = "baseline"  # key: version digest -> what its results were like after its approval
+    FOUND = "found"  # key: id of a found server -> what it is, and where it stands
+    OPEN_USE = "open_use"  # key: session/, day/ or tool/ -> what calls of found tools used up
     LINK = "link"  # key: sha-256 of a one-time link's token, or of a browser's cookie
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from toolward.config import shape, undoing, upstream_shape
+from toolward.config import discovery, shape, undoing, upstream_shape
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -16,7 +16,8 @@ TEXT = EXAMPLE.sub("", (ROOT / "docs" / "ward.md").read_text())
 SECTIONS = sorted(
     {
         each
-        for each in (*vars(shape).values(), *vars(undoing).values(), *vars(upstream_shape).values())
+        for module in (shape, undoing, upstream_shape, discovery)
+        for each in vars(module).values()
         if isinstance(each, type) and issubclass(each, shape.Section)
     },
     key=lambda each: each.__name__,

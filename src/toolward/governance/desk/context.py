@@ -24,7 +24,7 @@ class Desk:
 
     `repin` puts the pins in force with the files as they were last read; `reload` reads the files too and
     raises `ToolwardError` when they are wrong or a source can not be read; it answers which new or changed
-    servers could not be compared, and why.
+    servers could not be compared, and why. `take_found` does the same for found servers as they are now.
     """
 
     parts: Parts
@@ -37,6 +37,7 @@ class Desk:
     revision: Callable[[], ActiveRevision]
     repin: Callable[[Principal], Awaitable[None]]
     reload: Callable[[Principal], Awaitable[Mapping[str, ToolwardError]]]
+    take_found: Callable[[Principal | None], Awaitable[Mapping[str, ToolwardError]]]
     write_files: Callable[[Mapping[str, bytes]], None]
     ward: Callable[[], Ward]  # its files as they were last read
     name: str

@@ -7,12 +7,15 @@ from typing import Any, Final
 
 import orjson
 
-from toolward.errors import Reason, ReasonCode
+from toolward.errors import Reason, ReasonCode, Rejected
+from toolward.kernel.discovery.discovery import Changed, Discovery
 from toolward.kernel.face.catalogue import Shown, ToolCatalogue, View
 from toolward.kernel.face.metatools import LIMIT, definitions
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import Action, Failed, RawOutcome, Returned
+from toolward.model.found import FoundState
 from toolward.model.permit import Permit
+from toolward.model.principal import Principal
 
 INVALID_PARAMS: Final = -32602
 LINE_CHARS_MAX: Final = 300
@@ -22,8 +25,11 @@ LINE_CHARS_MAX: Final = 300
 class Answers:
     """Answers actions that no server is asked for. Shows nothing that policy could not allow this caller."""
 
-    def __init__(self, tools: ToolCatalogue) -> None:
+    def __init__(self, tools: ToolCatalogue, discovery: Discovery, changed: Changed) -> None:
+        """`changed` puts found servers in force; a proposal may be let in by its source."""
         self._tools = tools
+        self._discovery = discovery
+        self._changed = changed
 
     async def __call__(self, permit: Permit, revision: ActiveRevision) -> RawOutcome:
         """The answer to an action of the gateway's own."""
@@ -33,6 +39,8 @@ class Answers:
                 return self._search(permit, revision)
             case Action.DESCRIBE_TOOL:
                 return self._describe(permit, revision)
+            case Action.PROPOSE_SERVER:
+                return await self._propose(permit)
             case _:
                 return self._list(permit, revision)
 
@@ -46,10 +54,25 @@ class Answers:
         face = revision.face(call.session.principal.agent)
         listed: list[Mapping[str, Any]] = []
         if not call.server and face.searches:
-            listed += definitions()
+            listed += definitions(lambda action: self._offers(action, call.session.principal, revision))
         if call.server or face.lists:
             listed += self._tools.listed(View.of(permit, revision), server=call.server)
         return Returned(result={"tools": listed}, size_bytes=len(orjson.dumps(listed)), own=True)
+
+    def _offers(self, action: Action, principal: Principal, revision: ActiveRevision) -> bool:
+        if action is Action.PROPOSE_SERVER and not self._discovery.takes_proposals():
+            return False
+        return revision.book.open_to(principal, action)
+
+    async def _propose(self, permit: Permit) -> RawOutcome:
+        try:
+            key, row = await self._discovery.propose(permit)
+        except Rejected as no:
+            return _refused(no.reason)
+        if row.state is FoundState.ADMITTED:
+            await self._changed()
+        said = {"server": key, "state": row.state.value, "name": row.server.name}
+        return _answer(said, [])
 
     def _search(self, permit: Permit, revision: ActiveRevision) -> Returned:
         asked = permit.labelled.call.arguments
@@ -62,7 +85,7 @@ class Answers:
         name = str(call.arguments["tool"])
         shown = self._tools.shown(name, View.of(permit, revision))
         if shown is None:
-            return _unknown(name)
+            return _refused(_unknown(name))
         return _answer({**_row(shown), "definition": {**shown.definition, "name": shown.name}}, [shown])
 
 
@@ -83,13 +106,16 @@ def _answer(content: Mapping[str, Any], shown: list[Shown]) -> Returned:
     return Returned(result=result, size_bytes=2 * len(text), own=not any(each.is_found for each in shown))
 
 
-def _unknown(name: str) -> Failed:
+def _unknown(name: str) -> Reason:
     """The same for a tool that is not there and for one that this caller may not see."""
-    reason = Reason(
+    return Reason(
         code=ReasonCode.UNKNOWN_TOOL,
         text=f"unknown tool: `{name[:200]}`",
         remedy="search, and use a name from what was found",
     )
+
+
+def _refused(reason: Reason) -> Failed:
     return Failed(
         code=INVALID_PARAMS,
         message=reason.sentence(),

@@ -6,7 +6,7 @@ recorded and answered as if it had been asked for by its own name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -64,19 +64,35 @@ _CALL_TOOL: Final = _definition(
     {"tool": _TEXT, "arguments": {"type": "object"}},
     required=["tool"],
 )
-_DEFINITIONS: Final = (_SEARCH, _DESCRIBE, _CALL_TOOL)
+_PROPOSE: Final = _definition(
+    "propose_server",
+    "Propose an MCP server that would help. A person may have to let it in before its tools are found.",
+    {
+        "name": _TEXT,
+        "url": {**_TEXT, "maxLength": 1_000, "description": "Of a remote server, streamable HTTP."},
+        "package": {**_TEXT, "description": "`pypi:NAME==VERSION` or `npm:NAME@VERSION`."},
+        "reason": {"type": "string", "maxLength": 500},
+    },
+    required=["name"],
+)
+_DEFINITIONS: Final = (_SEARCH, _DESCRIBE, _CALL_TOOL, _PROPOSE)
 _ACTIONS: Final[Mapping[str, Action]] = {
     _SEARCH["name"]: Action.SEARCH_TOOLS,
     _DESCRIBE["name"]: Action.DESCRIBE_TOOL,
+    _PROPOSE["name"]: Action.PROPOSE_SERVER,
 }
 _SCHEMAS: Final[Mapping[str, ArgumentSchema]] = {
     each["name"]: compile_schema(each["inputSchema"], where=each["name"]) for each in _DEFINITIONS
 }
 
 
-def definitions() -> list[dict[str, Any]]:
-    """The meta-tools as a list shows them."""
-    return [dict(each) for each in _DEFINITIONS]
+def definitions(allowed: Callable[[Action], bool]) -> list[dict[str, Any]]:
+    """The meta-tools as a list shows them: those whose action is `allowed`."""
+    return [
+        dict(each)
+        for each in _DEFINITIONS
+        if (action := _ACTIONS.get(each["name"])) is None or allowed(action)
+    ]
 
 
 def meant(attempt: Attempt, face: Face) -> Attempt:

@@ -80,7 +80,9 @@ class DriftWatch:
         revision: Callable[[], ActiveRevision],
         on_change: Callable[[], Awaitable[None]],
         looked: Looking = _unheard,
+        bounded: Callable[[ServerDescription], Awaitable[ServerDescription]],
     ) -> None:
+        """`bounded` takes of a found server's list what can be taken, and records what can not."""
         self._looked = looked
         self._registry = registry
         self._upstreams = upstreams
@@ -88,6 +90,7 @@ class DriftWatch:
         self._observe = Observing(registry, manifest_of=manifest_of)
         self._revision = revision
         self._on_change = on_change
+        self._bounded = bounded
         self._servers: dict[str, _Watched] = {}
 
     async def ensure_fresh(self, server: str, version: ToolVersion | None) -> None:
@@ -153,11 +156,14 @@ class DriftWatch:
             raise
         if self._revision().upstream(server) != binding:
             return []  # it was changed or taken away meanwhile: this is the word of another server
+        if binding.found_by:
+            description = await self._bounded(description)
         findings = await self._observe(
             Looked(
                 description=replace(description, server=whole.server),
                 binding=_identity(binding, description),
                 others=[each.identity() for each in whole.all() if each.server != server],
+                found=bool(binding.found_by),
             )
         )
         watched.description = description

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -39,6 +39,7 @@ class Looked:
     description: ServerDescription
     binding: str
     others: Sequence[str] = ()
+    found: bool = False  # a source named the server: what it lists is found, not proposed
 
 
 @dataclass(slots=True)
@@ -48,6 +49,10 @@ class _Changes:
     events: list[Event] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     pins: list[tuple[Channel, Pin]] = field(default_factory=list)
+
+
+_REPLACED: Final = frozenset({ToolState.PROPOSED, ToolState.TESTED})
+"""Nobody stands for what is pinned, so what is listed now takes its place."""
 
 
 class Observing:
@@ -97,6 +102,8 @@ class Observing:
     @staticmethod
     def _change(looked: Looked, old: Pin | None, pinned: ToolVersion | None, seen: ToolVersion) -> Change:
         change = compare(old, pinned, seen)
+        if change is Change.NEW and looked.found:
+            return Change.FOUND
         if change is not Change.DRIFTED or pinned is None or is_bound(pinned, looked.binding):
             return change
         # what another variant of the server runs has not changed because this one lists something else
@@ -109,7 +116,7 @@ class Observing:
                 server=seen.server,
                 name=seen.name,
                 digest=seen.digest,
-                state=ToolState.PROPOSED,
+                state=ToolState.DISCOVERED if change is Change.FOUND else ToolState.PROPOSED,
                 since_ns=now,
             )
         state = next_state(old.state, change)
@@ -117,7 +124,7 @@ class Observing:
             return old
         if change is Change.OFFERED:
             return self._offered(looked, old, seen)
-        if old.state in (ToolState.PROPOSED, ToolState.TESTED):
+        if old.state in _REPLACED or (old.state is ToolState.DISCOVERED and change is Change.REDESCRIBED):
             return replace(old, digest=seen.digest, state=state, since_ns=now)
         if state is old.state and old.candidate == seen.digest:
             return old

@@ -122,7 +122,7 @@ class Admit:
             if type(arguments) is not dict and not isinstance(arguments, Mapping):
                 raise Rejected("`arguments` is not an object", remedy="send `params.arguments` as an object")
             return target, arguments
-        if attempt.action in (Action.SEARCH_TOOLS, Action.DESCRIBE_TOOL):
+        if attempt.action in (Action.SEARCH_TOOLS, Action.DESCRIBE_TOOL, Action.PROPOSE_SERVER):
             return str(params.get("tool", "")), {k: v for k, v in params.items() if k != "_meta"}
         if attempt.action in LIST_ACTIONS:
             return "", {k: v for k, v in params.items() if k == "cursor"}

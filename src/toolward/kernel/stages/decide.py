@@ -7,6 +7,7 @@ from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import LabelledCall
 from toolward.model.decision import Decision, Deny
 from toolward.model.tool import Path
+from toolward.rules.open_path import refused_flow
 from toolward.rules.path import unapproved_on_secure
 
 
@@ -15,7 +16,8 @@ def decide(
 ) -> Decision:
     """The policy's answer under the revision that the call began with, without what is `lifted`.
 
-    What no policy can allow is refused before: a tool that nobody approved, on the secure path.
+    What no policy can allow is refused before: a tool that nobody approved, on the secure path, and what is
+    confidential into a found one.
     """
     if (reason := off_its_path(labelled)) is not None:
         return Deny(reason=reason)
@@ -34,6 +36,8 @@ def decide(
 
 def off_its_path(labelled: LabelledCall) -> Reason | None:
     """Why the call can not go the path that it would have to take, whatever policies say; None if it can."""
+    if (no := refused_flow(labelled)) is not None:
+        return no
     facts = labelled.facts
     if facts.approved or facts.path is not Path.SECURE:
         return None

@@ -65,7 +65,12 @@ class Execute:
         served = self._registry.serving(version.key, revision.channel_of(session.principal.agent), session)
         if permit.labelled.call.undo_of and self._registry.for_undo(version.key, version.digest) is not None:
             return None
-        if served is not None and served[1].stands and served[0].digest == version.digest:
+        judged_as = resolved.state if resolved.state is ToolState.DISCOVERED else None
+        if (
+            served is not None
+            and (served[1].stands or served[1] is judged_as)
+            and served[0].digest == version.digest
+        ):
             return None
         code = ReasonCode.STALE_DEFINITION
         if served is not None and served[1] in (ToolState.QUARANTINED, ToolState.REVOKED):

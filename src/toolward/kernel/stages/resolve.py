@@ -25,6 +25,7 @@ from toolward.model.tool import (
     ToolVersion,
 )
 from toolward.ports.upstream import Upstreams
+from toolward.rules.open_path import refused_terms
 from toolward.rules.standing import check_open, step_named
 from toolward.rules.step import check_named, check_reading
 
@@ -61,6 +62,7 @@ class Resolve:
         step = self._step(call, server, name, revision) if call.session.step else None
         self._resilience.check(call, server, name)
         if call.action is not Action.CALL_TOOL:
+            _check_action(call, revision.binding(server))
             level = IsolationLevel.NONE
             if server and call.action not in OWN_ACTIONS:
                 level = (await self._upstreams.isolation(server)).tier
@@ -82,6 +84,8 @@ class Resolve:
         level = (await self._upstreams.isolation(runner)).tier
         scope = process_scope(revision.upstream(runner))
         _check_cage(key, version.manifest, level, scope)
+        if state is ToolState.DISCOVERED:
+            _check_terms(version, revision)
         return ResolvedCall(
             call=call,
             server=server,
@@ -143,7 +147,7 @@ class Resolve:
                     remedy=f"look at what changed, `toolward tools diff {key}`, and undo it by hand",
                 )
             return version, ToolState.APPROVED  # which it was when its undo was promised
-        if not served[1].stands:
+        if not (served[1].stands or served[1] is ToolState.DISCOVERED):
             raise _not_served(key, served[1])
         return served
 
@@ -196,6 +200,26 @@ def _check_cage(key: str, manifest: Manifest, level: IsolationLevel, scope: Call
             f"{key} wants a process for each `{manifest.min_scope}`, and shares one with its `{scope}`",
             code=Code.ISOLATION_TOO_WEAK,
             remedy="ask the operator: `stateless` in toolward.yaml decides who shares a process",
+        )
+
+
+def _check_terms(version: ToolVersion, revision: ActiveRevision) -> None:
+    """The open path's own terms. Raises `Denied` with the offer of promotion."""
+    binding = revision.binding(version.server)
+    if binding is None:
+        raise _not_served(version.key, ToolState.DISCOVERED)
+    source = revision.sources.get(binding.found_by)
+    if (no := refused_terms(version.key, version.manifest, binding, source)) is not None:
+        raise Denied(no.text, code=no.code, remedy=no.remedy, details=no.details)
+
+
+def _check_action(call: Call, binding: ServerBinding | None) -> None:
+    """Of a found server nothing but its tools is used: the rest has no manifest that could bound it."""
+    if binding is not None and binding.found_by and call.action not in OWN_ACTIONS:
+        raise Denied(
+            f"`{binding.server}` was found, and only its tools can be used",
+            code=Code.BEYOND_OPEN_PATH,
+            remedy="use one of its tools, or another server",
         )
 
 

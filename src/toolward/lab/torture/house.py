@@ -16,8 +16,9 @@ from typing_extensions import override
 from toolward.adapters.stores.sqlite import SqliteStore
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
-from toolward.bootstrap.assembly import Builder, House, close_house, make_secrets
+from toolward.bootstrap.assembly import Builder, House, close_house
 from toolward.bootstrap.machine import Machine
+from toolward.bootstrap.secrets import make_secrets
 from toolward.config.ward import load_ward
 from toolward.errors import Denied, ReasonCode, ToolwardError
 from toolward.kernel.attempt import Attempt

@@ -182,6 +182,12 @@ class PolicyBook:
             answer = self._visible.put(key, self._could_allow(asked, known))
         return answer
 
+    def open_to(self, principal: Principal, action: Action) -> bool:
+        """Whether an action of the gateway's own could be allowed or asked for; as `visible` is for tools."""
+        asked = _question(principal, self.vocabulary.mcp[action], "")
+        agent: dict[Path, object] = {("agent",): Uid(names.AGENT, asked.agent)}
+        return self._could_allow(asked, _certain(asked, agent))
+
     def _could_allow(self, asked: Question, known: Known) -> bool:
         some_permit = False
         for policy in self._index.find(asked):
@@ -248,6 +254,10 @@ def _known(asked: Question, version: ToolVersion, *, approved: bool, found: bool
         ("call", "approved"): approved,
         ("call", "found"): found,
     }
+    return _certain(asked, paths)
+
+
+def _certain(asked: Question, paths: Mapping[Path, object]) -> Known:
     ancestors = {asked.principal: asked.roles, asked.action: asked.groups, asked.resource: asked.servers}
     return Known(
         principal=asked.principal,

@@ -65,10 +65,12 @@ WRITES: Final = "writes"
 ANY_MCP: Final = "mcp"
 UPSTREAM: Final = "upstream"
 LISTS: Final = "lists"
+DISCOVERY: Final = "discovery"
 
 MCP_ARGUMENTS: Final[dict[Action, tuple[str, ...]]] = {
     Action.SEARCH_TOOLS: ("query",),
     Action.DESCRIBE_TOOL: ("tool",),
+    Action.PROPOSE_SERVER: ("name", "url", "package", "reason"),
     Action.READ_RESOURCE: ("uri",),
     Action.SUBSCRIBE: ("uri",),
     Action.UNSUBSCRIBE: ("uri",),
@@ -104,11 +106,21 @@ def mcp_groups(action: Action) -> tuple[str, ...]:
     """The groups of an action that names no tool: `mcp`, or `upstream` if a server asks for it."""
     if action in UPSTREAM_ACTIONS:
         return (UPSTREAM,)
+    if action is Action.PROPOSE_SERVER:
+        return (DISCOVERY,)  # in no group that a shipped profile permits: the operator has to
     lists = action.value.endswith("/list") or action in (Action.SEARCH_TOOLS, Action.DESCRIBE_TOOL)
     return (ANY_MCP, LISTS) if lists else (ANY_MCP,)
 
 
-ALL_GROUPS: Final = (ANY_TOOL, WRITES, ANY_MCP, UPSTREAM, LISTS, *(effect_group(e) for e in Effect))
+ALL_GROUPS: Final = (
+    ANY_TOOL,
+    WRITES,
+    ANY_MCP,
+    UPSTREAM,
+    LISTS,
+    DISCOVERY,
+    *(effect_group(e) for e in Effect),
+)
 """Every group that exists in any ward, whatever its tools."""
 
 

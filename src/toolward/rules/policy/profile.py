@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
-from toolward.model.call import LabelledCall
+from toolward.model.call import Action, LabelledCall
 from toolward.model.decision import Allow, Decision
 from toolward.model.principal import Principal
 from toolward.model.tool import ToolVersion
@@ -57,6 +57,10 @@ class ObservingBook:
     ) -> bool:
         """As `PolicyBook.visible`, by the enforced book."""
         return self.enforced.visible(principal, version, approved=approved, found=found)
+
+    def open_to(self, principal: Principal, action: Action) -> bool:
+        """As `PolicyBook.open_to`, by the enforced book."""
+        return self.enforced.open_to(principal, action)
 
 
 Book = PolicyBook | ObservingBook

@@ -1,0 +1,1 @@
+"""Sources of servers: registries over HTTP, directories of descriptions."""

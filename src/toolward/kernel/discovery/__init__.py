@@ -1,0 +1,1 @@
+"""Found servers: what sources name, who admitted it, and what calls of their tools used up."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,11 +59,11 @@ class Screen:
         if self.as_json:
             self.note(text, style=style)
         else:
-            _console(stderr=False).print(visible(text), style=style or None, markup=False, highlight=False)
+            _print(text, style, stderr=False)
 
     def note(self, text: str, *, style: str = "") -> None:
         """A line about what happens, never part of the result."""
-        _console(stderr=True).print(visible(text), style=style or None, markup=False, highlight=False)
+        _print(text, style, stderr=True)
 
     def warn(self, text: str) -> None:
         """Something that needs attention."""
@@ -114,6 +115,16 @@ def _json(value: Any, option: int = 0) -> str:
 
 def _spelt_out(found: re.Match[str]) -> str:
     return f"\\u{ord(found[0]):04x}"
+
+
+def _print(text: str, style: str, *, stderr: bool) -> None:
+    """One text. What needs no colour does without the library for it, whose import holds up a start."""
+    stream = sys.stderr if stderr else sys.stdout
+    if style and (stream.isatty() or "FORCE_COLOR" in os.environ):
+        _console(stderr=stderr).print(visible(text), style=style, markup=False, highlight=False)
+        return
+    stream.write(f"{visible(text)}\n")
+    stream.flush()
 
 
 def _console(*, stderr: bool) -> Console:

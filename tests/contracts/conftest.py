@@ -11,6 +11,7 @@ import uvloop
 _LOOPS: dict[str, tuple[str, ...]] = {
     "test_mcp_upstreams.py": ("uvloop",),
     "test_hostile_http_upstreams.py": ("asyncio", "uvloop"),
+    "test_eager_servers.py": ("asyncio", "uvloop"),
     "test_sandboxes.py": ("uvloop",),
     "test_caged_tools.py": ("uvloop",),
     "test_changing_upstreams.py": ("uvloop",),

@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 from test_mcp_upstreams import World, text_of
 
 from builders import INTENT, FakeExchange, a_permit
+from toolward.adapters.tools.mcp.http import streamable
 from toolward.errors import ReasonCode
 from toolward.model.call import Era, Failed, Stopped
 from toolward.model.server import ServerBinding
@@ -256,7 +257,7 @@ async def error_with_code(visit: Visit) -> None:
         (too_long, Stopped, ReasonCode.OUTPUT_TOO_LARGE),
         (too_long_unannounced, Stopped, ReasonCode.OUTPUT_TOO_LARGE),
         (endless_event, Stopped, ReasonCode.OUTPUT_TOO_LARGE),
-        (stream_of_noise, Stopped, ReasonCode.KILLED),
+        (stream_of_noise, Stopped, ReasonCode.TIMED_OUT),
         (hangs, Stopped, ReasonCode.TIMED_OUT),
         (redirect, Failed, ReasonCode.TOOL_UNREACHABLE),
         (busy, Failed, ReasonCode.TOOL_UNREACHABLE),
@@ -272,7 +273,7 @@ async def test_a_hostile_answer_ends_with_its_code_and_harms_no_other_call(
     upstreams = world.upstreams(http_binding(await scripted.start()))
     exchange = FakeExchange()
     assert text_of(await upstreams.execute(a_permit(name="ok"), INTENT, exchange)) == "ok"
-    limits = {"timeout_ms": 3_000 if tool is stream_of_noise else 500, "output_bytes_max": 200_000}
+    limits = {"timeout_ms": 500, "output_bytes_max": 200_000}
     results = await asyncio.gather(
         upstreams.execute(a_permit(name="bad", **limits), INTENT, exchange),
         *(upstreams.execute(a_permit(name="ok"), INTENT, exchange) for _ in range(20)),
@@ -281,6 +282,22 @@ async def test_a_hostile_answer_ends_with_its_code_and_harms_no_other_call(
     assert results[0].reason == reason.value
     assert [text_of(result) for result in results[1:]] == ["ok"] * 20
     assert sum(visit.message.get("params", {}).get("name") == "bad" for visit in scripted.got) == 1
+
+
+async def test_a_stream_of_noise_is_read_slowly_and_ended_past_its_bound(
+    world: World, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted.tools["bad"] = stream_of_noise
+    upstreams = world.upstreams(http_binding(await scripted.start()))
+    exchange = FakeExchange()
+    slowed = await upstreams.execute(a_permit(name="bad", timeout_ms=2_000), INTENT, exchange)
+    assert isinstance(slowed, Stopped)
+    assert upstreams.counts("srv")["paced"] > 0
+    assert len(exchange.heard) < 1_000 + 3 * 500
+    monkeypatch.setattr(streamable, "INTERIM_MESSAGES_MAX", 100)
+    ended = await upstreams.execute(a_permit(name="bad", timeout_ms=20_000), INTENT, exchange)
+    assert isinstance(ended, Stopped)
+    assert ended.reason == ReasonCode.KILLED.value
 
 
 def http_binding(port: int, **more: Any) -> ServerBinding:

@@ -18,6 +18,10 @@ INTERIM_WAITING_MAX: Final = 4_096
 """Of those, how many may wait for the caller to take them."""
 INTERIM_BYTES_MAX: Final = 16 * 1024 * 1024
 """Bytes of interim messages before one answer, over streamable HTTP."""
+LONG_BYTES: Final = 1024
+"""A message counts once more for each of these, against the rates below ..."""
+WEIGHT_MAX: Final = 64
+"""... but no more than so often: one late answer of some MiB is no flood."""
 INTERIM_BURST_MAX: Final = 1_000
 """Messages of running calls, on one link, that are read as fast as they come ..."""
 INTERIM_PER_S_MAX: Final = 500

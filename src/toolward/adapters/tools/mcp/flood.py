@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+from toolward.adapters.tools.mcp.bounds import LONG_BYTES, WEIGHT_MAX
+
+
+def weight_of(size: int) -> int:
+    """How many messages one of `size` bytes counts as: reading a long one costs as much as reading many."""
+    return min(1 + size // LONG_BYTES, WEIGHT_MAX)
+
 
 class Bucket:
     """A token bucket: a burst at once, then a steady rate."""

@@ -16,7 +16,7 @@ from toolward.adapters.tools.mcp.bounds import (
     UNSOLICITED_PER_S_MAX,
 )
 from toolward.adapters.tools.mcp.caller import CallerSide
-from toolward.adapters.tools.mcp.flood import Bucket
+from toolward.adapters.tools.mcp.flood import Bucket, weight_of
 from toolward.adapters.tools.mcp.http.client import BodyStream, Unanswered
 from toolward.adapters.tools.mcp.http.sse import EventTooLarge, SseReader
 from toolward.adapters.tools.mcp.wire import Ended, is_answer, parse
@@ -79,7 +79,7 @@ async def _drain(
             heard = True
             last_id = last_id if event.event_id is None else event.event_id
             retry = retry if event.retry_ms is None else event.retry_ms
-            if not bucket.take():
+            if not bucket.take(weight_of(len(event.data))):
                 link.counts["flooded"] += 1
                 link.alive = False
                 return heard, last_id, retry

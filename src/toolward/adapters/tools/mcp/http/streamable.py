@@ -18,6 +18,7 @@ from toolward.adapters.tools.mcp.bounds import (
     RETRY_DEFAULT_MS,
     RETRY_MAX_MS,
 )
+from toolward.adapters.tools.mcp.flood import weight_of
 from toolward.adapters.tools.mcp.http.client import (
     AnswerTooLarge,
     BodyStream,
@@ -278,14 +279,14 @@ class SseConversation:
                 if event.data and event.kind == "message":
                     message = self._accept(event.data)
                     if message is not None and not is_answer(message):
-                        await self._pace()
+                        await self._pace(len(event.data))
                     if message is not None:
                         return message, len(event.data)
             await self._read()
 
-    async def _pace(self) -> None:
+    async def _pace(self, size: int) -> None:
         """Who sends interim messages faster than they are worth has to wait: nothing is read meanwhile."""
-        debt_s = self._link.pace.debt_s()
+        debt_s = self._link.pace.debt_s(weight_of(size))
         if debt_s > PAUSE_S:
             self._link.counts["paced"] += 1
             await asyncio.sleep(debt_s)

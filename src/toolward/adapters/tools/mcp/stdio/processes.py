@@ -19,7 +19,7 @@ from toolward.adapters.tools.mcp.bounds import (
     UNSOLICITED_BURST_MAX,
     UNSOLICITED_PER_S_MAX,
 )
-from toolward.adapters.tools.mcp.flood import Bucket
+from toolward.adapters.tools.mcp.flood import Bucket, weight_of
 from toolward.adapters.tools.mcp.link import LINK_NOTIFICATIONS, Heard, Link, Request
 from toolward.adapters.tools.mcp.stdio.child import STDOUT, Child
 from toolward.adapters.tools.mcp.stdio.lines import Overlong
@@ -169,23 +169,23 @@ class StdioLink(Link):
             self.counts["noise"] += 1
             if self._noise > NOISE_LINES_MAX:
                 self.kill("the server writes too much that is no JSON-RPC to its output")
-            self._tolerate("malformed")
+            self._tolerate("malformed", len(line))
         elif is_answer(message):
             self._answer(message, len(line))
         elif "id" in message:
-            self._pace()
+            self._pace(len(line))
             side = self.only_side()
             if side is None:
-                self._tolerate("unsolicited")
+                self._tolerate("unsolicited", len(line))
             if isinstance(message["method"], str):
                 self.question(message, side)
         else:
-            self._pace()
+            self._pace(len(line))
             self._notification(message, len(line))
 
-    def _pace(self) -> None:
+    def _pace(self, size: int) -> None:
         """One more message that is no answer: who sends them faster than they are worth has to wait."""
-        debt_s = self.pace.debt_s()
+        debt_s = self.pace.debt_s(weight_of(size))
         if debt_s:
             self.counts["paced"] += 1
             self._child.pause(STDOUT, debt_s)
@@ -194,7 +194,7 @@ class StdioLink(Link):
         given = message.get("id")
         mailbox = self._mail.pop(given, None) if type(given) is int else None
         if mailbox is None:
-            self._tolerate("unknown_id")
+            self._tolerate("unknown_id", size)
         elif size > mailbox.request.output_max:
             mailbox.fail(_too_large(mailbox.request))
         else:
@@ -203,16 +203,16 @@ class StdioLink(Link):
     def _notification(self, message: dict[str, Any], size: int) -> None:
         method, params = message["method"], params_of(message)
         if not isinstance(method, str):
-            self._tolerate("malformed")
+            self._tolerate("malformed", size)
             return
         if method in LINK_NOTIFICATIONS:
-            self._tolerate("heard")
+            self._tolerate("heard", size)
             if self.alive:
                 self.overheard(method, params)
             return
         mailbox = self._addressee(method, params)
         if mailbox is None:
-            self._tolerate("unsolicited")
+            self._tolerate("unsolicited", size)
             if self.alive and not self._mail:
                 self.overheard(method, params)
         elif not mailbox.take(message, size):
@@ -239,9 +239,9 @@ class StdioLink(Link):
         else:
             mailbox.fail(_too_large(mailbox.request))
 
-    def _tolerate(self, what: str) -> None:
+    def _tolerate(self, what: str, size: int) -> None:
         self.counts[what] += 1
-        if self.alive and not self._unsolicited.take():
+        if self.alive and not self._unsolicited.take(weight_of(size)):
             self.counts["flooded"] += 1
             self.kill("the server floods its output")
 

@@ -1,0 +1,1 @@
+"""Ten servers, three of which misbehave: what the other seven's callers notice of it."""

@@ -134,6 +134,7 @@ class Registry:
         pins: list[Pin] = []
         self.findings.listed(description.server, description.tools)
         for definition in description.tools:
+            await asyncio.sleep(0)  # reading a long list keeps no call waiting
             seen = self._read(description.server, definition, binding=binding, manifest_of=manifest_of)
             old = self._pins.get(seen.key)
             pinned = self._versions[old.digest] if old else None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolward.model.finding import Severity
-from toolward.rules.findings import Known, Neighbours, examine, renamed_from
+from toolward.rules.findings import Known, Neighbours, examine, nameless, renamed_from
 from toolward.rules.findings.definition import FINDINGS_MAX
 from toolward.rules.findings.texts import visible
 
@@ -225,14 +225,16 @@ def test_words_about_another_servers_tool_are_shadowing_and_about_its_own_are_no
 
 def test_a_tool_that_only_changed_its_name_is_recognised() -> None:
     old = {"name": "read", "description": "Read a note of the project.", "inputSchema": {"type": "object"}}
-    body = str(old).replace("'", '"').encode()
-    assert renamed_from({**old, "name": "read_note"}, {"read": body}, {}) == "read"
-    assert renamed_from({**old, "name": "read_note"}, {}, {"read": body}) == "read"
-    almost = {**old, "name": "read_note", "description": "Read a note of the projects."}
+    body, new = nameless(old), nameless({**old, "name": "read_note", "title": "Note"})
+    assert renamed_from(new, {"read": body}, {}) == "read"
+    assert renamed_from(new, {}, {body: "read"}) == "read"
+    almost = nameless({**old, "description": "Read a note of the projects."})
     assert renamed_from(almost, {"read": body}, {}) == "read"
-    assert renamed_from(almost, {}, {"read": body}) == "", "its elder sister is still there"
-    other = {"name": "wipe", "description": "Delete everything that was ever written here, at once."}
+    assert renamed_from(almost, {}, {body: "read"}) == "", "its elder sister is still there"
+    other = nameless({"name": "wipe", "description": "Delete everything that was ever written, at once."})
     assert renamed_from(other, {"read": body}, {}) == ""
+    bare = nameless({"name": "a", "inputSchema": {"type": "object"}})
+    assert renamed_from(bare, {"b": bare}, {bare: "b"}) == "", "two that say nothing are not one"
 
 
 json_values = st.recursive(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import orjson
@@ -41,7 +41,7 @@ class Corridor(Protocol):
         """Walk the whole corridor."""
         ...
 
-    async def open_session(self, principal: Principal, origin: SessionOrigin) -> Session:
+    async def open_session(self, principal: Principal, origin: SessionOrigin, *, prompt: str = "") -> Session:
         """A session of its own."""
         ...
 
@@ -93,8 +93,12 @@ class Behaviour:
         Each is recorded where its verdict is another one than before, or where a person asked.
         Raises `AuditUnavailable`, `Overloaded`.
         """
-        async with self._trying:
-            return [await self._probed(each, asked=asked) for each in self._of(tool)]
+        servers: dict[str, list[Contract]] = {}
+        for each in self._of(tool):
+            servers.setdefault(each.tool.partition("/")[0], []).append(each)
+        async with self._trying:  # a server that hangs keeps no other waiting
+            tried = await asyncio.gather(*(self._each(each, asked=asked) for each in servers.values()))
+        return [verdict for verdicts in tried for verdict in verdicts]
 
     async def schedule(
         self, every_s: Callable[[], float], report: Callable[[str, ToolwardError], None]
@@ -124,6 +128,9 @@ class Behaviour:
                     break
         return out
 
+    async def _each(self, contracts: Sequence[Contract], *, asked: bool) -> list[Verdict]:
+        return [await self._probed(each, asked=asked) for each in contracts]
+
     # --- one contract -----------------------------------------------------------------------------
 
     def _of(self, tool: str) -> list[Contract]:
@@ -143,6 +150,10 @@ class Behaviour:
         if pin.state is not ToolState.APPROVED:
             return Verdict(contract=contract, held=Held.UNABLE, text=f"the tool is {pin.state.value}")
         before = self._row(contract)
+        same = before.get("contract") == contract_digest(contract) and before.get("version") == version.digest
+        if same and before.get("waits") and not asked:
+            # people are not asked again and again: whoever wants to know tries it by hand
+            return Verdict(contract=contract, held=Held.UNABLE, text="a person has to agree to each try")
         reply = await self._ask(contract)
         verdict, row = self._judged(contract, version, before, reply)
         if asked or row.get("verdict") != before.get("verdict"):
@@ -159,7 +170,9 @@ class Behaviour:
         server, _, name = contract.tool.partition("/")
         if self._corridor is None:
             raise ToolwardError("contracts were tried before the gateway stood")
-        session = await self._corridor.open_session(_PROBER, SessionOrigin.HANDLE)
+        # a contract's arguments are the operator's own words, as a host's prompt is
+        prompt = "\n".join(_texts(contract.arguments))
+        session = await self._corridor.open_session(_PROBER, SessionOrigin.HANDLE, prompt=prompt)
         attempt = Attempt(
             principal=_PROBER,
             session_id=session.session_id,
@@ -196,6 +209,8 @@ class Behaviour:
             "errors": errors,
             "verdict": held.value,
         }
+        if _waits(reply):
+            row["waits"] = True
         return Verdict(contract=contract, held=held, text=text, call_id=reply.call_id), row
 
     async def _record(self, verdict: Verdict, version: ToolVersion, row: Mapping[str, Any]) -> None:
@@ -218,6 +233,18 @@ class Behaviour:
         return orjson.loads(row.body) if row is not None else {}
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """Every leaf as a person would write it."""
+    if isinstance(value, Mapping):
+        for below in value.values():
+            yield from _texts(below)
+    elif isinstance(value, list):
+        for below in value:
+            yield from _texts(below)
+    else:
+        yield value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
 def _put(contract: Contract, row: Mapping[str, Any]) -> Put:
     return Put(Table.CONTRACT, contract.key, canonical(row))
 
@@ -228,6 +255,12 @@ def _is_error(reply: Reply) -> bool:
         return reply.result.get("isError") is True
     data = reply.error.data if reply.error is not None else None
     return isinstance(data, Mapping) and data.get("code") == ReasonCode.TOOL_FAILED.value
+
+
+def _waits(reply: Reply) -> bool:
+    """Whether policy wants a person to agree to this very call."""
+    data = reply.error.data if reply.error is not None else None
+    return isinstance(data, Mapping) and data.get("code") == ReasonCode.APPROVAL_REQUIRED.value
 
 
 def _said(contract: Contract, reply: Reply) -> tuple[str, bool]:

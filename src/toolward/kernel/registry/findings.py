@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
@@ -11,7 +11,7 @@ from toolward.errors import Denied, ReasonCode
 from toolward.model.finding import Finding, Severity, gravest_first
 from toolward.model.pin import Pin
 from toolward.model.tool import ToolState, ToolVersion
-from toolward.rules.findings import Known, Neighbours, examine, renamed_from
+from toolward.rules.findings import Known, Neighbours, examine, nameless, renamed_from
 
 CACHED_MAX: Final = 20_000
 """Versions whose findings are remembered; past this they are found again."""
@@ -36,19 +36,32 @@ class Pinned(Protocol):
         ...
 
 
+class _Held(NamedTuple):
+    """A tool that was approved, and its definition without names."""
+
+    name: str
+    definition: bytes
+    since_ns: int
+
+
 class Findings:
     """What looks wrong about a version, alone and beside the other tools of the ward."""
 
     def __init__(self, shelf: Pinned) -> None:
         self._shelf = shelf
         self._alone: dict[str, tuple[Finding, ...]] = {}
+        self._found: dict[str, tuple[Finding, ...]] = {}
         self._neighbours: Neighbours | None = None
+        self._held: dict[str, list[_Held]] | None = None
         self._listed: dict[str, frozenset[str]] = {}
 
     def of(self, version: ToolVersion) -> tuple[Finding, ...]:
         """All findings of a version, the gravest first. Takes about a millisecond the first time."""
-        alone = self._alone.get(version.digest)
+        known = self._found.get(version.digest)
+        if known is not None:
+            return known
         definition = orjson.loads(version.definition)
+        alone = self._alone.get(version.digest)
         if alone is None:
             if len(self._alone) >= CACHED_MAX:
                 self._alone.clear()
@@ -56,7 +69,10 @@ class Findings:
         if self._neighbours is None:
             self._neighbours = Neighbours(self._known())
         beside = self._neighbours.examine(_known(version, self._shelf.pin(version.key)), definition)
-        return gravest_first((*alone, *beside, *self._renamed(version)))
+        found = gravest_first((*alone, *beside, *self._renamed(version)))
+        if self._shelf.pin(version.key) is not None:  # else it is about to be pinned, and others with it
+            self._found[version.digest] = found
+        return found
 
     def require_accepted(self, version: ToolVersion, *, accepted: bool) -> tuple[Finding, ...]:
         """The findings of a version that a person approves. Raises `Denied` for one that blocks."""
@@ -77,18 +93,28 @@ class Findings:
         pin = self._shelf.pin(version.key)
         if pin is not None and (pin.digest != version.digest or pin.state is not ToolState.PROPOSED):
             return ""
+        held = self._held_of(version.server)
+        before = [each for each in held if pin is None or each.since_ns < pin.since_ns]
+        if not before:
+            return ""
         listed = self._listed.get(version.server)
-        gone: dict[str, bytes] = {}
-        kept: dict[str, bytes] = {}
-        for other in self._shelf.pins():
-            before = pin is None or other.since_ns < pin.since_ns
-            if other.server != version.server or other.state is ToolState.PROPOSED or not before:
-                continue
-            known = self._shelf.version(other.digest)
-            if known is not None and other.name != version.name:
-                (kept if listed is None or other.name in listed else gone)[other.name] = known.definition
-        name = renamed_from(orjson.loads(version.definition), gone, kept)
+        gone = {
+            each.name: each.definition for each in before if listed is not None and each.name not in listed
+        }
+        kept = {each.definition: each.name for each in before if each.name != version.name}
+        name = renamed_from(nameless(orjson.loads(version.definition)), gone, kept)
         return f"{version.server}/{name}" if name else ""
+
+    def _held_of(self, server: str) -> list[_Held]:
+        """What a person approved once, by server; found again when pins change."""
+        if self._held is None:
+            self._held = {}
+            for pin in self._shelf.pins():
+                version = self._shelf.version(pin.digest)
+                if version is not None and pin.state is not ToolState.PROPOSED:
+                    body = nameless(orjson.loads(version.definition))
+                    self._held.setdefault(pin.server, []).append(_Held(pin.name, body, pin.since_ns))
+        return self._held.get(server, [])
 
     def recorded(self, version: ToolVersion) -> dict[str, Any]:
         """What is written down with a version that was seen for the first time."""
@@ -107,10 +133,12 @@ class Findings:
     def listed(self, server: str, definitions: Iterable[Mapping[str, object]]) -> None:
         """What the server lists now."""
         self._listed[server] = frozenset(str(each.get("name", "")) for each in definitions)
+        self._found.clear()  # a tool that is gone may be another one now
 
     def changed(self) -> None:
-        """Pins are others now: neighbours are looked up again."""
-        self._neighbours = None
+        """Pins are others now: what stands beside a tool is looked up again."""
+        self._neighbours = self._held = None
+        self._found.clear()
 
     def _renamed(self, version: ToolVersion) -> Iterator[Finding]:
         if before := self.previous_name(version):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -67,7 +68,10 @@ class Observing:
         async with self._shelf.changing:
             changes = _Changes()
             self._shelf.findings.listed(looked.description.server, looked.description.tools)
-            findings = [self._one(looked, each, changes) for each in looked.description.tools]
+            findings = []
+            for each in looked.description.tools:
+                await asyncio.sleep(0)  # reading a long list keeps no call waiting
+                findings.append(self._one(looked, each, changes))
             if changes.pins:
                 await self._shelf.commit(changes.events, changes.writes, changes.pins)
             return findings

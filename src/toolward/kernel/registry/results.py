@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
+from toolward.errors import AuditUnavailable, Overloaded
 from toolward.kernel.audit import Auditor
 from toolward.kernel.incidents import Incidents
 from toolward.kernel.registry.findings import in_words
@@ -140,7 +142,8 @@ class ResultWatch:
             while self._waiting:
                 await asyncio.sleep(0)  # calls go first
                 version, outcome = self._waiting.popleft()
-                await self._look(version, outcome.result, outcome.size_bytes)
+                with suppress(AuditUnavailable, Overloaded):  # the next window tells it again
+                    await self._look(version, outcome.result, outcome.size_bytes)
         finally:
             self._working = False
 
@@ -164,7 +167,7 @@ class ResultWatch:
                 await self._tell(version, watched.kept, news)
 
     async def _tell(self, version: ToolVersion, kept: _Kept, news: list[Finding]) -> None:
-        kept.told += [f"{each.id} {each.where}" for each in news]
+        told = _Kept(kept.baseline, [*kept.told, *(f"{each.id} {each.where}" for each in news)])
         event = self._auditor.event(
             EventKind.RESULTS_DRIFTED,
             tool=version.key,
@@ -175,7 +178,8 @@ class ResultWatch:
         why = f"the results of {version.key} are no longer like its baseline: {first.id} at `{first.where}`"
         quarantine = self._sampling().quarantine
         opened, put = self._incidents.open(IncidentKind.RESULT_DRIFT, version.key, why, contained=quarantine)
-        await self._store.commit([event, opened], [put, _put(version, kept)])
+        await self._store.commit([event, opened], [put, _put(version, told)])
+        kept.told = told.told
         if quarantine and await self._registry.quarantine(version.key, version.digest, why):
             await self._on_change()
 

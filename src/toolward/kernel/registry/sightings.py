@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 
+from toolward.errors import AuditUnavailable, Overloaded
 from toolward.kernel.tasks import Background
 from toolward.ports.clock import Clock
 from toolward.ports.store import Put, Store, Table
@@ -78,7 +80,8 @@ class Sightings:
         _ = self._background.start(self._commit(row))
 
     async def _commit(self, row: Put) -> None:
-        await self._store.commit([], [row])
+        with suppress(AuditUnavailable, Overloaded):  # it is written with the next news, or in an hour
+            await self._store.commit([], [row])
 
 
 def _read(body: bytes) -> Sighting:

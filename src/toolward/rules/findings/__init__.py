@@ -9,6 +9,6 @@ what a pin, a policy and a person decide does not rest on it.
 
 from toolward.rules.findings.definition import examine
 from toolward.rules.findings.names import Known, Neighbours
-from toolward.rules.findings.renames import renamed_from
+from toolward.rules.findings.renames import nameless, renamed_from
 
-__all__ = ["Known", "Neighbours", "examine", "renamed_from"]
+__all__ = ["Known", "Neighbours", "examine", "nameless", "renamed_from"]

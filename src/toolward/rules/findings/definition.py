@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from toolward.rules.canonical import canonical
 from toolward.rules.findings.confusable import latin
 from toolward.rules.findings.hidden import hidden
 from toolward.rules.findings.texts import EXAMINED_CHARS_MAX, Text, code, excerpt, plain, texts_of, visible
-from toolward.rules.findings.words import PATTERNS, asks_by_name
+from toolward.rules.findings.words import PATTERNS, Pattern, asks_by_name
 
 FINDINGS_MAX: Final = 50
 """Of one definition: past this a person has seen enough, and the record stays readable."""
@@ -21,6 +21,8 @@ DESCRIPTION_CHARS_MAX: Final = 8_000
 DEFINITION_BYTES_MAX: Final = 64 * 1024
 _GAP: Final = re.compile(r"[ \t\u00a0\u2000-\u200a\u3000]{80,}|(?:[ \t]*\n){25,}")
 """White space that moves what follows out of sight."""
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_PACKED_CHARS_MIN: Final = 60
 _BLOB: Final = re.compile(
     r"[A-Za-z0-9+/_-]{120,}={0,2}|(?:[0-9a-fA-F]{2}[ :]?){100,}|(?:%[0-9a-fA-F]{2}){20,}"
 )
@@ -34,9 +36,14 @@ _SERVER: Final = "ask the server's author why it stands there, or use another se
 def examine(definition: Mapping[str, Any]) -> tuple[Finding, ...]:
     """What stands in the definition, the gravest first, at most `FINDINGS_MAX`; each id once per place."""
     found = [*_sizes(definition), *_arguments(definition)]
-    for text in texts_of(definition):
-        found += _unseen(text)
-        found += _said(text)
+    texts = list(texts_of(definition))
+    # most definitions have nothing: that is seen in all of their texts at once
+    whole = "\n".join(each.text for each in texts)
+    suspects = [each for each in PATTERNS if each.pattern.search(plain(whole, chars_max=len(whole)))]
+    plainly_seen = whole.isascii() and _CONTROL.search(whole) is None and _GAP.search(whole) is None
+    for text in texts:
+        found += () if plainly_seen else _unseen(text)
+        found += _said(text, suspects)
     return gravest_first(replace(each, where=visible(each.where)[:200]) for each in found)[:FINDINGS_MAX]
 
 
@@ -117,12 +124,12 @@ def _escaped(name: str) -> str:
     return "".join(visible(each) if each.isascii() else code(each) for each in name)
 
 
-def _said(text: Text) -> Iterator[Finding]:
+def _said(text: Text, suspects: Sequence[Pattern]) -> Iterator[Finding]:
     """Words that speak to the model, and what is packed so that nobody reads it."""
     if len(text.text) < PROSE_CHARS_MIN:
         return
-    read = plain(text.text)
-    for each in PATTERNS:
+    read = plain(text.text) if suspects else ""
+    for each in suspects:
         if (match := each.pattern.search(read)) is not None:
             yield Finding(
                 id=each.id,
@@ -131,7 +138,7 @@ def _said(text: Text) -> Iterator[Finding]:
                 text=f"{each.says}: {excerpt(read, match.start(), match.end())}",
                 remedy=_READ if each.severity is not Severity.NOTE else "know where it leads",
             )
-    if not text.pointer.endswith("/pattern"):
+    if len(text.text) >= _PACKED_CHARS_MIN and not text.pointer.endswith("/pattern"):
         for blob in _BLOB.finditer(text.text[:EXAMINED_CHARS_MAX]):
             if _is_packed(blob.group()):
                 yield Finding(

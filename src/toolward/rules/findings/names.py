@@ -42,11 +42,11 @@ class Neighbours:
     def __init__(self, tools: Iterable[Known]) -> None:
         self._looks: dict[str, list[Known]] = defaultdict(list)
         self._names: dict[str, set[str]] = defaultdict(set)  # name, as prose has it -> servers
-        self._near: dict[str, set[str]] = defaultdict(set)  # skeleton less one letter -> skeletons
+        self._near: dict[str, set[str]] = defaultdict(set)  # skeleton less one letter -> of approved tools
         for tool in tools:
             look = skeleton(tool.name)
             self._names[plain(tool.name)].add(tool.server)
-            if look not in self._looks and len(look) >= _CLOSE_CHARS_MIN:
+            if tool.held and len(look) >= _CLOSE_CHARS_MIN:
                 for less in _less_one(look):
                     self._near[less].add(look)
             self._looks[look].append(tool)
@@ -60,7 +60,7 @@ class Neighbours:
         same = [each for each in self._looks.get(look, ()) if _other(each, tool)]
         for other in same[:_SHOWN_MAX]:
             yield _lookalike(tool, other)
-        if same or len(look) < _CLOSE_CHARS_MIN:
+        if same or tool.held or len(look) < _CLOSE_CHARS_MIN:
             return
         close = {near for less in _less_one(look) for near in self._near.get(less, ())} - {look}
         held = [
@@ -82,9 +82,14 @@ class Neighbours:
     def _speaks_of(self, tool: Known, definition: Mapping[str, Any]) -> Iterator[Finding]:
         """Shadowing: words that would steer how the model uses a tool of somebody else."""
         seen: set[str] = set()
-        for text in texts_of(definition):
-            if text.is_key or text.pointer == "/name":
-                continue
+        texts = [each for each in texts_of(definition) if not each.is_key and each.pointer != "/name"]
+        whole = "\n".join(each.text for each in texts)
+        names = {
+            match.group(1) or match.group() for match in _WORD.finditer(plain(whole, chars_max=len(whole)))
+        }
+        if names.isdisjoint(self._names):
+            return
+        for text in texts:
             read = plain(text.text)
             for match in _WORD.finditer(read):
                 name = match.group(1) or match.group()

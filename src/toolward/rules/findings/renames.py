@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import Any, Final
 
-import orjson
-
 from toolward.rules.canonical import canonical
 
 ALIKE_MIN: Final = 0.85
@@ -18,20 +16,21 @@ CANDIDATES_MAX: Final = 50
 """Tools that are gone and looked through for one that is new."""
 
 
-def renamed_from(new: Mapping[str, Any], gone: Mapping[str, bytes], kept: Mapping[str, bytes]) -> str:
-    """The name that the tool of definition `new` had before, or ''.
+def renamed_from(new: bytes, gone: Mapping[str, bytes], kept: Mapping[bytes, str]) -> str:
+    """The name that the tool whose definition is `new`, without names, had before; or ''.
 
-    `gone` and `kept` are the canonical definitions of tools of the same server by name: those that it no
-    longer lists, which may have changed a little, and those that it still does, which must be the same.
+    `kept` are names by definition of tools of the same server that were approved before: exactly the same.
+    `gone` are definitions by name of those that it no longer lists, which may have changed a little.
+    Definitions are as `nameless` gives them.
     """
-    body = _nameless(new)
-    for name, definition in {**kept, **gone}.items():
-        if body == _nameless(orjson.loads(definition)) and len(body) > len(_nameless({})):
-            return name
+    if len(new) <= len(nameless({"inputSchema": {"type": "object"}})):
+        return ""  # there is nothing in it that could be told from another one
+    if new in kept:
+        return kept[new]
     best, found = ALIKE_MIN, ""
-    text = body[:COMPARED_BYTES_MAX].decode("utf-8", "replace")
+    text = new[:COMPARED_BYTES_MAX].decode("utf-8", "replace")
     for name, definition in list(gone.items())[:CANDIDATES_MAX]:
-        other = _nameless(orjson.loads(definition))[:COMPARED_BYTES_MAX].decode("utf-8", "replace")
+        other = definition[:COMPARED_BYTES_MAX].decode("utf-8", "replace")
         matcher = SequenceMatcher(None, text, other, autojunk=False)
         if matcher.real_quick_ratio() < best or matcher.quick_ratio() < best:
             continue
@@ -40,6 +39,6 @@ def renamed_from(new: Mapping[str, Any], gone: Mapping[str, bytes], kept: Mappin
     return found
 
 
-def _nameless(definition: Mapping[str, Any]) -> bytes:
+def nameless(definition: Mapping[str, Any]) -> bytes:
     """The definition without what says how it is called."""
     return canonical({key: value for key, value in definition.items() if key not in ("name", "title")})

@@ -50,14 +50,15 @@ def _escaped(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def plain(text: str) -> str:
+def plain(text: str, *, chars_max: int = EXAMINED_CHARS_MAX) -> str:
     """What a model reads, without disguise.
 
     Compatibility forms and look-alike letters are folded, what can not be seen is taken out, letters are
     small and spaces single.
     """
-    folded = unicodedata.normalize("NFKC", text[:EXAMINED_CHARS_MAX])
+    folded = text[:chars_max]
     if not folded.isascii():
+        folded = unicodedata.normalize("NFKC", folded)
         folded = "".join(
             LATIN.get(each, each) for each in folded if unicodedata.category(each) not in ("Cf", "Mn")
         )

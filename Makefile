@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 WARD ?= build/ward
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes bench-safeguards interleavings lock clean
+.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes bench-safeguards bench-tools interleavings lock clean
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ bench-sandbox: setup ## start-up, throughput, CPU and memory of cages beside pla
 
 bench-safeguards: setup ## what idempotency keys, frontiers and escrow cost on the hot path, and held calls while idle
 	$(BIN)/python -m toolward.lab.bench_safeguards
+
+bench-tools: setup ## ten thousand tools beside ten: start, list, search, describe, call, memory
+	$(BIN)/python -m toolward.lab.paths.many_tools
 
 crashes: setup ## crash at every commit and around every effect: approvals, escrow, keys, rollback; and kill -9
 	$(BIN)/python -m pytest -q tests/corridor/test_crash_points.py tests/corridor/test_approval_crash_points.py \

@@ -167,13 +167,10 @@ async def _compare(house: House, watch: Watch) -> None:
     """Compare every server at once, so that the first calls need not wait, and then on schedule."""
     drift, report = house.parts.drift, _telling(watch)
 
-    async def first(server: str) -> None:
-        try:
-            await drift.refresh(server, unless=lambda: drift.description(server) is not None)
-        except ToolwardError as error:
-            report(server, error)
-
-    await asyncio.gather(*(first(server) for server in house.parts.upstreams.names()))
+    known = house.parts.upstreams.names()
+    failed = await drift.compare(known, unless=lambda server: drift.description(server) is not None)
+    for server, error in failed.items():
+        report(server, error)
     await drift.schedule(report)
 
 

@@ -34,6 +34,7 @@ from toolward.model.principal import Principal
 from toolward.model.session import Savepoint, Session, SessionOrigin
 from toolward.model.tool import SEPARATOR, ToolVersion
 from toolward.ports.upstream import Exchange, ServerDescription
+from toolward.rules.output import held_to_schema
 
 NEVER_RAN: Final = Failed(
     code=-32004,
@@ -116,6 +117,7 @@ class Gateway:
             raise
         outcome = await self._tried(permit, intent, exchange, revision)  # 7
         outcome = self._parts.hints(permit, self._parts.requests.review(permit, outcome))
+        outcome = held_to_schema(permit.labelled.resolved.version, outcome)
         reply = await self._parts.settle(permit, intent, outcome, revision=revision)  # 8
         if type(outcome) is Stopped and (task := asyncio.current_task()) is not None and task.cancelling():
             raise asyncio.CancelledError  # execute made an outcome of it; whoever cancelled is told now

@@ -93,6 +93,8 @@ class Settle:
             body["never_ran"] = True
         if outcome.hint:
             body["hint"] = outcome.hint
+        if type(outcome) is Returned and outcome.repaired:
+            body["repaired"] = list(outcome.repaired)
         body |= self._facts(checked, duration_ns=self.clock.monotonic_ns() - call.received_ns)
         payloads: dict[str, bytes] = {}
         digests = {"arguments": call.args_digest, "result": body["result_digest"]}

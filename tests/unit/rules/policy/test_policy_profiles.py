@@ -128,7 +128,9 @@ def test_the_other_actions_pass_and_a_servers_requests_are_watched(profile: Prof
     for action in Action:
         if action in (Action.CALL_TOOL, Action.SAMPLE):
             continue
-        if action is Action.PROPOSE_SERVER:  # a stranger's server is nothing that a profile lets an agent name
+        if (
+            action is Action.PROPOSE_SERVER
+        ):  # a stranger's server is nothing that a profile lets an agent name
             assert isinstance(book.decide(labelled(None, action=action)), Deny)
             continue
         assert isinstance(book.decide(labelled(None, action=action)), Allow), action

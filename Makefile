@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 WARD ?= build/ward
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours rug-pulls interleavings lock clean
+.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools rug-pulls interleavings lock clean
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ bench-sandbox: setup ## start-up, throughput, CPU and memory of cages beside pla
 
 bench-safeguards: setup ## what idempotency keys, frontiers and escrow cost on the hot path; 10 000 held calls and questions while idle
 	$(BIN)/python -m toolward.lab.bench_safeguards
+
+bench-tools: setup ## ten thousand tools beside ten: start, list, search, describe, call, memory
+	$(BIN)/python -m toolward.lab.paths.many_tools
 
 bench-neighbours: setup ## one hung, one flooding and one flapping server among ten: the others' latency, in pairs
 	$(BIN)/python -m toolward.lab.neighbours

@@ -14,7 +14,7 @@ from toolward.config.undoing import to_undo
 from toolward.model.capability import Capabilities, IsolationLevel
 from toolward.model.label import Confidentiality, Integrity, Label
 from toolward.model.server import ServerBinding
-from toolward.model.tool import Argument, BindingKind, Manifest, Metadata
+from toolward.model.tool import Argument, BindingKind, Manifest, Metadata, OutputRule
 
 EVERY: Final = ManifestFile(server="any")
 """A file that says nothing of its tools' cages, as the catalogue's do not."""
@@ -97,6 +97,7 @@ def to_manifest(
         capabilities=to_capabilities(capabilities, ward) if capabilities is not None else None,
         min_isolation=IsolationLevel((entry.min_isolation or file.min_isolation).value),
         min_scope=entry.min_scope or file.min_scope,
+        output=OutputRule(repair=entry.output.repair) if entry.output is not None else None,
         undo=to_undo(entry.undo) if entry.undo is not None else None,
     )
 

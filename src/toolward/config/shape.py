@@ -11,6 +11,7 @@ from msgspec import Meta
 from toolward.config import limits
 from toolward.config.approving import ApprovalsConfig
 from toolward.config.discovery import DiscoveryConfig
+from toolward.config.outputs import OutputConfig
 from toolward.config.resilience import ResilienceConfig, ServerLimits, ToolLimits
 from toolward.config.section import Section
 from toolward.config.undoing import UndoConfig
@@ -344,6 +345,7 @@ class ToolEntry(Section, frozen=True):
         None
     )
     resilience: ToolLimits = ToolLimits()
+    output: Annotated[OutputConfig | None, Meta(description="Results are held to the output schema.")] = None
     owner: str = ""
     purpose: str = ""
     review_by: ReviewDate = ""

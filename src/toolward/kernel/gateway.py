@@ -36,6 +36,7 @@ from toolward.model.principal import Principal
 from toolward.model.session import Savepoint, Session, SessionOrigin
 from toolward.model.tool import SEPARATOR, ToolVersion
 from toolward.ports.upstream import Exchange, ServerDescription
+from toolward.rules.output import held_to_schema
 from toolward.rules.standing import first_move
 
 NEVER_RAN: Final = Failed(
@@ -123,6 +124,7 @@ class Gateway:
             raise
         outcome = await self._tried(permit, intent, exchange, revision)  # 7
         outcome = self._parts.hints(permit, self._parts.requests.review(permit, outcome))
+        outcome = held_to_schema(permit.labelled.resolved.version, outcome)
         reply = await self._parts.settle(permit, intent, outcome, revision=revision)  # 8
         self._parts.watching.results.saw(permit, outcome)
         if type(outcome) is Stopped and (task := asyncio.current_task()) is not None and task.cancelling():

@@ -165,6 +165,7 @@ class Returned(Struct, frozen=True, kw_only=True):
     result: Mapping[str, Any]
     size_bytes: int
     hint: str = ""  # what of the ward's files may have been missing, where the cage may be why it failed
+    repaired: tuple[str, ...] = ()  # how it was mended to fit the tool's output schema
     own: bool = False  # the gateway's own words and what people approved: it taints nothing
     retries: int = 0  # how often it was sent again before
 

@@ -81,6 +81,21 @@ class Argument:
     kind: ArgumentKind = ArgumentKind.VALUE
 
 
+class Repair(StrEnum):
+    """What may be done to a result that does not fit its tool's output schema."""
+
+    COERCE_NUMBERS = "coerce_numbers"  # a text that is a number becomes one
+    DROP_UNKNOWN = "drop_unknown"  # members that the schema does not take go
+    WRAP_TEXT = "wrap_text"  # text alone becomes the object that it is, or the one member that is required
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputRule:
+    """Results are held to the output schema. What does not fit is mended by `repair`, or not released."""
+
+    repair: tuple[Repair, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """The security part of a manifest: it is inside the version's digest."""
@@ -97,12 +112,15 @@ class Manifest:
     min_isolation: IsolationLevel = IsolationLevel.NONE  # below it the call is denied
     min_scope: CallScope = CallScope.REMOTE  # wider, and the call is denied
     undo: Undo | None = None  # how its effect is known, undone and held back
+    output: OutputRule | None = None  # None: results are not held to the tool's output schema
 
     def as_json(self) -> dict[str, Any]:
-        """Canonical content for the digest and the store; `undo` only where something is said of it."""
+        """Canonical content for the digest and the store; `undo` and `output` only where they are stated."""
         undo = {"undo": self.undo.as_json()} if self.undo else {}
+        output = {"output": {"repair": [each.value for each in self.output.repair]}} if self.output else {}
         return {
             **undo,
+            **output,
             "effect": self.effect.value,
             "effect_source": self.effect_source,
             "egress": self.egress,

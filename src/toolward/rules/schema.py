@@ -14,7 +14,8 @@ ERRORS_MAX = 3
 """How many schema errors one message names; more do not help an agent to mend its call."""
 
 
-def _refuse_reference(uri: str) -> NoReturn:
+def refuse_reference(uri: str) -> NoReturn:
+    """The retriever of every validator: whatever a schema refers to outside itself is not fetched."""
     raise ValueError(f"the schema refers to `{uri}`; remote references are not followed")
 
 
@@ -56,7 +57,7 @@ class ArgumentSchema:
 def compile_schema(schema: Any, *, where: str) -> ArgumentSchema:
     """Compile an `inputSchema`. Raises `WardError` for one that is not valid or refers to anything remote."""
     try:
-        validator = jsonschema_rs.validator_for(schema, retriever=_refuse_reference)
+        validator = jsonschema_rs.validator_for(schema, retriever=refuse_reference)
     except (ValueError, jsonschema_rs.ValidationError) as error:
         raise WardError(
             f"the input schema of {where} can not be used: {_shorten(str(error))}",

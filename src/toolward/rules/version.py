@@ -19,6 +19,8 @@ from toolward.model.tool import (
     CallScope,
     Effect,
     Manifest,
+    OutputRule,
+    Repair,
     ToolVersion,
 )
 from toolward.rules.canonical import canonical
@@ -100,7 +102,12 @@ def manifest_from_json(value: Mapping[str, Any]) -> Manifest:
         min_isolation=IsolationLevel(value["min_isolation"]),
         min_scope=CallScope(value["min_scope"]),
         undo=undo_from_json(value["undo"]) if "undo" in value else None,
+        output=_output(value["output"]) if "output" in value else None,
     )
+
+
+def _output(value: Mapping[str, Any]) -> OutputRule:
+    return OutputRule(repair=tuple(Repair(each) for each in value["repair"]))
 
 
 def alike(first: ToolVersion, second: ToolVersion) -> bool:

@@ -116,6 +116,12 @@ class DriftWatch:
 
         Raises what `Upstreams.describe` raises, `Overloaded`.
         """
+        findings = await self._compared(server, unless)
+        if _changed(findings):
+            await self._on_change()
+        return findings
+
+    async def _compared(self, server: str, unless: Callable[[], bool] = lambda: False) -> list[Finding]:
         watched = self._watched(server)
         if watched.waiting >= WAITING_MAX:
             raise Overloaded(
@@ -169,8 +175,6 @@ class DriftWatch:
         watched.description = description
         # a change that was announced meanwhile may be missing from what was listed
         watched.compared_ns = started if watched.announced == announced else None
-        if any(finding.change is not Change.SAME for finding in findings):
-            await self._on_change()
         self._looked(server, look, None)
         return findings
 
@@ -189,18 +193,25 @@ class DriftWatch:
         self.announce(server)
         self._watched(server).description = None
 
-    async def compare(self, servers: Sequence[str]) -> Mapping[str, ToolwardError]:
-        """Compare these now, all at once; why it could not be done, by the server for which it could not."""
+    async def compare(
+        self, servers: Sequence[str], *, unless: Callable[[str], bool] = lambda _: False
+    ) -> Mapping[str, ToolwardError]:
+        """Compare these now, all at once; why it could not be done, by the server for which it could not.
 
-        async def one(server: str) -> ToolwardError | None:
+        What they changed is put in force once: it costs as much as there are tools in all. A tool that is
+        quarantined is not served from its comparison on, whatever is in force.
+        """
+
+        async def one(server: str) -> list[Finding] | ToolwardError:
             try:
-                await self.refresh(server)
+                return await self._compared(server, lambda: unless(server))
             except ToolwardError as error:
                 return error
-            return None
 
         found = await asyncio.gather(*(one(server) for server in servers))
-        return {server: error for server, error in zip(servers, found, strict=True) if error is not None}
+        if any(_changed(each) for each in found if not isinstance(each, ToolwardError)):
+            await self._on_change()
+        return {s: each for s, each in zip(servers, found, strict=True) if isinstance(each, ToolwardError)}
 
     def description(self, server: str) -> ServerDescription | None:
         """What the server said at the last comparison."""
@@ -256,6 +267,10 @@ class DriftWatch:
         if watched is None:
             watched = self._servers[server] = _Watched()
         return watched
+
+
+def _changed(findings: Sequence[Finding]) -> bool:
+    return any(finding.change is not Change.SAME for finding in findings)
 
 
 def _identity(binding: ServerBinding, description: ServerDescription) -> str:

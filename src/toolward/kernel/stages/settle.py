@@ -293,6 +293,8 @@ def _notes(outcome: RawOutcome) -> dict[str, Any]:
         notes["hint"] = outcome.hint
     if outcome.retries:
         notes["retries"] = outcome.retries
+    if type(outcome) is Returned and outcome.repaired:
+        notes["repaired"] = list(outcome.repaired)
     return notes
 
 

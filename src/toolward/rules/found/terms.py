@@ -15,7 +15,7 @@ from toolward.model.egress import Refusal
 from toolward.model.found import FoundServer, Source
 from toolward.model.label import Integrity, Label
 from toolward.model.server import FOUND_PREFIX, ServerBinding
-from toolward.model.tool import SEPARATOR, BindingKind, CallScope, Manifest
+from toolward.model.tool import SEPARATOR, BindingKind, CallScope, Manifest, OutputRule
 from toolward.rules.canonical import canonical
 from toolward.rules.egress.destination import upstream_grant
 from toolward.rules.manifest_defaults import derive_manifest
@@ -92,6 +92,7 @@ def found_manifest(definition: Mapping[str, Any], binding: ServerBinding, source
         result=Label(Integrity.UNTRUSTED, source.confidentiality),
         timeout_ms=binding.timeout_ms,
         output_bytes_max=OUTPUT_BYTES,
+        output=OutputRule(),
         capabilities=None if remote else Capabilities(),
         min_isolation=IsolationLevel.NONE if remote else IsolationLevel.NAMESPACES,
         min_scope=CallScope.REMOTE if remote else CallScope.SESSION,

@@ -9,7 +9,8 @@ own version.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 
 import cedarpy
@@ -17,7 +18,7 @@ import orjson
 
 from toolward.errors import WardError
 from toolward.model.call import Action
-from toolward.model.tool import ToolVersion
+from toolward.model.tool import Effect, ToolVersion
 from toolward.rules.policy import names
 from toolward.rules.policy.argument_types import (
     ArgumentPlan,
@@ -31,6 +32,8 @@ from toolward.rules.policy.argument_types import (
 )
 from toolward.rules.policy.names import quote
 
+TOOLS_REMEMBERED: Final = 32_768
+"""Definitions whose types stay read, some kilobytes each: a change of one tool reads the others no more."""
 _NOTHING: Final = ArgumentPlan(Record(()), (("", "the schema could not be expressed in Cedar"),))
 
 
@@ -51,14 +54,15 @@ class Shape:
 class Vocabulary:
     """Everything policies of one ward can name.
 
-    `tools` is keyed by (`server/name`, version digest), since one digest may be registered under two names.
+    `schema_text` is the whole. `tools` is keyed by (`server/name`, version digest), since one digest may
+    be registered under two names.
     The shape of a non-tool action holds no server: the resource is the server of the call at hand.
     """
 
     tools: Mapping[tuple[str, str], Shape]
+    actions: Mapping[str, Shape]  # by action id, what the versions of one tool have in common
     mcp: Mapping[Action, Shape]
     schema_text: str
-    schema: cedarpy.Schema
     tool_keys: frozenset[str]
     servers: frozenset[str]
 
@@ -75,22 +79,31 @@ def read_vocabulary(tools: Sequence[ToolVersion], servers: Iterable[str] = ()) -
             raise WardError(
                 f"server name `{server}` holds `/` or `:`", remedy="rename the server in toolward.yaml"
             )
-    plans: dict[str, ArgumentPlan] = {}
+    by_key: dict[str, list[ToolVersion]] = {}
     for tool in tools:
-        plan = _plan(tool)
-        if (earlier := plans.get(tool.key)) is not None:
-            record = merge_plans(earlier.record, plan.record)
-            plan = ArgumentPlan(record, tuple(dict.fromkeys(earlier.left_out + plan.left_out)))
-        plans[tool.key] = plan
-    shapes = {(t.key, t.digest): _tool_shape(t, plans[t.key]) for t in tools}
+        by_key.setdefault(tool.key, []).append(tool)
+    shapes: dict[tuple[str, str], Shape] = {}
+    actions: dict[str, Shape] = {}
+    texts: list[str] = []
+    for key, versions in by_key.items():
+        if len(versions) == 1:
+            [tool] = versions
+            shape, text = _alone(tool.server, tool.name, tool.manifest.effect, tool.definition)
+            shapes[key, tool.digest] = actions[key] = shape
+        else:
+            several = _several(versions)
+            shapes |= several
+            actions[key] = _merged(list(several.values()))
+            text = _action_text(actions[key], actions[key].context)
+        texts.append(text)
     mcp: dict[Action, Shape] = {a: _mcp_shape(a) for a in Action if a is not Action.CALL_TOOL}
-    text = _schema_text([*_merged(shapes.values()), *mcp.values()], known)
+    texts += [_action_text(shape, shape.context) for shape in mcp.values()]
     return Vocabulary(
         tools=shapes,
+        actions=actions,
         mcp=mcp,
-        schema_text=text,
-        schema=cedarpy.Schema.from_str(text),
-        tool_keys=frozenset(plans),
+        schema_text=_with_groups(texts, known),
+        tool_keys=frozenset(by_key),
         servers=known,
     )
 
@@ -133,12 +146,30 @@ def _context(arguments: Record) -> Record:
     return Record(tuple(Member(n, t, required=True, nullable=False) for n, t in parts))
 
 
-def _plan(tool: ToolVersion) -> ArgumentPlan:
+@lru_cache(maxsize=TOOLS_REMEMBERED)
+def _alone(server: str, name: str, effect: Effect, definition: bytes) -> tuple[Shape, str]:
+    """The shape of a tool of which there is one version, and its text: no other tool changes them."""
+    shape = _tool_shape(server, name, effect, _plan(definition))
+    return shape, _action_text(shape, shape.context)
+
+
+def _several(versions: Sequence[ToolVersion]) -> dict[tuple[str, str], Shape]:
+    """The shapes of several versions of one tool, with the arguments that they have in common."""
+    plan = _plan(versions[0].definition)
+    for version in versions[1:]:
+        other = _plan(version.definition)
+        left_out = tuple(dict.fromkeys(plan.left_out + other.left_out))
+        plan = ArgumentPlan(merge_plans(plan.record, other.record), left_out)
+    return {(v.key, v.digest): _tool_shape(v.server, v.name, v.manifest.effect, plan) for v in versions}
+
+
+@lru_cache(maxsize=TOOLS_REMEMBERED)
+def _plan(definition: bytes) -> ArgumentPlan:
     try:
-        definition: Any = orjson.loads(tool.definition)
+        said: Any = orjson.loads(definition)
     except orjson.JSONDecodeError:
         return _NOTHING
-    schema = definition.get("inputSchema") if isinstance(definition, Mapping) else None
+    schema = said.get("inputSchema") if isinstance(said, Mapping) else None
     plan = plan_arguments(schema)
     # One tool that names its arguments in a way the engine refuses must not take the ward's policies down.
     try:
@@ -148,13 +179,14 @@ def _plan(tool: ToolVersion) -> ArgumentPlan:
     return plan
 
 
-def _tool_shape(tool: ToolVersion, plan: ArgumentPlan) -> Shape:
+def _tool_shape(server: str, name: str, effect: Effect, plan: ArgumentPlan) -> Shape:
+    key = f"{server}/{name}"
     return Shape(
-        action_id=tool.key,
-        groups=names.tool_groups(tool.server, tool.manifest.effect),
+        action_id=key,
+        groups=names.tool_groups(server, effect),
         resource_type=names.TOOL,
-        resource_id=tool.key,
-        server=tool.server,
+        resource_id=key,
+        server=server,
         context=_context(plan.record),
         left_out=plan.left_out,
     )
@@ -175,30 +207,20 @@ def _mcp_shape(action: Action) -> Shape:
     )
 
 
-def _merged(shapes: Iterable[Shape]) -> list[Shape]:
-    """One shape for each action id; of several versions with different effects the groups of all."""
-    merged: dict[str, Shape] = {}
-    for shape in shapes:
-        if (earlier := merged.get(shape.action_id)) is None:
-            merged[shape.action_id] = shape
-            continue
-        groups = tuple(dict.fromkeys(earlier.groups + shape.groups))
-        merged[shape.action_id] = Shape(
-            action_id=shape.action_id,
-            groups=groups,
-            resource_type=shape.resource_type,
-            resource_id=shape.resource_id,
-            server=shape.server,
-            context=shape.context,
-        )
-    return list(merged.values())
+def _merged(shapes: Sequence[Shape]) -> Shape:
+    """One shape of several versions; where their effects differ, with the groups of all."""
+    groups = tuple(dict.fromkeys(group for shape in shapes for group in shape.groups))
+    return replace(shapes[0], groups=groups, left_out=())
 
 
-def _schema_text(shapes: Sequence[Shape], servers: frozenset[str]) -> str:
+def schema_text(shapes: Sequence[Shape], servers: frozenset[str]) -> str:
+    """The schema with these actions and every group that there is."""
+    return _with_groups([_action_text(shape, shape.context) for shape in shapes], servers)
+
+
+def _with_groups(actions: Sequence[str], servers: frozenset[str]) -> str:
     groups = [*names.ALL_GROUPS, *(names.server_group(s) for s in sorted(servers))]
-    body = [f"  action {quote(g)};" for g in dict.fromkeys(groups)]
-    body += [_action_text(s, s.context) for s in shapes]
-    return _namespace(body)
+    return _namespace([*(f"  action {quote(g)};" for g in dict.fromkeys(groups)), *actions])
 
 
 def _action_text(shape: Shape, context: Record) -> str:

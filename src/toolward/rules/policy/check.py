@@ -18,6 +18,7 @@ from toolward.rules.policy.argument_types import Record
 from toolward.rules.policy.cedar_schema import Vocabulary
 from toolward.rules.policy.conditions import Known, applies, uid_of
 from toolward.rules.policy.policy_text import Policy, read_policies
+from toolward.rules.policy.validation_schema import validation_schema
 
 
 class Severity(StrEnum):
@@ -97,7 +98,7 @@ _QUOTED: Final = re.compile(r"`([^`]+)`")
 def _type_errors(policies: Sequence[Policy], vocabulary: Vocabulary) -> Iterator[Finding]:
     # The engine numbers policies by their place in the text, so that place is how an error finds its policy.
     text = "\n".join(p.text for p in policies)
-    result = cedarpy.validate_policies(text, vocabulary.schema, release_gil=True)
+    result = cedarpy.validate_policies(text, validation_schema(policies, vocabulary), release_gil=True)
     seen = set()
     nameless = {e.policy_id for e in result.errors if "unrecognized action" in e.error}
     for error in result.errors:

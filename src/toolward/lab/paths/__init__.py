@@ -1,0 +1,1 @@
+"""The two paths measured: what they cost, and what they hold under."""

@@ -32,6 +32,8 @@ from toolward.kernel.clauses import Clauses
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.incidents import Incidents
 from toolward.kernel.parts import Parts
+from toolward.kernel.promotion.canaries import Canaries
+from toolward.kernel.promotion.promotions import Promotions
 from toolward.kernel.recovery import recover
 from toolward.kernel.refusal import Refuse
 from toolward.kernel.registry.drift import DriftWatch
@@ -58,9 +60,10 @@ from toolward.kernel.upstream.notices import Notices
 from toolward.kernel.upstream.requests import GovernRequests
 from toolward.model.approval import Approval
 from toolward.model.event import EventKind
+from toolward.model.gate import OPEN_GATE, CanaryBounds
 from toolward.model.incident import Incident
 from toolward.model.principal import Principal
-from toolward.model.tool import Manifest
+from toolward.model.tool import Channel, Manifest
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
 from toolward.ports.store import Put, Store, Table
@@ -136,6 +139,10 @@ class Builder:
                 repin=self.repin,
                 reload=self.reload,
                 write_files=lambda files: write_files(self.ward.path, files),
+                ward=lambda: self.ward,
+                trial=lambda version: compile_revision(
+                    self.ward, parts.registry, servers=parts.upstreams.names(), trial=version
+                ),
                 name=config.name,
                 url=self.url,
             ),
@@ -204,6 +211,8 @@ class Builder:
             settle=settle,
             requests=requests,
             hints=CageHints(self.machine.refusals),
+            promotions=Promotions(store, auditor, clock=clock),
+            canaries=Canaries(registry, bounds=self.canary_bounds, repin=self.repin, background=background),
             safeguards=safeguards,
         )
         return parts, journal
@@ -243,6 +252,11 @@ class Builder:
         served_at = self.house.served_at if self.house is not None else ""
         named = config.approvals.url.rstrip("/") or served_at
         return named or f"http://{config.listen.host}:{config.listen.port}"
+
+    def canary_bounds(self, channel: Channel) -> CanaryBounds:
+        """When a canary of that channel passes, and when it ends by itself."""
+        gate = self.ward.gates.get(channel, OPEN_GATE)
+        return gate.canary or CanaryBounds()
 
     def current(self) -> ActiveRevision:
         """The revision in force."""

@@ -11,7 +11,7 @@ from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.revision import Revision
 from toolward.model.server import VARIANT, ServerBinding
-from toolward.model.tool import BindingKind
+from toolward.model.tool import BindingKind, ToolVersion
 from toolward.rules.policy.ceiling import Ceiling
 from toolward.rules.policy.engine import PolicyBook
 from toolward.rules.policy.profile import Book, Profile, compile_profile
@@ -21,10 +21,13 @@ UNSAFE_ALLOW_ALL = "UnsafeAllowAll"
 UNSAFE_ANONYMOUS = "UnsafeAnonymous"
 
 
-def compile_revision(ward: Ward, registry: Registry, *, servers: Sequence[str]) -> ActiveRevision:
+def compile_revision(
+    ward: Ward, registry: Registry, *, servers: Sequence[str], trial: ToolVersion | None = None
+) -> ActiveRevision:
     """Everything that decides, compiled. Raises `WardError` for a policy that does not fit the tools.
 
-    `servers` are all that can be reached; those without an entry in the ward are functions of this process.
+    `trial` is a version that shall be served beside the others, to see what would be. `servers` are all that
+    can be reached; those without an entry in the ward are functions of this process.
     """
     config = ward.config
     bindings: dict[str, ServerBinding] = {each.server: each for each in ward.bindings}
@@ -37,7 +40,7 @@ def compile_revision(ward: Ward, registry: Registry, *, servers: Sequence[str]) 
         profile=config.profile.value,
         channel=config.channel,
         channels={name: agent.channel for name, agent in config.agents.items() if agent.channel},
-        book=_book(ward, registry, servers=tuple(bindings)),
+        book=_book(ward, _tools(registry, trial), servers=tuple(bindings)),
         bindings=bindings,
         identities={
             each.server: {one.server: one.identity() for one in each.all()}
@@ -51,15 +54,20 @@ def compile_revision(ward: Ward, registry: Registry, *, servers: Sequence[str]) 
     )
 
 
-def _book(ward: Ward, registry: Registry, *, servers: Sequence[str]) -> Book:
+def _tools(registry: Registry, trial: ToolVersion | None) -> list[ToolVersion]:
+    served = registry.versions()
+    return served if trial is None or trial in served else [*served, trial]
+
+
+def _book(ward: Ward, tools: Sequence[ToolVersion], *, servers: Sequence[str]) -> Book:
     config = ward.config
     if config.unsafe.allow_all:
         everything = {UNSAFE_ALLOW_ALL: f'@id("{UNSAFE_ALLOW_ALL}")\npermit (principal, action, resource);'}
-        return PolicyBook.compile(tools=registry.versions(), policies=everything, servers=servers)
+        return PolicyBook.compile(tools=tools, policies=everything, servers=servers)
     return compile_profile(
         Profile(config.profile.value),
         shipped=shipped_profiles(),
-        tools=registry.versions(),
+        tools=tools,
         policies=ward.policies,
         ceilings=ceilings_of(config),
         servers=servers,

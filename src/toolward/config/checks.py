@@ -19,6 +19,7 @@ from toolward.config.yamltext import Node
 from toolward.errors import WardError
 from toolward.model.egress import Refusal
 from toolward.model.server import IN_PROCESS_SERVER
+from toolward.rules.dsse import public_key
 from toolward.rules.egress.destination import upstream_grant
 
 PACKAGE: Final = re.compile(
@@ -50,6 +51,10 @@ def check_config(config: WardConfig, root: Node, *, file: str) -> list[WardError
                     f"`{tool}` names no tool of a declared server",
                     "write `server/tool`",
                 )
+    for name, key in config.signers.items():
+        if public_key(key) is None:
+            remedy = "write the 32 bytes of the public key in base64; `toolward tools sign` says yours"
+            finder.say(("signers", name), f"`{name}` has no Ed25519 public key", remedy)
     _check_approvals(config, finder)
     loopback = _is_here(config.listen.host)
     if config.unsafe.anonymous and not loopback:

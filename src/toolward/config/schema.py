@@ -2,7 +2,7 @@
 
     python -m toolward.config.schema DIRECTORY
 
-writes `toolward.schema.json` and `manifest.schema.json`; a ward has its own copies, so that editors complete
+writes the schema of each kind of file; a ward has its own copies, so that editors complete
 offline.
 """
 
@@ -16,10 +16,14 @@ from typing import Any, Final
 
 import msgspec
 
+from toolward.config.gating import GatesFile
 from toolward.config.shape import ManifestFile, WardConfig
+from toolward.config.testing import TestsFile
 
 CONFIG_SCHEMA: Final = "toolward.schema.json"
 MANIFEST_SCHEMA: Final = "manifest.schema.json"
+GATES_SCHEMA: Final = "gates.schema.json"
+TESTS_SCHEMA: Final = "tests.schema.json"
 
 
 def schemas() -> Mapping[str, bytes]:
@@ -27,6 +31,8 @@ def schemas() -> Mapping[str, bytes]:
     return {
         CONFIG_SCHEMA: _schema(WardConfig, "toolward.yaml: one deployment of toolward"),
         MANIFEST_SCHEMA: _schema(ManifestFile, "tools/<server>.yaml: what a server's tools do"),
+        GATES_SCHEMA: _schema(GatesFile, "gates.yaml: what a version must show to enter a channel"),
+        TESTS_SCHEMA: _schema(TestsFile, "tests/<name>.yaml: what policies say and what tools answer"),
     }
 
 

@@ -3,8 +3,9 @@
     load_ward(path)   -> Ward, or one `WardError` (the first finding; its text counts the rest)
     check_ward(path)  -> every finding, in file and line order
 
-Only `toolward.yaml`, `tools/*.yaml`, `policies/*.cedar`, `objectives/*.yaml`, the source files of functions
-and modules are read. A link that leads out of the ward, or anything that is not a plain file, is refused.
+Only `toolward.yaml`, `gates.yaml`, `tools/*.yaml`, `policies/*.cedar`, `objectives/*.yaml`, `tests/*.yaml`
+and the source files of functions and modules are read. A link that leads out of the ward, or anything that is
+not a plain file, is refused.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Final, TypeVar
 from toolward.config.capabilities import to_capabilities
 from toolward.config.checks import check_config, check_manifest
 from toolward.config.convert import to_struct
+from toolward.config.gating import GATES_FILE, GatesFile, check_gates, to_gates
 from toolward.config.meaning import binding, metadata, timeout_ms, to_manifest
 from toolward.config.per_call import (
     MODULE_BYTES_MAX,
@@ -26,21 +28,23 @@ from toolward.config.per_call import (
     source_place,
 )
 from toolward.config.shape import ManifestFile, WardConfig
+from toolward.config.testing import Tests, read_tests
 from toolward.config.undo_checks import check_undo_against, unkept_promises
 from toolward.config.variants import every_server, twins
 from toolward.config.yamltext import FILE_BYTES_MAX, Node, read_yaml
 from toolward.errors import WardError
 from toolward.model.capability import Capabilities
+from toolward.model.gate import Gate
 from toolward.model.server import VARIANT, ServerBinding, server_of
-from toolward.model.tool import Manifest, Metadata
+from toolward.model.tool import Channel, Manifest, Metadata
 
 CONFIG_FILE: Final = "toolward.yaml"
 STATE_DIRECTORY: Final = ".toolward"
 """State, secrets and schema copies; never part of the revision, never checked in."""
 FILES_MAX: Final = 2_000
 """Files of one ward; each server has one manifest."""
-S = TypeVar("S", WardConfig, ManifestFile)
-_FOLDERS: Final = (("tools", ".yaml"), ("policies", ".cedar"), ("objectives", ".yaml"))
+S = TypeVar("S", WardConfig, ManifestFile, GatesFile)
+_FOLDERS: Final = (("tools", ".yaml"), ("policies", ".cedar"), ("objectives", ".yaml"), ("tests", ".yaml"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,8 @@ class Ward:
     bindings: tuple[ServerBinding, ...]
     manifests: Mapping[str, tuple[Manifest, Metadata]]  # "server/tool"
     policies: Mapping[str, str]  # relative path -> Cedar text
+    gates: Mapping[Channel, Gate]
+    tests: Tests
     files: Mapping[str, bytes]  # relative path -> content; what the revision digest is over
 
     @property
@@ -69,6 +75,8 @@ class _Reading:
     findings: list[WardError] = field(default_factory=list)
     config: WardConfig | None = None
     tools: list[ManifestFile] = field(default_factory=list)
+    gates: GatesFile | None = None
+    tests: Tests = field(default_factory=Tests)
     sources: dict[str, bytes] = field(default_factory=dict)  # server -> text of its functions
     modules: dict[str, bytes] = field(default_factory=dict)  # file as named -> content
 
@@ -97,6 +105,8 @@ def load_ward(path: Path | str) -> Ward:
         policies={
             name: data.decode("utf-8") for name, data in reading.files.items() if name.endswith(".cedar")
         },
+        gates=to_gates(reading.gates) if reading.gates else {},
+        tests=reading.tests,
         files=dict(sorted(reading.files.items())),
     )
 
@@ -177,12 +187,26 @@ def _read(path: Path) -> _Reading:
         if root is not None and manifest is not None:
             reading.findings += check_manifest(manifest, reading.config, root, file=name, ward=reading.path)
             reading.tools.append(manifest)
+    _read_gates(reading)
     for name, data in reading.files.items():
         if name.endswith(".cedar"):
             _check_text(reading, name, data)
     if not reading.findings and config is not None and config_root is not None:
         _check_variants(reading, config, config_root)
     return reading
+
+
+def _read_gates(reading: _Reading) -> None:
+    """What versions have to show, and the tests that show it."""
+    place = reading.path / GATES_FILE
+    if place.exists() or place.is_symlink():
+        _take(reading, GATES_FILE)
+    root, reading.gates = _parse(reading, GATES_FILE, GatesFile)
+    if root is not None and reading.gates is not None:
+        roles = reading.config.roles if reading.config is not None else {}
+        reading.findings += check_gates(reading.gates, root, roles)
+    reading.tests, found = read_tests(reading.files)
+    reading.findings += found
 
 
 def _parse(reading: _Reading, name: str, kind: type[S]) -> tuple[Node | None, S | None]:

@@ -112,7 +112,10 @@ class Gateway:
         except UnderWay:
             _ = self._background.start(self._called_off(permit, revision))
             raise
+        watching = self._parts.canaries.watch(permit, revision)
         outcome = await self._tried(permit, intent, exchange, revision)  # 7
+        if watching is not None:
+            watching(outcome)
         outcome = self._parts.hints(permit, self._parts.requests.review(permit, outcome))
         reply = await self._parts.settle(permit, intent, outcome, revision=revision)  # 8
         if type(outcome) is Stopped and (task := asyncio.current_task()) is not None and task.cancelling():

@@ -8,6 +8,8 @@ from toolward.kernel.approvals.approvals import Approvals
 from toolward.kernel.audit import Auditor
 from toolward.kernel.cages.hints import CageHints
 from toolward.kernel.incidents import Incidents
+from toolward.kernel.promotion.canaries import Canaries
+from toolward.kernel.promotion.promotions import Promotions
 from toolward.kernel.registry.drift import DriftWatch
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
@@ -51,6 +53,8 @@ class Parts:
     settle: Settle
     requests: GovernRequests
     hints: CageHints
+    canaries: Canaries
+    promotions: Promotions
     safeguards: Safeguards
 
     def drift_union(self, revision: ActiveRevision) -> ServerDescription:

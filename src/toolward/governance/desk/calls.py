@@ -9,11 +9,11 @@ import orjson
 
 from toolward.errors import CallerError, Denied, ReasonCode, Rejected
 from toolward.governance.desk.context import Desk, Verb, text
+from toolward.governance.desk.gates.decisions import trial_session
 from toolward.kernel.attempt import IDEMPOTENCY_META, Attempt
 from toolward.kernel.quiet import QuietExchange
 from toolward.model.call import Action, Era
 from toolward.model.decision import Allow, Ask, Deny
-from toolward.model.label import Confidentiality, Integrity, Label
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import Session, SessionOrigin
 from toolward.rules.policy.engine import Explanation
@@ -137,18 +137,8 @@ def _session(desk: Desk, parameters: Mapping[str, Any], principal: Principal) ->
     known = desk.parts.sessions.current(text(parameters, "session", ""))
     if known is not None:
         return known
-    now = desk.clock.now_ns()
-    integrity = Integrity.UNTRUSTED if parameters.get("tainted") else Integrity.TRUSTED
-    taint = Label(integrity, Confidentiality.PUBLIC)
-    return Session(
-        session_id="explain",
-        principal=principal,
-        origin=SessionOrigin.HANDLE,
-        prompt=text(parameters, "prompt", ""),
-        taint=taint,
-        opened_ns=now,
-        last_used_ns=now,
-    )
+    prompt, tainted = text(parameters, "prompt", ""), bool(parameters.get("tainted"))
+    return trial_session(desk, principal, prompt=prompt, tainted=tainted)
 
 
 VERBS = {"call": Verb(call), "explain": Verb(explain, needs_person=False)}

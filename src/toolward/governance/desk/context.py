@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from toolward.config.ward import Ward
 from toolward.errors import Rejected
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.parts import Parts
@@ -13,6 +14,7 @@ from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.rollback.automatic import Automatic
 from toolward.kernel.rollback.engine import Rollbacks
 from toolward.model.principal import Principal
+from toolward.model.tool import ToolVersion
 from toolward.ports.clock import Clock
 
 
@@ -33,6 +35,8 @@ class Desk:
     repin: Callable[[Principal], Awaitable[None]]
     reload: Callable[[Principal], Awaitable[None]]
     write_files: Callable[[Mapping[str, bytes]], None]
+    ward: Callable[[], Ward]
+    trial: Callable[[ToolVersion], ActiveRevision]  # as if it were served too; raises `WardError`
     name: str
     url: Callable[[], str]  # how people reach this gateway
 

@@ -8,10 +8,13 @@ from typing import Any
 
 import orjson
 
-from toolward.errors import Rejected
+from toolward.errors import Denied, ReasonCode, Rejected
 from toolward.governance.desk.context import Desk, Verb, text
+from toolward.governance.desk.evidence import version_of
+from toolward.governance.desk.gates.checks import gate_of
 from toolward.governance.desk.versions import channel_of
 from toolward.model.event import EventKind
+from toolward.model.gate import OPEN_GATE
 from toolward.model.pin import Pin
 from toolward.model.principal import Principal
 from toolward.model.tool import ToolVersion
@@ -75,11 +78,20 @@ async def approve(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> l
     wanted = parameters.get("tools")
     if not isinstance(wanted, list) or not wanted:
         raise Rejected("name the tools to approve", remedy="toolward tools approve SERVER/TOOL")
+    if gate_of(desk, desk.revision().channel) != OPEN_GATE:
+        raise Denied(
+            f"the channel {desk.revision().channel} has a gate, so versions are promoted into it",
+            code=ReasonCode.GATE_NOT_MET,
+            remedy=f"toolward tools promote TOOL --to {desk.revision().channel}",
+        )
     approved = []
     for each in wanted:
-        pin = await desk.parts.registry.approve(
-            text(each, "tool"), digest=text(each, "digest", ""), by=by, source=text(parameters, "note", "")
-        )
+        key, note = text(each, "tool"), text(parameters, "note", "")
+        pinned = desk.parts.registry.known(key)
+        digest = text(each, "digest", "") or pinned.candidate or pinned.digest
+        if digest != pinned.digest:  # policies have to fit it too, before it is served
+            _ = desk.trial(desk.parts.registry.usable(key, digest))
+        pin = await desk.parts.registry.approve(key, digest=digest, by=by, source=note)
         approved.append(_row(pin, desk.parts.registry.version(pin.digest)))
         # what was looked at may be older than what the server lists by now: the next call compares first
         desk.parts.drift.announce(pin.server)
@@ -95,9 +107,9 @@ async def revoke(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> di
 
 
 async def proved(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
-    """Write down how `toolward tools prove` came out: `tool`, and `checks` with what, holds and text."""
+    """Write down how `toolward tools prove` came out: `tool`, `digest`, and `checks` (what, holds, text)."""
     key, checks = text(parameters, "tool"), parameters.get("checks")
-    pinned, _ = desk.parts.registry.diff(key)
+    pinned = version_of(desk, parameters)
     if not isinstance(checks, list) or not all(isinstance(each, dict) for each in checks):
         raise Rejected("`checks` is no list of objects")
     findings = [f"{each.get('what')}: {each.get('text')}" for each in checks if not each.get("holds")]

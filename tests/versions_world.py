@@ -62,7 +62,7 @@ async def read(world: World, session: str, **who: Any) -> str:
     """What a call of `files/read` answers: the text, or the code of the refusal."""
     reply: Reply = await world.call(session, READ, {"path": "/data/a"}, **who)
     if reply.error is not None:
-        return code_of(reply) or ""
+        return code_of(reply) if reply.error.data else reply.error.message
     assert reply.result is not None
     return str(reply.result["content"][0]["text"])
 

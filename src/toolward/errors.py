@@ -71,6 +71,7 @@ class ReasonCode(StrEnum):
     APPROVAL_REFUSED = "approval_refused"
     NOT_AN_APPROVER = "not_an_approver"
     NOT_PENDING = "not_pending"
+    GATE_NOT_MET = "gate_not_met"
     HELD_IN_ESCROW = "held_in_escrow"
     ESCROW_CANCELLED = "escrow_cancelled"
     RESOURCE_CONFLICT = "resource_conflict"

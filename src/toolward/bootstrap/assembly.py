@@ -37,6 +37,8 @@ from toolward.kernel.incidents import Incidents
 from toolward.kernel.objectives.conduct import Conduct
 from toolward.kernel.objectives.pins import ObjectivePins
 from toolward.kernel.parts import Parts
+from toolward.kernel.promotion.canaries import Canaries
+from toolward.kernel.promotion.promotions import Promotions
 from toolward.kernel.pruning import Pruning
 from toolward.kernel.recovery import recover
 from toolward.kernel.refusal import Refuse
@@ -69,10 +71,11 @@ from toolward.model.call import LabelledCall
 from toolward.model.decision import Deny
 from toolward.model.event import EventKind
 from toolward.model.found import Source
+from toolward.model.gate import OPEN_GATE, CanaryBounds
 from toolward.model.incident import Incident
 from toolward.model.principal import Principal
 from toolward.model.server import ServerBinding
-from toolward.model.tool import Manifest
+from toolward.model.tool import Channel, Manifest, ToolVersion
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
 from toolward.ports.store import Put, Store, Table
@@ -170,6 +173,7 @@ class Builder:
                 take_found=self.take_found,
                 write_files=lambda files: write_files(self.ward.path, files),
                 ward=lambda: self.ward,
+                trial=lambda version: self._compiled(self.ward, parts, self._found(), trial=version),
                 name=config.name,
                 url=self.url,
             ),
@@ -247,6 +251,8 @@ class Builder:
             settle=settle,
             requests=requests,
             hints=CageHints(self.machine.refusals),
+            promotions=Promotions(store, auditor, clock=clock),
+            canaries=Canaries(registry, bounds=self.canary_bounds, repin=self.repin, background=background),
             resilience=resilience,
             safeguards=safeguards,
             watching=watching,
@@ -334,6 +340,11 @@ class Builder:
         named = config.approvals.url.rstrip("/") or served_at
         return named or f"http://{config.listen.host}:{config.listen.port}"
 
+    def canary_bounds(self, channel: Channel) -> CanaryBounds:
+        """When a canary of that channel passes, and when it ends by itself."""
+        gate = self.ward.gates.get(channel, OPEN_GATE)
+        return gate.canary or CanaryBounds()
+
     def current(self) -> ActiveRevision:
         """The revision in force."""
         if self.house is None:
@@ -403,7 +414,7 @@ class Builder:
 
     async def repin(self, by: Principal | None = None) -> None:
         """Put the pins as they are now in force, with the files as they were last read."""
-        await self._put_in_force(self.ward, by, self.bound[len(self.ward.bindings) :])
+        await self._put_in_force(self.ward, by, self._found())
 
     async def _put_in_force(
         self, ward: Ward, by: Principal | None, found: Sequence[ServerBinding], and_then: InForce = _NOTHING
@@ -422,9 +433,22 @@ class Builder:
             # what is listed may be another list now; a server's own announcement says nothing of that
             house.parts.notices.deliver("", "", LIST_CHANGED, {})
 
-    def _compiled(self, ward: Ward, parts: Parts, found: Sequence[ServerBinding] = ()) -> ActiveRevision:
+    def _found(self) -> Sequence[ServerBinding]:
+        """The servers in force that discovery sources named."""
+        return self.bound[len(self.ward.bindings) :]
+
+    def _compiled(
+        self,
+        ward: Ward,
+        parts: Parts,
+        found: Sequence[ServerBinding] = (),
+        *,
+        trial: ToolVersion | None = None,
+    ) -> ActiveRevision:
         here = self.machine.functions.names()
-        return compile_revision(ward, parts.registry, parts.objectives, servers=here, found=found)
+        return compile_revision(
+            ward, parts.registry, parts.objectives, servers=here, found=found, trial=trial
+        )
 
     async def _activate(self, parts: Parts, by: Principal | None = None) -> None:
         """Write down the revision in force, whole, so that it can be returned to, and who made it so."""

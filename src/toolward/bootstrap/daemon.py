@@ -34,7 +34,7 @@ from toolward.config.daemon_file import (
     socket_path,
     write_note,
 )
-from toolward.config.ward import STATE_DIRECTORY
+from toolward.config.reading import STATE_DIRECTORY
 from toolward.errors import GatewayError, ReasonCode, ToolwardError
 from toolward.governance.verify import verify_store
 from toolward.kernel.tasks import Background

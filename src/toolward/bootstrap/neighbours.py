@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from toolward.config.ward import STATE_DIRECTORY
+from toolward.config.reading import STATE_DIRECTORY
 from toolward.model.capability import Kept
 
 _FOLDER: Final = "wards"

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import msgspec
 import orjson
 
-from toolward.bootstrap import open_house_on
-from toolward.bootstrap.assembly import House
-from toolward.config.shape import Profile, RollbackConfig
-from toolward.config.ward import Ward, load_ward
-from toolward.errors import Rejected
-from toolward.kernel.attempt import Attempt
-from toolward.kernel.quiet import QuietExchange
+from toolward.bootstrap.scratch_house import TRIER, Scratch, scratch_house
 from toolward.kernel.rollback.asking import Fate
-from toolward.model.call import Action, Era, Reply
-from toolward.model.principal import CredentialKind, Principal
-from toolward.model.server import ServerBinding
-from toolward.model.session import SessionOrigin
-from toolward.model.tool import BindingKind, Channel, Effect, ToolVersion
+from toolward.model.call import Reply
+from toolward.model.tool import Effect, ToolVersion
 from toolward.model.undo import ToolUse
 from toolward.rules.canonical import canonical
-from toolward.rules.scratch import Moves, moved_binding, moved_manifest, moved_value, sample_arguments
-from toolward.rules.undo_templates import NotRecorded, arguments_of, writable_roots
-
-BYTES_MAX: Final = 256 * 1024 * 1024
-"""Of all roots of a server together; a proof of more wants a smaller ward."""
-_PROVER: Final = Principal(
-    user="prover", agent="toolward-prove", credential="prove", kind=CredentialKind.PERSON
-)
-"""Exists in the scratch copy alone."""
+from toolward.rules.scratch import moved_value, sample_arguments
+from toolward.rules.undo_templates import NotRecorded, arguments_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,90 +33,31 @@ class Check:
 
 
 async def prove(
-    path: Path, tool: str, arguments: Sequence[Mapping[str, Any]], *, on_progress: Callable[[str], None]
+    path: Path,
+    tool: str,
+    arguments: Sequence[Mapping[str, Any]],
+    *,
+    variant: str = "",
+    on_progress: Callable[[str], None],
 ) -> list[Check]:
     """Try `server/name` of the ward at `path` with each of `arguments`; made up from its schema if none.
 
-    Nothing of the ward or of its roots is changed. Raises `Rejected` for a tool that can not be tried so.
+    `variant` (`server@name`) proves the version that it runs. Raises `Rejected` as `scratch_house` does.
     """
-    ward = load_ward(path)
-    server, _, name = tool.partition("/")
-    binding = next((each for each in ward.bindings if each.server == server), None)
-    if binding is None:
-        raise Rejected(f"no server `{server}` in this ward", remedy="see toolward.yaml")
-    if binding.kind not in (BindingKind.STDIO, BindingKind.FUNCTIONS, BindingKind.COMMANDS):
-        raise Rejected(f"`{server}` does not run here, so no copy of it can be tried")
-    with tempfile.TemporaryDirectory(prefix="toolward-prove-") as scratch:
-        moves = _copies(ward, binding, Path(scratch))
-        copy = _moved(ward, binding, moves)
-        async with open_house_on(copy, state=Path(scratch) / "state", on_progress=on_progress) as house:
-            return await _Trial(house, tool, name, moves).run(arguments)
-
-
-def _copies(ward: Ward, binding: ServerBinding, scratch: Path) -> Moves:
-    """Every directory in which the server may write, copied."""
-    manifests = [m for key, (m, _) in ward.manifests.items() if key.startswith(binding.server + "/")]
-    roots = {root for manifest in manifests for root in writable_roots(binding, manifest)} | set(
-        binding.roots
-    )
-    outer = [r for r in sorted(roots) if not any(r != o and r.startswith(o.rstrip("/") + "/") for o in roots)]
-    size = sum(f.lstat().st_size for root in outer for f in Path(root).rglob("*") if not f.is_dir())
-    if size > BYTES_MAX:
-        raise Rejected(
-            f"the roots of `{binding.server}` hold {size} bytes, and {BYTES_MAX} are copied at most",
-            remedy="prove it in a ward with smaller roots",
-        )
-    moves: dict[str, str] = {}
-    for number, root in enumerate(outer):
-        place = scratch / f"root-{number}"
-        if Path(root).is_dir():
-            hidden = shutil.ignore_patterns(ward.state.name)  # a ward's state is no tool's
-            shutil.copytree(root, place, symlinks=True, ignore=hidden)
-        else:
-            place.mkdir()
-        moves[root] = str(place)
-    return moves
-
-
-def _moved(ward: Ward, binding: ServerBinding, moves: Moves) -> Ward:
-    """The ward with this one server, on the copies, in the sandbox channel; nobody is there to be asked."""
-    return replace(
-        ward,
-        config=msgspec.structs.replace(
-            ward.config, channel=Channel.SANDBOX, profile=Profile.OBSERVE, rollback=RollbackConfig()
-        ),
-        bindings=(moved_binding(binding, moves),),
-        manifests={
-            key: (moved_manifest(manifest, moves), metadata)
-            for key, (manifest, metadata) in ward.manifests.items()
-            if key.startswith(binding.server + "/")
-        },
-        policies={},
-    )
+    async with scratch_house(path, tool, variant=variant, on_progress=on_progress) as scratch:
+        return await _Trial(scratch, tool).run(arguments)
 
 
 @dataclass(slots=True)
 class _Trial:
-    house: House
+    scratch: Scratch
     tool: str
-    name: str
-    moves: Moves
     checks: list[Check] = field(default_factory=list)
 
     async def run(self, arguments: Sequence[Mapping[str, Any]]) -> list[Check]:
-        parts, server = self.house.parts, self.tool.partition("/")[0]
-        await parts.drift.refresh(server)
-        for known in list(parts.registry.pins()):
-            await parts.registry.approve(known.key, by=_PROVER)
-        await self.house.desk.repin(_PROVER)
-        pin = parts.registry.pin(self.tool)
-        version = parts.registry.version(pin.digest) if pin is not None else None
-        if version is None:
-            raise Rejected(
-                f"`{server}` lists no tool `{self.name}`", remedy=f"toolward tools list --server {server}"
-            )
-        root = next(iter(self.moves.values()), "/")
-        given = [moved_value(dict(each), self.moves) for each in arguments]
+        version, moves = self.scratch.version, self.scratch.moves
+        root = next(iter(moves.values()), "/")
+        given = [moved_value(dict(each), moves) for each in arguments]
         for each in given or [sample_arguments(orjson.loads(version.definition), version.manifest, root)]:
             await self._try(version, each)
         return self.checks
@@ -143,9 +65,9 @@ class _Trial:
     async def _try(self, version: ToolVersion, arguments: Mapping[str, Any]) -> None:
         effect = version.manifest.effect
         before = await self._state(version, arguments)
-        session = await self._session()
-        reply = await self._call(session, arguments)
-        failed = _failure(reply)
+        session = await self.scratch.session()
+        reply = await self.scratch.call(session, arguments)
+        failed = failure_of(reply)
         self._say("it runs", not failed, failed)
         if failed:
             return
@@ -154,7 +76,7 @@ class _Trial:
             self._say("it only reads: what lies in the roots is the same after it", after == before)
             return
         if effect is Effect.IDEMPOTENT_WRITE:
-            again = _failure(await self._call(session, arguments))
+            again = failure_of(await self.scratch.call(session, arguments))
             same = await self._state(version, arguments) == after
             self._say("done twice is the same as done once", not again and same, again)
         undo = version.manifest.undo
@@ -164,7 +86,7 @@ class _Trial:
                 holds=effect not in (Effect.REVERSIBLE, Effect.COMPENSABLE),
             )
             return
-        row = await self.house.rollbacks.run(session, by=_PROVER)
+        row = await self.scratch.house.rollbacks.run(session, by=TRIER)
         left = "; ".join(each["reason"] for each in row["residuals"])
         self._say("it is undone", row["state"] == "COMPENSATED", left)
         undone = await self._state(version, arguments)
@@ -190,7 +112,9 @@ class _Trial:
                 self._say(f"{what}, nothing changes", holds=True, text=f"not tried: it wants {pointer}")
                 continue
             server = self.tool.partition("/")[0]
-            answer = await self.house.rollbacks.ask(session, reply.call_id, f"{server}/{use.tool}", call)
+            answer = await self.scratch.house.rollbacks.ask(
+                session, reply.call_id, f"{server}/{use.tool}", call
+            )
             same = await self._state(version, arguments) == before
             self._say(
                 f"{what}, nothing changes",
@@ -200,7 +124,7 @@ class _Trial:
 
     async def _state(self, version: ToolVersion, arguments: Mapping[str, Any]) -> bytes:
         """All that lies in the copies, and what the declared reading tools say."""
-        images, roots = self.house.rollbacks.images, tuple(self.moves.values())
+        images, roots = self.scratch.house.rollbacks.images, tuple(self.scratch.moves.values())
         seen: list[Any] = []
         if images is not None and roots:
             seen.append(dict(await images.look(roots, within=roots)))
@@ -214,31 +138,16 @@ class _Trial:
                 call = arguments_of(use, {"input": arguments})
             except NotRecorded:
                 continue  # it looks at what only the call will make
-            reply = await self._call(await self._session(), call, name=use.tool)
+            reply = await self.scratch.call(await self.scratch.session(), call, name=use.tool)
             seen.append(reply.result if reply.result is not None else "refused")
         return canonical(seen)
-
-    async def _session(self) -> str:
-        opened = await self.house.gateway.open_session(_PROVER, SessionOrigin.HANDLE)
-        return opened.session_id
-
-    async def _call(self, session: str, arguments: Mapping[str, Any], *, name: str = "") -> Reply:
-        attempt = Attempt(
-            principal=_PROVER,
-            session_id=session,
-            action=Action.CALL_TOOL,
-            params={"name": name or self.name, "arguments": dict(arguments)},
-            server=self.tool.partition("/")[0],
-            era=Era.STATELESS,
-            door="prove",
-        )
-        return await self.house.gateway.perform(attempt, QuietExchange())
 
     def _say(self, what: str, holds: bool, text: str = "") -> None:  # noqa: FBT001 -- it is what is said
         self.checks.append(Check(what, holds, "" if holds else text))
 
 
-def _failure(reply: Reply) -> str:
+def failure_of(reply: Reply) -> str:
+    """Why a call failed; "" when it did not."""
     if reply.error is not None:
         return reply.error.message
     if reply.result is not None and reply.result.get("isError") is True:

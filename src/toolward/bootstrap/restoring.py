@@ -13,7 +13,7 @@ import orjson
 from toolward.adapters.stores.sqlite import DATABASE, PUBLIC_KEY, SqliteStore
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
-from toolward.config.ward import STATE_DIRECTORY
+from toolward.config.reading import STATE_DIRECTORY
 from toolward.config.ward_files import write_files
 from toolward.errors import Rejected
 from toolward.kernel.revision import revision_from_json

@@ -13,7 +13,7 @@ from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import OBJECTIVE_PIN, ActiveRevision
 from toolward.model.revision import Revision
 from toolward.model.server import ServerBinding
-from toolward.model.tool import BindingKind
+from toolward.model.tool import BindingKind, ToolVersion
 from toolward.rules.objective import compose
 from toolward.rules.policy.ceiling import Ceiling
 from toolward.rules.policy.engine import PolicyBook
@@ -32,11 +32,13 @@ def compile_revision(
     *,
     servers: Sequence[str],
     found: Sequence[ServerBinding] = (),
+    trial: ToolVersion | None = None,
 ) -> ActiveRevision:
     """Everything that decides, compiled. Raises `WardError` for a policy that does not fit the tools.
 
     `approved` are the objectives that people approved; `servers` are those of functions of this process,
     `found` those of its discovery sources.
+    `trial` is a version that shall be served beside the others, to see what would be.
     """
     config = ward.config
     bindings: dict[str, ServerBinding] = {each.server: each for each in (*ward.bindings, *found)}
@@ -44,7 +46,7 @@ def compile_revision(
         bindings.setdefault(server, ServerBinding(server=server, kind=BindingKind.PYTHON))
     marks = [UNSAFE_ALLOW_ALL] if config.unsafe.allow_all else []
     marks += [UNSAFE_ANONYMOUS] if config.unsafe.anonymous else []
-    book = _book(ward, registry, servers=tuple(bindings))
+    book = _book(ward, _tools(registry, trial), servers=tuple(bindings))
     return ActiveRevision(
         digest=revision_digest(ward.files, revision_of(ward, registry, approved).pins),
         profile=config.profile.value,
@@ -68,15 +70,20 @@ def compile_revision(
     )
 
 
-def _book(ward: Ward, registry: Registry, *, servers: Sequence[str]) -> Book:
+def _tools(registry: Registry, trial: ToolVersion | None) -> list[ToolVersion]:
+    served = registry.versions()
+    return served if trial is None or trial in served else [*served, trial]
+
+
+def _book(ward: Ward, tools: Sequence[ToolVersion], *, servers: Sequence[str]) -> Book:
     config = ward.config
     if config.unsafe.allow_all:
         everything = {UNSAFE_ALLOW_ALL: f'@id("{UNSAFE_ALLOW_ALL}")\npermit (principal, action, resource);'}
-        return PolicyBook.compile(tools=registry.versions(), policies=everything, servers=servers)
+        return PolicyBook.compile(tools=tools, policies=everything, servers=servers)
     return compile_profile(
         Profile(config.profile.value),
         shipped=shipped_profiles(),
-        tools=registry.versions(),
+        tools=tools,
         policies=ward.policies,
         ceilings=ceilings_of(config),
         servers=servers,

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import orjson
 
-from toolward.cli import versions
+from toolward.cli import promotion, signing, trying, versions
 from toolward.cli.exits import Exit
 from toolward.cli.findings import blocks, show_findings, summary
 from toolward.cli.frame import Frame, leave, verb
@@ -26,7 +26,7 @@ def command() -> None:
     """Tools and their versions. A tool is served once a person has approved its exact definition."""
 
 
-for _each in versions.COMMANDS:
+for _each in (*versions.COMMANDS, *promotion.COMMANDS, *trying.COMMANDS, *signing.COMMANDS):
     command.add_command(_each)
 
 
@@ -116,8 +116,9 @@ def show(frame: Frame, tool: str) -> None:
     default=None,
     help="JSON: the arguments to try it with, an object or a list of them; else made up from its schema.",
 )
+@click.option("--digest", default="", help="Which version; else what is served.")
 @verb
-def prove(frame: Frame, tool: str, file: str | None) -> None:
+def prove(frame: Frame, tool: str, file: str | None, digest: str) -> None:
     """Do and undo TOOL on scratch copies of its server's roots. Exits 1 when it does not keep its word."""
     from toolward.bootstrap.proving import prove as try_it  # noqa: PLC0415 -- opens a ward of its own
 
@@ -125,8 +126,12 @@ def prove(frame: Frame, tool: str, file: str | None) -> None:
     arguments = given if isinstance(given, list) else [given]
     if not all(isinstance(each, dict) for each in arguments):
         raise Rejected(f"`{file}` holds no arguments", remedy="write an object, or a list of objects")
-    checks = asyncio.run(try_it(frame.place.path, tool, arguments, on_progress=frame.screen.note))
-    found = frame.ask("tools.proved", tool=tool, checks=[check.as_json() for check in checks])
+    said = frame.ask("tools.version", tool=tool, digest=digest)
+    checks = asyncio.run(
+        try_it(frame.place.path, tool, arguments, variant=said["variant"], on_progress=frame.screen.note)
+    )
+    rows = [check.as_json() for check in checks]
+    found = frame.ask("tools.proved", tool=tool, digest=said["digest"], checks=rows)
     if frame.screen.as_json:
         frame.screen.result({**found, "checks": [check.as_json() for check in checks]})
     else:

@@ -20,6 +20,7 @@ from toolward.config.yamltext import Node
 from toolward.errors import WardError
 from toolward.model.egress import Refusal
 from toolward.model.server import FOUND_PREFIX, GATEWAY_SERVER, IN_PROCESS_SERVER
+from toolward.rules.dsse import public_key
 from toolward.rules.egress.destination import upstream_grant
 
 PACKAGE: Final = re.compile(
@@ -39,6 +40,21 @@ def check_config(config: WardConfig, root: Node, *, file: str) -> list[WardError
         if name == GATEWAY_SERVER or name.startswith(FOUND_PREFIX):
             finder.say(here, f"`{name}` is a name of the gateway's own", "give it another one")
         _check_server(name, server, here, finder)
+    _check_agents(config, finder)
+    _check_signers(config, finder)
+    _check_approvals(config, finder)
+    check_discovery(config.discovery, finder)
+    loopback = _is_here(config.listen.host)
+    if config.unsafe.anonymous and not loopback:
+        finder.say(
+            ("unsafe", "anonymous"),
+            f"anonymous callers are let in on `{config.listen.host}`, which others can reach",
+            "listen on 127.0.0.1, or create credentials and remove `anonymous`",
+        )
+    return finder.found
+
+
+def _check_agents(config: WardConfig, finder: Finder) -> None:
     for agent, ceiling in config.agents.items():
         for index, server_id in enumerate(ceiling.servers):
             if server_id not in config.servers and server_id != IN_PROCESS_SERVER:
@@ -53,16 +69,13 @@ def check_config(config: WardConfig, root: Node, *, file: str) -> list[WardError
                     f"`{tool}` names no tool of a declared server",
                     "write `server/tool`",
                 )
-    _check_approvals(config, finder)
-    check_discovery(config.discovery, finder)
-    loopback = _is_here(config.listen.host)
-    if config.unsafe.anonymous and not loopback:
-        finder.say(
-            ("unsafe", "anonymous"),
-            f"anonymous callers are let in on `{config.listen.host}`, which others can reach",
-            "listen on 127.0.0.1, or create credentials and remove `anonymous`",
-        )
-    return finder.found
+
+
+def _check_signers(config: WardConfig, finder: Finder) -> None:
+    for name, key in config.signers.items():
+        if public_key(key) is None:
+            remedy = "write the 32 bytes of the public key in base64; `toolward tools sign` says yours"
+            finder.say(("signers", name), f"`{name}` has no Ed25519 public key", remedy)
 
 
 def _check_approvals(config: WardConfig, finder: Finder) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from toolward.config.capabilities import absolute
 from toolward.config.convert import to_struct
 from toolward.config.finder import Finder
+from toolward.config.reading import CONFIG_FILE
 from toolward.config.shape import CapabilitiesConfig, ManifestFile, PathEntry
-from toolward.config.ward import CONFIG_FILE, Ward
+from toolward.config.ward import Ward
 from toolward.config.yamltext import read_yaml
 from toolward.errors import WardError
 

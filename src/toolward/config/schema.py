@@ -2,9 +2,8 @@
 
     python -m toolward.config.schema DIRECTORY
 
-writes `toolward.schema.json`, `manifest.schema.json`, `objective.schema.json` and `contract.schema.json`;
-a ward has its own copies,
-so that editors complete offline.
+writes the schema of each kind of file; a ward has its own copies, so that editors complete
+offline.
 """
 
 from __future__ import annotations
@@ -18,13 +17,17 @@ from typing import Any, Final
 import msgspec
 
 from toolward.config.contracting import ContractFile
+from toolward.config.gating import GatesFile
 from toolward.config.objectives import ObjectiveFile
 from toolward.config.shape import ManifestFile, WardConfig
+from toolward.config.testing import TestsFile
 
 CONFIG_SCHEMA: Final = "toolward.schema.json"
 MANIFEST_SCHEMA: Final = "manifest.schema.json"
 OBJECTIVE_SCHEMA: Final = "objective.schema.json"
 CONTRACT_SCHEMA: Final = "contract.schema.json"
+GATES_SCHEMA: Final = "gates.schema.json"
+TESTS_SCHEMA: Final = "tests.schema.json"
 
 
 def schemas() -> Mapping[str, bytes]:
@@ -36,6 +39,8 @@ def schemas() -> Mapping[str, bytes]:
         CONTRACT_SCHEMA: _schema(
             ContractFile, "contracts/<server>.yaml: what a server's reading tools answer"
         ),
+        GATES_SCHEMA: _schema(GatesFile, "gates.yaml: what a version must show to enter a channel"),
+        TESTS_SCHEMA: _schema(TestsFile, "tests/<name>.yaml: what policies say and what tools answer"),
     }
 
 

@@ -205,6 +205,9 @@ class WardConfig(Section, frozen=True):
     roles: Annotated[dict[Name, tuple[Name, ...]], Meta(description="Who has which role.")] = msgspec.field(
         default_factory=dict
     )
+    signers: Annotated[
+        dict[Name, str], Meta(description="Who may sign versions: name -> Ed25519 public key in base64.")
+    ] = msgspec.field(default_factory=dict)
     approvals: Annotated[
         ApprovalsConfig, Meta(description="How people are asked, reminded and stood in for.")
     ] = ApprovalsConfig()

@@ -3,57 +3,35 @@
     load_ward(path)   -> Ward, or one `WardError` (the first finding; its text counts the rest)
     check_ward(path)  -> every finding, in file and line order
 
-Only `toolward.yaml`, `tools/*.yaml`, `policies/*.cedar`, `objectives/*.yaml`, `contracts/*.yaml`, the source
-files of functions and modules are read. A link that leads out of the ward, or anything that is not a plain
-file, is refused.
+Only `toolward.yaml`, `gates.yaml`, `tools/*.yaml`, `policies/*.cedar`, `objectives/*.yaml`,
+`contracts/*.yaml`, `tests/*.yaml` and the source files of functions and modules are read. A link that leads
+out of the ward, or anything that is not a plain file, is refused.
 """
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any
 
-from toolward.config import contracting
-from toolward.config.capabilities import to_capabilities
-from toolward.config.checks import check_config, check_manifest
-from toolward.config.contracting import ContractFile, check_contracts, to_contracts
 from toolward.config.convert import to_struct
-from toolward.config.meaning import binding, metadata, timeout_ms, to_manifest
-from toolward.config.objectives import ObjectiveFile, check_objective, to_objective, unknown_tools
-from toolward.config.per_call import (
-    MODULE_BYTES_MAX,
-    check_module,
-    check_source,
-    source_place,
-)
+from toolward.config.gating import to_gates
+from toolward.config.meaning import metadata, timeout_ms, to_manifest
+from toolward.config.objectives import ObjectiveFile, to_objective, unknown_tools
+from toolward.config.reading import CONFIG_FILE, STATE_DIRECTORY, Reading, S, bindings_of, read_ward
 from toolward.config.resilience import to_settings
 from toolward.config.shape import ManifestFile, WardConfig
+from toolward.config.testing import Tests
 from toolward.config.undo_checks import check_undo_against, unkept_promises
-from toolward.config.variants import every_server, twins
-from toolward.config.yamltext import FILE_BYTES_MAX, Node, read_yaml
+from toolward.config.yamltext import Node, read_yaml
 from toolward.errors import WardError
-from toolward.model.capability import Capabilities
 from toolward.model.contract import Contract
+from toolward.model.gate import Gate
 from toolward.model.objective import Objective
 from toolward.model.resilience import ResilienceSettings
-from toolward.model.server import VARIANT, ServerBinding, server_of
-from toolward.model.tool import Manifest, Metadata
-
-CONFIG_FILE: Final = "toolward.yaml"
-STATE_DIRECTORY: Final = ".toolward"
-"""State, secrets and schema copies; never part of the revision, never checked in."""
-FILES_MAX: Final = 2_000
-"""Files of one ward; each server has one manifest."""
-S = TypeVar("S", WardConfig, ManifestFile, ContractFile, ObjectiveFile)
-_FOLDERS: Final = (
-    ("tools", ".yaml"),
-    ("policies", ".cedar"),
-    ("objectives", ".yaml"),
-    (contracting.FOLDER, ".yaml"),
-)
+from toolward.model.server import ServerBinding
+from toolward.model.tool import Channel, Manifest, Metadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +45,8 @@ class Ward:
     policies: Mapping[str, str]  # relative path -> Cedar text
     objectives: Mapping[str, Objective]  # by name
     contracts: tuple[Contract, ...]  # what reading tools answered, and must go on answering
+    gates: Mapping[Channel, Gate]
+    tests: Tests
     files: Mapping[str, bytes]  # relative path -> content; what the revision digest is over
     resilience: ResilienceSettings
 
@@ -76,34 +56,16 @@ class Ward:
         return self.path / STATE_DIRECTORY
 
 
-@dataclass(slots=True)
-class _Reading:
-    """What has been read so far."""
-
-    path: Path
-    files: dict[str, bytes] = field(default_factory=dict)
-    findings: list[WardError] = field(default_factory=list)
-    config: WardConfig | None = None
-    tools: list[ManifestFile] = field(default_factory=list)
-    objectives: list[ObjectiveFile] = field(default_factory=list)
-    contracts: list[Contract] = field(default_factory=list)
-    sources: dict[str, bytes] = field(default_factory=dict)  # server -> text of its functions
-    modules: dict[str, bytes] = field(default_factory=dict)  # file as named -> content
-
-    def say(self, text: str, *, file: str, remedy: str) -> None:
-        self.findings.append(WardError(text, file=file, remedy=remedy))
-
-
 def load_ward(path: Path | str) -> Ward:
     """The ward at `path`. Raises `WardError` with the first finding; `check_ward` has all of them."""
-    reading = _read(Path(path))
+    reading = read_ward(Path(path))
     if reading.findings or reading.config is None:
         raise _first(reading)
     config = reading.config
     return Ward(
         path=reading.path,
         config=config,
-        bindings=_bindings(config, reading),
+        bindings=bindings_of(config, reading),
         manifests={
             f"{file.server}/{tool}": (
                 to_manifest(entry, file, ward=reading.path, timeout_ms=timeout_ms(config, file.server)),
@@ -117,6 +79,8 @@ def load_ward(path: Path | str) -> Ward:
         },
         objectives={file.name: to_objective(file) for file in reading.objectives},
         contracts=tuple(reading.contracts),
+        gates=to_gates(reading.gates) if reading.gates else {},
+        tests=reading.tests,
         files=dict(sorted(reading.files.items())),
         resilience=to_settings(
             config.resilience,
@@ -130,7 +94,7 @@ def load_ward(path: Path | str) -> Ward:
 
 def check_ward(path: Path | str) -> list[WardError]:
     """Every finding in the ward's files; empty when `load_ward` would succeed."""
-    reading = _read(Path(path))
+    reading = read_ward(Path(path))
     return sorted(reading.findings, key=lambda e: (e.file != CONFIG_FILE, e.file, e.line))
 
 
@@ -173,10 +137,10 @@ def _files(ward: Ward, folder: str, kind: type[S]) -> Iterator[tuple[str, Node, 
 
 def names_of_files(path: Path) -> frozenset[str]:
     """What the ward's revision would be over, whether or not it can be understood."""
-    return frozenset(_read(path).files)
+    return frozenset(read_ward(path).files)
 
 
-def _first(reading: _Reading) -> WardError:
+def _first(reading: Reading) -> WardError:
     findings = sorted(reading.findings, key=lambda e: (e.file != CONFIG_FILE, e.file, e.line))
     first = findings[0]
     if len(findings) == 1:
@@ -188,219 +152,3 @@ def _first(reading: _Reading) -> WardError:
         line=first.line,
         remedy=f"{first.reason.remedy} ({more})" if first.reason.remedy else more,
     )
-
-
-# --- reading -----------------------------------------------------------------------------------------
-
-
-def _read(path: Path) -> _Reading:
-    reading = _Reading(path.absolute())
-    if not path.is_dir():
-        reading.say(f"there is no ward at `{path}`", file=CONFIG_FILE, remedy="run `toolward init WARD`")
-        return reading
-    if not (path / CONFIG_FILE).exists():
-        reading.say(
-            f"`{path}` holds no {CONFIG_FILE}", file=CONFIG_FILE, remedy=f"run `toolward init {path}`"
-        )
-        return reading
-    _take(reading, CONFIG_FILE)
-    for folder, ending in _FOLDERS:
-        _take_folder(reading, folder, ending)
-    config_root, config = _parse(reading, CONFIG_FILE, WardConfig)
-    if config_root is not None and config is not None:
-        reading.findings += check_config(config, config_root, file=CONFIG_FILE)
-        reading.config = config
-        _take_sources(reading, config, config_root)
-        _take_modules(reading, config, config_root)
-    for name in [n for n in reading.files if n.startswith("tools/")]:
-        root, manifest = _parse(reading, name, ManifestFile)
-        if root is not None and manifest is not None:
-            reading.findings += check_manifest(manifest, reading.config, root, file=name, ward=reading.path)
-            reading.tools.append(manifest)
-    _take_objectives(reading)
-    _read_contracts(reading)
-    for name, data in reading.files.items():
-        if name.endswith(".cedar"):
-            _check_text(reading, name, data)
-    if not reading.findings and config is not None and config_root is not None:
-        _check_variants(reading, config, config_root)
-    return reading
-
-
-def _take_objectives(reading: _Reading) -> None:
-    for name in [n for n in reading.files if n.startswith("objectives/")]:
-        root, objective = _parse(reading, name, ObjectiveFile)
-        if root is not None and objective is not None:
-            reading.findings += check_objective(objective, reading.config, root, file=name)
-            reading.objectives.append(objective)
-
-
-def _read_contracts(reading: _Reading) -> None:
-    servers = reading.config.servers if reading.config is not None else None
-    for name in [n for n in reading.files if n.startswith(f"{contracting.FOLDER}/")]:
-        root, file = _parse(reading, name, ContractFile)
-        if root is None or file is None:
-            continue
-        found = check_contracts(file, root, file=name, servers=servers)
-        reading.findings += found
-        reading.contracts += to_contracts(file) if not found else ()
-
-
-def _parse(reading: _Reading, name: str, kind: type[S]) -> tuple[Node | None, S | None]:
-    """The file as nodes and as a `kind`; findings go where they belong."""
-    if name not in reading.files:
-        return None, None
-    root, found = read_yaml(reading.files[name], file=name)
-    reading.findings += found
-    if root is None and found:
-        return None, None
-    value, found = to_struct(root, kind, file=name)
-    reading.findings += found
-    return root, value
-
-
-def _take_folder(reading: _Reading, folder: str, ending: str) -> None:
-    where = reading.path / folder
-    if not where.exists() and not where.is_symlink():
-        return
-    if where.is_symlink() or not where.is_dir():
-        reading.say(
-            f"`{folder}` is not a directory of its own", file=folder, remedy="put the files themselves here"
-        )
-        return
-    for item in sorted(where.iterdir()):
-        name = f"{folder}/{item.name}"
-        if item.name.startswith("."):
-            continue
-        if item.suffix == ending:
-            _take(reading, name)
-        elif ending == ".yaml" and item.suffix in (".yml", ".json"):
-            reading.say(
-                f"`{name}` would not be read", file=name, remedy=f"name it `{item.with_suffix(ending).name}`"
-            )
-        if len(reading.files) > FILES_MAX:
-            reading.say(f"more than {FILES_MAX} files", file=folder, remedy="split the ward")
-            return
-
-
-def _take_sources(reading: _Reading, config: WardConfig, root: Node) -> None:
-    """The source files of functions; those in the ward are files of it."""
-    for server, said, here in every_server(config):
-        if not said.functions:
-            continue
-        line = root.at((*here, "functions")).line
-        found = _code(reading, said.functions, line=line, endings=(".py",), what="Python source file")
-        if found is None:
-            continue
-        name, data = found
-        if name:
-            reading.files[name] = data
-        reading.findings += check_source(data, file=name or said.functions)
-        reading.sources[server] = data
-
-
-def _take_modules(reading: _Reading, config: WardConfig, root: Node) -> None:
-    """The files of modules. Their digests decide, in the versions that are pinned; they are no texts."""
-    for _, said, here in every_server(config):
-        for tool, module in said.modules.items():
-            line = root.at((*here, "modules", tool, "file")).line
-            endings = (".wasm", ".wat")
-            found = _code(reading, module.file, line=line, endings=endings, what="WebAssembly module")
-            if found is not None:
-                reading.findings += check_module(found[1], file=found[0] or module.file)
-                reading.modules[module.file] = found[1]
-
-
-def _code(
-    reading: _Reading, file: str, *, line: int, endings: tuple[str, ...], what: str
-) -> tuple[str, bytes] | None:
-    """A file with code: its name in the ward, or '', and its content; None and a finding if there is none."""
-    try:
-        place, name = source_place(file, reading.path, endings=endings, what=what)
-    except WardError as error:
-        text, remedy = error.reason.text, error.reason.remedy
-        reading.findings.append(WardError(text, file=CONFIG_FILE, line=line, remedy=remedy))
-        return None
-    bytes_max = FILE_BYTES_MAX if endings == (".py",) else MODULE_BYTES_MAX
-    data = _plain_file(reading, place, name or file, within=bool(name), bytes_max=bytes_max)
-    return None if data is None else (name, data)
-
-
-def _take(reading: _Reading, name: str) -> None:
-    """Read one file, if it is a plain one of bounded size that really lies in the ward."""
-    data = _plain_file(reading, reading.path / name, name, within=True)
-    if data is not None:
-        reading.files[name] = data
-
-
-def _plain_file(
-    reading: _Reading, item: Path, name: str, *, within: bool, bytes_max: int = FILE_BYTES_MAX
-) -> bytes | None:
-    """The content, or None and a finding."""
-    try:
-        if within and not item.resolve(strict=True).is_relative_to(reading.path.resolve()):
-            reading.say("a link that leads out of the ward", file=name, remedy="put the file itself here")
-            return None
-        status = item.stat()
-        if not stat.S_ISREG(status.st_mode):
-            reading.say("not a plain file", file=name, remedy="put a plain file here")
-            return None
-        with item.open("rb") as stream:
-            data = stream.read(bytes_max + 1)
-    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError before Python 3.13
-        reason = error.strerror if isinstance(error, OSError) else "a loop of links"
-        reading.say(f"can not be read: {reason}", file=name, remedy="check the file and its mode")
-        return None
-    if len(data) > bytes_max:
-        reading.say(f"longer than {bytes_max} bytes", file=name, remedy="split it")
-        return None
-    return data
-
-
-def _check_text(reading: _Reading, name: str, data: bytes) -> None:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        reading.findings.append(WardError("not utf-8", file=name, line=line, remedy="save it as utf-8"))
-
-
-# --- meaning -----------------------------------------------------------------------------------------
-
-
-def _check_variants(reading: _Reading, config: WardConfig, root: Node) -> None:
-    for server_binding in _bindings(config, reading):
-        for earlier, later in twins(server_binding):
-            server, _, variant = later.partition(VARIANT)
-            reading.findings.append(
-                WardError(
-                    f"`{later}` is what `{earlier}` is already",
-                    file=CONFIG_FILE,
-                    line=root.at(("servers", server, "variants", variant)).line,
-                    remedy="give it another package, command, url or source, or remove it",
-                )
-            )
-
-
-def _bindings(config: WardConfig, reading: _Reading) -> tuple[ServerBinding, ...]:
-    """Each server, with its variants as bindings of their own."""
-    made: dict[str, ServerBinding] = {}
-    for name, server, _ in every_server(config):
-        made[name] = binding(
-            name,
-            server,
-            reading.path,
-            capabilities=_process_capabilities(server_of(name), reading),
-            source=reading.sources.get(name, b"").decode("utf-8"),
-            modules=reading.modules,
-        )
-    return tuple(
-        replace(made[name], variants={each: made[each] for each in made if server_of(each) == name != each})
-        for name in config.servers
-    )
-
-
-def _process_capabilities(server: str, reading: _Reading) -> Capabilities | None:
-    """What the server's process may touch, where a manifest says so."""
-    found = next((file.capabilities for file in reading.tools if file.server == server), None)
-    return to_capabilities(found, reading.path) if found is not None else None

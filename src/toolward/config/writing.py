@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from toolward.config.reading import CONFIG_FILE, STATE_DIRECTORY
 from toolward.config.render import NetworkNeeds, emit, manifest_text, scalar, server_json
 from toolward.config.schema import schemas
 from toolward.config.shape import TOOL_NAME_PATTERN, Profile, SecretProvider, ServerConfig
-from toolward.config.ward import CONFIG_FILE, STATE_DIRECTORY
 from toolward.errors import WardError
 from toolward.model.tool import Manifest, Metadata
 

@@ -122,7 +122,10 @@ class Gateway:
         except UnderWay:
             _ = self._background.start(self._called_off(permit, revision))
             raise
+        watching = self._parts.canaries.watch(permit, revision)
         outcome = await self._tried(permit, intent, exchange, revision)  # 7
+        if watching is not None:
+            watching(outcome)
         outcome = self._parts.hints(permit, self._parts.requests.review(permit, outcome))
         outcome = held_to_schema(permit.labelled.resolved.version, outcome)
         reply = await self._parts.settle(permit, intent, outcome, revision=revision)  # 8

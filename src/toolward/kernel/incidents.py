@@ -52,6 +52,23 @@ class Incidents:
         self._on_open(incident)
         return self._event(EventKind.INCIDENT_OPENED, incident), self._put(incident)
 
+    def past(self, kind: IncidentKind, subject: str, text: str, *, onset_ns: int) -> tuple[list[Event], Put]:
+        """An incident that is over with what is committed beside it."""
+        now = self._clock.now_ns()
+        incident = Incident(
+            incident_id=self._ids.new(),
+            kind=kind,
+            subject=subject,
+            text=text,
+            onset_ns=onset_ns,
+            detected_ns=now,
+            contained_ns=now,
+            restored_ns=now,
+        )
+        self._on_open(incident)
+        kinds = (EventKind.INCIDENT_OPENED, EventKind.INCIDENT_RESTORED)
+        return [self._event(each, incident) for each in kinds], self._put(incident)
+
     def restore(self, kind: IncidentKind, subject: str) -> list[tuple[Event, Put]]:
         """Close what is open of that kind for that subject."""
         now = self._clock.now_ns()

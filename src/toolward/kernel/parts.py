@@ -10,6 +10,8 @@ from toolward.kernel.cages.hints import CageHints
 from toolward.kernel.discovery.discovery import Discovery
 from toolward.kernel.incidents import Incidents
 from toolward.kernel.objectives.pins import ObjectivePins
+from toolward.kernel.promotion.canaries import Canaries
+from toolward.kernel.promotion.promotions import Promotions
 from toolward.kernel.registry.drift import DriftWatch
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.registry.watching import Watching
@@ -57,6 +59,8 @@ class Parts:
     settle: Settle
     requests: GovernRequests
     hints: CageHints
+    canaries: Canaries
+    promotions: Promotions
     resilience: Resilience
     safeguards: Safeguards
     watching: Watching

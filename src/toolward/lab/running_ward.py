@@ -15,7 +15,7 @@ import orjson
 from toolward.bootstrap.assembly import House
 from toolward.bootstrap.daemon import Ready, Watch, run_daemon
 from toolward.bootstrap.people import this_user
-from toolward.config.ward import CONFIG_FILE
+from toolward.config.reading import CONFIG_FILE
 from toolward.errors import ToolwardError
 from toolward.governance.desk import invoke
 from toolward.model.principal import CredentialKind, Principal

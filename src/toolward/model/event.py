@@ -65,6 +65,16 @@ class EventKind(StrEnum):
     TOOL_REVOKED = "tool.revoked"
     TOOL_DEPRECATED = "tool.deprecated"
     TOOL_ROLLED_BACK = "tool.rolled_back"
+    TOOL_TESTED = "tool.tested"  # what its channel's gate asks for was shown
+    TOOL_PROMOTED = "tool.promoted"
+    TOOL_EVIDENCE = "tool.evidence"  # how a check of a version came out
+    TOOL_SIGNED = "tool.signed"  # a person put their name under a version
+    PROMOTION_PROPOSED = "promotion.proposed"
+    PROMOTION_SIGNED = "promotion.signed"
+    PROMOTION_REFUSED = "promotion.refused"
+    PROMOTION_ENDED = "promotion.ended"  # taken back
+    CANARY_BEGUN = "canary.begun"
+    CANARY_ENDED = "canary.ended"
     TOOL_RESTORED = "tool.restored"
     REVISION_ACTIVATED = "revision.activated"
     CREDENTIAL_CREATED = "credential.created"

@@ -13,6 +13,7 @@ class IncidentKind(StrEnum):
     QUARANTINE = "quarantine"
     REFUSED_START = "refused_start"
     BROKEN_GLASS = "broken_glass"  # a person lifted a rule alone; `subject` is the approval
+    REGRESSION = "regression"  # a canary did worse than what it was to replace, and was rolled back
     STOP = "stop"  # a person used the kill switch
     CIRCUIT = (
         "circuit"  # calls of a tool or server failed one after the other; `subject` may end in ` for CALLER`

@@ -34,6 +34,7 @@ class Table(StrEnum):
     IDEMPOTENCY = "idempotency"  # key: digest of caller, tool and key -> args_digest, call_id, state
     ESCROW = "escrow"  # key: escrow_id, a digest of what the held call is bound to
     EFFECT = "effect"  # key: session_id/call_id; the journal that rollback reads
+    PROMOTION = "promotion"  # key: channel/server/name -> the version that waits for people
     FRONTIER = "frontier"  # key: at/resource -> the session that changed it and is not settled
     ROLLBACK = "rollback"  # key: rollback_id; plan, steps, end state
     STOP = "stop"  # one row, read with every call: what is stopped -> why, by whom

@@ -15,19 +15,25 @@ from toolward.model.tool import ToolState
 
 HISTORY_MAX: Final = 16
 """Stretches that a pin remembers; a session that is older than all of them is served the present version."""
+KEPT_S: Final = 7 * 86_400
+"""How long sessions keep a version that is not served any more: policies have to fit it for so long."""
 _SHARES: Final = 10_000
 
 
-def version_for(pin: Pin, session_id: str, opened_ns: int) -> str:
+def version_for(pin: Pin, session_id: str, opened_ns: int, *, now_ns: int) -> str:
     """The digest of the version that a session opened then is served."""
-    if pin.canary is None and not pin.history:
-        return pin.digest
     stretches = pin.history if pin.canary is None else (*pin.history, pin.canary)
     for each in reversed(stretches):
         opened_in = each.since_ns <= opened_ns and (not each.until_ns or opened_ns < each.until_ns)
-        if opened_in and not each.withdrawn and in_share(each, session_id):
+        if opened_in and is_kept(each, now_ns) and in_share(each, session_id):
             return each.digest
     return pin.digest
+
+
+def is_kept(stretch: Stretch, now_ns: int) -> bool:
+    """Whether the sessions that were opened in it may still be served its version."""
+    young = not stretch.until_ns or now_ns - stretch.until_ns < KEPT_S * 1_000_000_000
+    return young and not stretch.withdrawn
 
 
 def in_share(stretch: Stretch, session_id: str) -> bool:

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 
 import orjson
+from msgspec.structs import replace
 
 from toolward.errors import CallerError, Denied, Reason, ReasonCode, Rejected
 from toolward.governance.desk.context import Desk, Verb, text
+from toolward.governance.desk.gates.decisions import trial_session
 from toolward.kernel.attempt import CONFIDENCE_META, IDEMPOTENCY_META, PATH_META, Attempt
 from toolward.kernel.quiet import QuietExchange
 from toolward.kernel.stages.decide import off_its_path
 from toolward.model.call import Action, Era
 from toolward.model.decision import Allow, Ask, Deny
-from toolward.model.label import Confidentiality, Integrity, Label
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import Session, SessionOrigin
 from toolward.rules.policy.engine import Explanation
@@ -150,22 +151,14 @@ def _session(desk: Desk, parameters: Mapping[str, Any], principal: Principal) ->
     known = desk.parts.sessions.current(text(parameters, "session", ""))
     if known is not None:
         return known
-    now = desk.clock.now_ns()
-    integrity = Integrity.UNTRUSTED if parameters.get("tainted") else Integrity.TRUSTED
-    taint = Label(integrity, Confidentiality.PUBLIC)
-    revision, objective = desk.revision(), text(parameters, "objective", "")
+    prompt, tainted = text(parameters, "prompt", ""), bool(parameters.get("tainted"))
+    session = trial_session(desk, principal, prompt=prompt, tainted=tainted)
+    objective, revision = text(parameters, "objective", ""), desk.revision()
     first = first_move(objective, revision.objectives, revision.channel, by=principal)
-    session = Session(
-        session_id="explain",
-        principal=principal,
-        origin=SessionOrigin.HANDLE,
-        prompt=text(parameters, "prompt", ""),
-        objective=objective,
-        taint=taint,
-        opened_ns=now,
-        last_used_ns=now,
-    )
-    return entered(session, text(parameters, "step", first.step), now) if first is not None else session
+    session = replace(session, objective=objective)
+    if first is None:
+        return session
+    return entered(session, text(parameters, "step", first.step), session.opened_ns)
 
 
 _WISHES = {"confidence": CONFIDENCE_META, "path": PATH_META}

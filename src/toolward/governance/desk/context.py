@@ -15,6 +15,7 @@ from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.rollback.automatic import Automatic
 from toolward.kernel.rollback.engine import Rollbacks
 from toolward.model.principal import Principal
+from toolward.model.tool import ToolVersion
 from toolward.ports.clock import Clock
 
 
@@ -40,6 +41,7 @@ class Desk:
     take_found: Callable[[Principal | None], Awaitable[Mapping[str, ToolwardError]]]
     write_files: Callable[[Mapping[str, bytes]], None]
     ward: Callable[[], Ward]  # its files as they were last read
+    trial: Callable[[ToolVersion], ActiveRevision]  # as if it were served too; raises `WardError`
     name: str
     url: Callable[[], str]  # how people reach this gateway
 

@@ -9,13 +9,16 @@ from typing import Any
 
 import orjson
 
-from toolward.errors import Rejected
+from toolward.errors import Denied, ReasonCode, Rejected
 from toolward.governance.desk.context import Desk, Verb, text
+from toolward.governance.desk.evidence import version_of
+from toolward.governance.desk.gates.checks import gate_of
 from toolward.governance.desk.versions import channel_of
 from toolward.governance.desk.watching import metadata_of
 from toolward.kernel.rollback.proofs import last_proof
 from toolward.model.event import EventKind
 from toolward.model.finding import Severity
+from toolward.model.gate import OPEN_GATE
 from toolward.model.pin import Pin
 from toolward.model.principal import Principal
 from toolward.model.tool import ToolVersion
@@ -102,6 +105,12 @@ async def approve(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> l
     wanted, registry = parameters.get("tools"), desk.parts.registry
     if not isinstance(wanted, list) or not wanted:
         raise Rejected("name the tools to approve", remedy="toolward tools approve SERVER/TOOL")
+    if gate_of(desk, desk.revision().channel) != OPEN_GATE:
+        raise Denied(
+            f"the channel {desk.revision().channel} has a gate, so versions are promoted into it",
+            code=ReasonCode.GATE_NOT_MET,
+            remedy=f"toolward tools promote TOOL --to {desk.revision().channel}",
+        )
     accepted = parameters.get("accept_findings") is True
     for each in wanted:
         pinned, candidate = registry.diff(text(each, "tool"))
@@ -110,13 +119,12 @@ async def approve(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> l
     approved = []
     try:
         for each in wanted:
-            pin = await registry.approve(
-                text(each, "tool"),
-                digest=text(each, "digest", ""),
-                by=by,
-                source=text(parameters, "note", ""),
-                accept_findings=accepted,
-            )
+            key, note = text(each, "tool"), text(parameters, "note", "")
+            known = registry.known(key)
+            digest = text(each, "digest", "") or known.candidate or known.digest
+            if digest != known.digest:  # policies have to fit it too, before it is served
+                _ = desk.trial(registry.usable(key, digest))
+            pin = await registry.approve(key, digest=digest, by=by, source=note, accept_findings=accepted)
             if (served := registry.version(pin.digest)) is not None:
                 await desk.parts.watching.results.begin_again(served)
             approved.append(_row(desk, pin))
@@ -135,14 +143,18 @@ async def revoke(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> di
 
 
 async def proved(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
-    """Write down how `toolward tools prove` came out: `tool`, and `checks` with what, holds and text."""
+    """Write down how `toolward tools prove` came out: `tool`, `digest`, and `checks` (what, holds, text)."""
     key, checks = text(parameters, "tool"), parameters.get("checks")
-    pinned, candidate = desk.parts.registry.diff(key)
+    if parameters.get("digest"):
+        tried = version_of(desk, parameters)
+    else:  # what is listed, as the ward's files describe it now
+        pinned, candidate = desk.parts.registry.diff(key)
+        tried = candidate or pinned
     if not isinstance(checks, list) or not checks or not all(isinstance(each, dict) for each in checks):
         raise Rejected("`checks` is no list of objects, or an empty one, which proves nothing")
     findings = [f"{each.get('what')}: {each.get('text')}" for each in checks if each.get("holds") is not True]
     body = {
-        "version": (candidate or pinned).digest,  # what is listed, as the ward's files describe it now
+        "version": tried.digest,
         "holds": not findings,
         "checks": len(checks),
         "findings": [finding[:500] for finding in findings],

@@ -6,18 +6,18 @@ Pins outlive restarts; a drifted definition is never served. Every move of a pin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from toolward.errors import Contested, Rejected
 from toolward.errors import ReasonCode as Code
-from toolward.errors import Rejected
 from toolward.kernel.persons import require_person
 from toolward.kernel.registry.findings import in_words
 from toolward.kernel.registry.shelf import Shelf
 from toolward.model.event import Event, EventKind
 from toolward.model.incident import IncidentKind
-from toolward.model.pin import Pin
+from toolward.model.pin import Pin, Stretch
 from toolward.model.principal import Principal
 from toolward.model.tool import Channel, ToolState
 from toolward.ports.store import Change as Write
@@ -28,6 +28,7 @@ from toolward.rules.version import alike
 _RECORDS: Final[Mapping[Act, EventKind]] = {
     Act.APPROVE: EventKind.TOOL_APPROVED,
     Act.REVOKE: EventKind.TOOL_REVOKED,
+    Act.PROMOTE: EventKind.TOOL_PROMOTED,
     Act.DEPRECATE: EventKind.TOOL_DEPRECATED,
     Act.ROLL_BACK: EventKind.TOOL_ROLLED_BACK,
     Act.RESTORE: EventKind.TOOL_RESTORED,
@@ -107,6 +108,39 @@ class Registry(Shelf):
             move = Move(act=Act.DEPRECATE, channel=where, by=by, note=why, said=said)
             return await self._move(self.known(key, where), move)
 
+    async def promote(self, key: str, move: Move, *, instead_of: str, writes: Sequence[Write] = ()) -> Pin:
+        """Let a version into a channel; `writes` are part of the commit.
+
+        Raises `Contested` unless the channel still serves `instead_of` ("" for nothing): two promotions were
+        on their way, and what was shown was shown beside the version of then.
+        """
+        async with self.changing:
+            pin = self.pin(key, move.channel)
+            serves = pin.digest if pin is not None and pin.state.stands else ""
+            if serves != instead_of:
+                raise Contested(
+                    f"{key} was changed in {move.channel} while this promotion was on its way",
+                    remedy="look at what it serves now (`toolward tools history`) and promote again",
+                )
+            version = self.usable(key, move.digest)
+            if pin is None:
+                pin = Pin(
+                    server=version.server, name=version.name, digest=version.digest, state=ToolState.PROPOSED
+                )
+            return await self._move(pin, move, writes=writes)
+
+    async def tested(self, key: str, channel: Channel, digest: str, said: Mapping[str, Any]) -> None:
+        """What waits in a channel has shown what the gate asks for, and waits for people."""
+        async with self.changing:
+            pin = self.pin(key, channel)
+            row = transition(pin.state, Act.TEST) if pin is not None else None
+            if pin is None or row is None or row.after is None or pin.digest != digest:
+                return
+            new = replace(pin, state=row.after, since_ns=self.clock.now_ns())
+            body = {"digest": digest, "channel": channel.value, **said}
+            event = self.auditor.event(EventKind.TOOL_TESTED, tool=key, body=body)
+            await self.commit([event], [], [(channel, new)])
+
     async def roll_back(self, key: str, move: Move, *, withdraw: bool = False) -> Pin:
         """Serve a version again that the channel served before; a canary that runs is over.
 
@@ -121,6 +155,62 @@ class Registry(Shelf):
                     remedy="see its history: toolward tools show",
                 )
             return await self._move(pin, move, withdraw=withdraw)
+
+    async def begin_canary(self, key: str, move: Move, *, share: int) -> Pin:
+        """Serve a share of the new sessions another version. Raises `Rejected` where that can not be."""
+        require_person(move.by)
+        async with self.changing:
+            pin = self.known(key, move.channel)
+            version = self.usable(key, move.digest)
+            if pin.canary is not None or not pin.state.stands or version.digest == pin.digest:
+                why = (
+                    "runs already"
+                    if pin.canary is not None
+                    else "needs another version beside what is served"
+                )
+                raise Rejected(
+                    f"a canary of {key} in {move.channel} {why}", remedy=f"see toolward tools history {key}"
+                )
+            now = self.clock.now_ns()
+            stretch = Stretch(digest=version.digest, since_ns=now, canary=move.note, share=share)
+            new = replace(pin, canary=stretch)
+            body = {
+                "by": move.by.as_json(),
+                "canary": stretch.canary,
+                "candidate": version.digest,
+                "control": pin.digest,
+                "channel": move.channel.value,
+                "share": share,
+                **move.said,
+            }
+            event = self.auditor.event(EventKind.CANARY_BEGUN, tool=key, body=body)
+            await self.commit([event], [], [(move.channel, new)])
+            return new
+
+    async def end_canary(
+        self,
+        key: str,
+        channel: Channel,
+        said: Mapping[str, Any],
+        *,
+        onset_ns: int = 0,
+        withdraw: bool = False,
+    ) -> None:
+        """End a canary; `said` stands in the record. With `onset_ns` it is an incident that is over."""
+        async with self.changing:
+            pin = self.known(key, channel)
+            if pin.canary is None:
+                return
+            now = self.clock.now_ns()
+            events = [self.auditor.event(EventKind.CANARY_ENDED, tool=key, body=said)]
+            writes: list[Write] = []
+            if onset_ns:
+                text = f"the canary of {key} in {channel} was rolled back: {said['why']}"
+                incident, put = self.incidents.past(IncidentKind.REGRESSION, key, text, onset_ns=onset_ns)
+                events += incident
+                writes.append(put)
+            new = withdrawn(pin, pin.canary.digest, now_ns=now) if withdraw else canary_ended(pin, now_ns=now)
+            await self.commit(events, writes, [(channel, new)])
 
     async def restore(self, pins: Mapping[str, tuple[str, str]], *, by: Principal) -> list[str]:
         """Put every pin back to (digest, state) as a revision had it, by `channel/server/name`.
@@ -182,7 +272,9 @@ class Registry(Shelf):
             },
         )
 
-    async def _move(self, pin: Pin, move: Move, *, withdraw: bool = False) -> Pin:
+    async def _move(
+        self, pin: Pin, move: Move, *, withdraw: bool = False, writes: Sequence[Write] = ()
+    ) -> Pin:
         """One row of the lifecycle's table. Raises `Rejected` where there is none, or no person asks."""
         require_person(move.by)
         row = transition(pin.state, move.act)
@@ -203,7 +295,7 @@ class Registry(Shelf):
             new = replace(new, candidate="", offers=offers, approved_by=move.by.user, successor="")
         elif row.after is ToolState.DEPRECATED:
             new = replace(new, successor=str(move.said.get("successor", "")))
-        await self._decide(pin, new, move)
+        await self._decide(pin, new, move, writes)
         return new
 
     def _moved(self, pin: Pin, digest: str, state: ToolState, *, withdraw: bool = False) -> Pin:
@@ -216,7 +308,7 @@ class Registry(Shelf):
         runs = seen is not None and alike(seen, self.of(pin))
         return moved(pin, digest, state, now_ns=now, runs=runs, withdraw=withdraw)
 
-    async def _decide(self, old: Pin, new: Pin, move: Move) -> None:
+    async def _decide(self, old: Pin, new: Pin, move: Move, also: Sequence[Write] = ()) -> None:
         event = self.auditor.event(
             _RECORDS[move.act],
             tool=new.key,
@@ -226,11 +318,12 @@ class Registry(Shelf):
                 "to": {"digest": new.digest, "state": new.state.value},
                 "channel": move.channel.value,
                 "note": move.note,
+                **({"canary": old.canary.canary} if old.canary and not new.canary else {}),
                 **move.said,
             },
         )
         events: list[Event] = [event]
-        writes: list[Write] = []
+        writes: list[Write] = list(also)
         if old.state is ToolState.QUARANTINED:
             for closed, put in self.incidents.restore(IncidentKind.QUARANTINE, new.key):
                 events.append(closed)

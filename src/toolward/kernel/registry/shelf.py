@@ -23,7 +23,7 @@ from toolward.ports.store import Change as Write
 from toolward.ports.store import Delete, Put, Store, Table
 from toolward.rules.canonical import canonical
 from toolward.rules.schema import ArgumentSchema, compile_schema
-from toolward.rules.serving import version_for
+from toolward.rules.serving import is_kept, version_for
 from toolward.rules.version import alike, version_from_json, version_to_json
 
 LISTED: Final = frozenset({ToolState.APPROVED, ToolState.DEPRECATED, ToolState.QUARANTINED})
@@ -113,7 +113,10 @@ class Shelf:
         pin = self._pins[channel].get(key)
         if pin is None:
             return None
-        digest = version_for(pin, session.session_id, session.opened_ns)
+        digest = pin.digest
+        if pin.history or pin.canary is not None:
+            now_ns = self.clock.now_ns()
+            digest = version_for(pin, session.session_id, session.opened_ns, now_ns=now_ns)
         if digest == pin.digest or pin.state is ToolState.REVOKED:
             return self._versions[pin.digest], pin.state
         # people stood for it when the session was opened; a warning is for every session
@@ -143,8 +146,9 @@ class Shelf:
     def versions(self) -> list[ToolVersion]:
         """The versions that a call could resolve to in any channel, for the policy compiler."""
         found: dict[str, ToolVersion] = {}
+        now_ns = self.clock.now_ns()
         for _, pin in self.every_pin():
-            digests = [pin.digest, *(each.digest for each in pin.history if not each.withdrawn)]
+            digests = [pin.digest, *(each.digest for each in pin.history if is_kept(each, now_ns))]
             if pin.canary is not None:
                 digests.append(pin.canary.digest)
             for digest in digests:

@@ -1,1 +1,1 @@
-"""The two paths measured: what they cost, and what they hold under."""
+"""Scenes of two paths and one registry, each on a real ward: `python -m toolward.lab.paths SCENE`."""

@@ -1,0 +1,1 @@
+"""How a version gets from one channel to the next: canaries that watch it, people who agree."""

@@ -23,6 +23,7 @@ from toolward.ports.upstream import Exchange, ServerDescription
 
 ALICE = Principal(user="alice", agent="coder", credential="key-a", kind=CredentialKind.API_KEY)
 BOB = Principal(user="bob", agent="coder", credential="key-b", kind=CredentialKind.API_KEY)
+HOST = Principal(user="alice", agent="coder", credential="key-h", kind=CredentialKind.HOST)
 RECEIPT = {"index": 7, "leafHash": "aGFzaA=="}
 STATE_KEY = bytes(range(32))
 MODERN = "2026-07-28"
@@ -65,6 +66,8 @@ class KeyIdentity:
             return ALICE
         if credentials.bearer == "bob":
             return BOB
+        if credentials.bearer == "host":
+            return HOST
         if credentials.os_uid is not None and not credentials.bearer:
             return ALICE
         raise Rejected("no such key", code=ReasonCode.UNAUTHENTICATED, remedy="send a bearer token")

@@ -82,6 +82,36 @@ async def test_time_releases_it_once_and_a_retry_gets_the_result_for_a_quarter_o
         assert len(ran(world, "mail/send")) == 1
 
 
+MAILING = """\
+name: mailing
+purpose: tell people
+owner: finance
+steps: [{name: write, tools: ["mail/*"], bounds: {calls: 1}}, {name: rest, tools: [db/put]}]
+"""
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_what_was_held_in_a_step_goes_out_wherever_its_session_is_by_then(
+    tmp_path: Path, ended: bool
+) -> None:
+    folder = safeguarded(tmp_path)
+    (folder / "objectives").mkdir()
+    (folder / "objectives" / "mailing.yaml").write_text(MAILING)
+    async with open_world(folder, tools=tools()) as world:
+        session = await world.session(ALICE, objective="mailing")
+        _ = escrow_of(await world.call(session, *SEND, principal=ALICE))
+        if ended:
+            _ = await world.house.conduct.finish(session, by=ALICE)
+        else:
+            _ = await world.house.conduct.step(session, "rest", by=ALICE)
+        fresh = await world.call(session, "mail/publish", {"table": "t"}, principal=ALICE)
+        assert code_of(fresh) == ("objective_ended" if ended else "not_in_step")
+        world.clock.advance(601)
+        assert await releases(world).tick() == 1
+        assert ran(world, "mail/send") == [SEND[1]]
+        assert world.records("call.intent")[-1]["step"] == "write"
+
+
 async def test_the_ticking_look_sleeps_till_the_nearest_time(tmp_path: Path) -> None:
     async with open_world(safeguarded(tmp_path), tools=tools()) as world:
         it, reached = releases(world), asyncio.Event()

@@ -236,6 +236,24 @@ async def test_a_handle_of_the_host_decides_which_session_it_is() -> None:
     assert (await bob.send(body, headers={"x-toolward-session": "handle-1"})).status == 404
 
 
+async def test_the_handle_may_come_in_the_meta_of_initialize() -> None:
+    world = World()
+    await world.gateway.open_session(ALICE, SessionOrigin.HANDLE, session_id="handle-1")
+    client = world.client()
+    meta = {"dev.toolward/session": "handle-1"}
+    body = message("initialize", {"protocolVersion": "2025-11-25", "_meta": meta})
+    client.session = (await client.send(body)).headers["mcp-session-id"]
+    await client.call()
+    assert world.gateway.attempts[0].session_id == "handle-1"
+    assert (await world.client("bob").send(body)).status == 404
+
+
+async def test_a_hosts_key_makes_no_calls() -> None:
+    world = World()
+    assert (await world.client("host").initialize()).status == 401
+    assert (await world.client("alice").initialize()).status == 200
+
+
 # --- streams ------------------------------------------------------------------------------------------
 
 

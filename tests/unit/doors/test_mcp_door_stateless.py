@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mcp_door_world import (
+    ALICE,
     MODERN,
     RECEIPT,
     STATE_KEY,
@@ -46,6 +47,33 @@ async def test_a_call_needs_no_handshake_and_its_result_says_what_the_era_wants(
     assert "ttlMs" not in result
     attempt = world.gateway.attempts[0]
     assert (attempt.era, attempt.server, attempt.action) == (Era.STATELESS, "git", Action.CALL_TOOL)
+
+
+@pytest.mark.parametrize(
+    ("meta", "header", "status"),
+    [
+        ("handle-1", None, 200),
+        ("handle-1", "handle-1", 200),
+        ("handle-1", "handle-2", 400),
+        (None, "handle-1", 400),
+        (["handle-1"], None, 400),
+        ("handle-9", None, 404),
+    ],
+)
+async def test_the_hosts_handle_comes_in_meta_or_a_header_and_is_one(
+    meta: Any, header: str | None, status: int
+) -> None:
+    world = World()
+    for handle in ("handle-1", "handle-2"):
+        await world.gateway.open_session(ALICE, SessionOrigin.HANDLE, session_id=handle)
+    response = await world.client().modern(
+        "tools/call",
+        CALL,
+        meta={**modern_meta(), "dev.toolward/session": meta},
+        headers={"x-toolward-session": header},
+    )
+    assert response.status == status
+    assert [attempt.session_id for attempt in world.gateway.attempts] == ["handle-1"] * (status == 200)
 
 
 async def test_discover_tells_versions_capabilities_and_who_answers() -> None:

@@ -155,3 +155,39 @@ async def a_person(ward: OpenWard, user: str) -> str:
     body = credential_body(name="person:face", user=user, agent="face", kind=CredentialKind.PERSON)
     await ward._desk.parts.store.commit([], [Put(Table.CREDENTIAL, credential_key(token), body)])
     return token
+
+
+SUM = """\
+name: sum-up
+purpose: add things
+owner: finance
+steps: [{name: add, tools: [python/add]}, {name: idle, tools: []}]
+success: {tools: [python/add]}
+"""
+
+
+async def test_a_block_that_is_left_is_finished_and_judged(tmp_path: Path) -> None:
+    (tmp_path / "objectives").mkdir()
+    (tmp_path / "objectives" / "sum-up.yaml").write_text(SUM)
+    (tmp_path / "toolward.yaml").write_text("version: 1\nname: face\n")
+    functions = PythonFunctions()
+    functions.register(add)
+    async with open_house(tmp_path, functions=functions) as house:
+        await house.parts.drift.refresh("python")
+        _ = await house.parts.registry.approve("python/add", by=OPERATOR)
+        await house.desk.repin(OPERATOR)
+        ward, opening = OpenWard(house), {"user": "ana", "agent": "a", "objective": "sum-up"}
+        idle = ward.session(**opening)
+        session = await idle.__aenter__()
+        await session.step("idle")
+        assert await session.list_tools() == []
+        with pytest.raises(Denied, match="python/add was not called with success"):
+            await idle.__aexit__(None, None, None)
+        with pytest.raises(ZeroDivisionError):
+            async with ward.session(**opening):
+                raise ZeroDivisionError
+        async with ward.session(**opening) as session:
+            assert (await session.finish()).outcome == "failed"
+        with pytest.raises(Rejected, match="no objective `sum-pu` is declared"):
+            async with ward.session(user="ana", agent="a", objective="sum-pu"):
+                raise AssertionError

@@ -166,6 +166,9 @@ async def test_a_server_whose_link_fails_is_stepped_back_from_with_all_its_tools
         session = await world.session()
         await fail(world, session, 5)
         assert code_of(await world.call(session, *READ)) == "circuit_open"
+        listed = await world.perform(session, Action.LIST_TOOLS, {}, server="files")
+        assert listed.result is not None  # what there is, is known without asking
+        assert len(listed.result["tools"]) == 4
         assert (await world.call(session, "mail/fetch", {"url": "https://example.org"})).error is None
 
 

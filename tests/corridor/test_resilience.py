@@ -166,6 +166,9 @@ async def test_a_server_whose_link_fails_is_stepped_back_from_with_all_its_tools
         session = await world.session()
         await fail(world, session, 5)
         assert code_of(await world.call(session, *READ)) == "circuit_open"
+        listed = await world.perform(session, Action.LIST_TOOLS, {}, server="files")
+        assert listed.result is not None  # what there is, is known without asking
+        assert len(listed.result["tools"]) == 4
         assert (await world.call(session, "mail/fetch", {"url": "https://example.org"})).error is None
 
 
@@ -264,11 +267,8 @@ class Standing:
 
 
 async def asked_after(world: World, session: str, when: Callable[[], bool]) -> Reply:
-    for _ in range(10_000):
-        if when():
-            return await world.call(session, *READ)
-        await asyncio.sleep(0)
-    raise AssertionError("what was waited for did not happen")
+    await until(when)
+    return await world.call(session, *READ)
 
 
 async def test_a_call_that_waited_too_long_for_a_place_is_told_and_never_ran(tmp_path: Path) -> None:
@@ -285,6 +285,34 @@ async def test_a_call_that_waited_too_long_for_a_place_is_told_and_never_ran(tmp
             assert world.records("call.merged")[-1]["never_ran"] is True
             gate.set()
         assert running.result().error is None
+
+
+async def test_a_call_whose_caller_goes_while_it_waits_never_ran(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    tool = Tool(DONE)
+    tool.before = gate.wait
+    files = tools_yaml(write="{in_flight: 1}")
+    async with open_world(tmp_path, files=files, answers={"files/write": tool}) as world:
+        world.house.parts.resilience._queue._clock = Standing()  # type: ignore[assignment]
+        session = await world.session()
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(world.call(session, *WRITE))
+            waiting = group.create_task(world.call(session, *WRITE))
+            await until(lambda: any(row.get("waiting") for row in world.house.parts.resilience.shown()))
+            waiting.cancel()
+            await asyncio.wait((waiting,))
+            gate.set()
+        assert (waiting.cancelled(), running.result().error, tool.asked) == (True, None, 1)
+        gone = next(each for each in world.records("call.outcome") if each["status"] == "failed")
+        assert gone["never_ran"] is True
+
+
+async def until(when: Callable[[], bool]) -> None:
+    for _ in range(10_000):
+        if when():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("what was waited for did not happen")
 
 
 FALLBACK = """\

@@ -12,6 +12,7 @@ from toolward.cli.exits import Exit, exit_for
 from toolward.cli.frame import Frame, leave, verb
 from toolward.cli.screen import Screen
 from toolward.errors import ReasonCode as Code
+from toolward.kernel.resilience.standing_in import STANDS_IN
 
 
 @click.command("call")
@@ -46,6 +47,10 @@ def command(frame: Frame, tool: str, pairs: tuple[str, ...], json_args: str, **s
         frame.screen.result(reply)
     elif error is None:
         _show_result(frame.screen, result)
+        if (first := reply["receipt"].get(STANDS_IN)) is not None:
+            frame.screen.warn(
+                f"another tool answered: the circuit of {first} is open, and this is its fallback"
+            )
         frame.screen.note(
             f"call {reply['call_id']}, session {reply['session']}, record {reply['receipt'].get('index')}",
             style="dim",

@@ -225,10 +225,14 @@ def _check_fallbacks(manifest: ManifestFile, config: WardConfig | None, finder: 
     for name, entry in manifest.tools.items():
         fallback = entry.resilience.fallback
         here = ("tools", name, "resilience", "fallback")
-        if fallback == f"{manifest.server}/{name}":
+        server, slash, tool = fallback.partition("/")
+        if not fallback:
+            continue
+        if not (server and slash and tool):
+            finder.say(here, f"`{fallback}` does not name a tool", "write `server/tool`")
+        elif fallback == f"{manifest.server}/{name}":
             finder.say(here, f"`{fallback}` stands in for itself", "name another tool")
-        server = fallback.partition("/")[0]
-        if fallback and config is not None and server not in (*config.servers, IN_PROCESS_SERVER):
+        elif config is not None and server not in (*config.servers, IN_PROCESS_SERVER):
             near = suggest(server, config.servers)
             remedy = (
                 f"did you mean `{near}`?" if near else "declare it in `toolward.yaml`, or name another tool"

@@ -21,7 +21,6 @@ Waiting = Annotated[
 ]
 WaitMilliseconds = Annotated[int, Meta(ge=1, le=60_000, description="How long they may wait.")]
 Retries = Annotated[int, Meta(ge=0, le=5, description="Of one call, where its effect allows any.")]
-TOOL_PATTERN = r"^([a-z0-9][a-z0-9-]{0,31}/[^/\s]{1,128})?$"
 
 
 class ResilienceConfig(Section, frozen=True):
@@ -66,10 +65,7 @@ class ToolLimits(ServerLimits, frozen=True):
 
     fallback: Annotated[
         str,
-        Meta(
-            pattern=TOOL_PATTERN,
-            description="`server/tool`, while this one's circuit is open.",
-        ),
+        Meta(description="`server/tool` that may stand in.", examples=["backup-weather/now"]),
     ] = ""
 
 

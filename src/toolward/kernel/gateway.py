@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from toolward.errors import CircuitOpen, Reason, ReasonCode, Rejected, ToolwardError, UnknownTool
 from toolward.kernel.again import again
@@ -20,7 +20,7 @@ from toolward.kernel.resilience.pressure import watch_lag
 from toolward.kernel.resilience.standing_in import StandingIn
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.room import Room
-from toolward.kernel.running import INTERRUPTED, NOT_BEGUN, Running
+from toolward.kernel.running import INTERRUPTED, NEVER_RAN, NOT_BEGUN, Running
 from toolward.kernel.safeguards.safeguards import Safeguards
 from toolward.kernel.sign_ins import SignIns
 from toolward.kernel.stages.decide import decide
@@ -30,7 +30,7 @@ from toolward.kernel.tasks import Background
 from toolward.kernel.upstream.interim import Interim
 from toolward.kernel.upstream.notices import Notices
 from toolward.model.approval import ApprovalState
-from toolward.model.call import Call, Failed, Intent, RawOutcome, Reply, Stopped
+from toolward.model.call import Call, Intent, RawOutcome, Reply, Returned, Stopped
 from toolward.model.permit import Permit
 from toolward.model.principal import Principal
 from toolward.model.session import Savepoint, Session, SessionOrigin
@@ -38,13 +38,6 @@ from toolward.model.tool import SEPARATOR, ToolVersion
 from toolward.ports.upstream import Exchange, ServerDescription
 from toolward.rules.output import held_to_schema
 from toolward.rules.standing import first_move
-
-NEVER_RAN: Final = Failed(
-    code=-32004,
-    message="the caller went away before it ran",
-    reason=ReasonCode.KILLED.value,
-    from_server=False,
-)
 
 
 class Gateway:
@@ -130,7 +123,11 @@ class Gateway:
         outcome = held_to_schema(permit.labelled.resolved.version, outcome)
         reply = await self._parts.settle(permit, intent, outcome, revision=revision)  # 8
         self._parts.watching.results.saw(permit, outcome)
-        if type(outcome) is Stopped and (task := asyncio.current_task()) is not None and task.cancelling():
+        if (
+            type(outcome) is not Returned
+            and (task := asyncio.current_task()) is not None
+            and task.cancelling()
+        ):
             raise asyncio.CancelledError  # execute made an outcome of it; whoever cancelled is told now
         return reply
 

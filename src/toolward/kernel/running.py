@@ -14,6 +14,12 @@ NOT_BEGUN: Final = Failed(
     reason=ReasonCode.GATEWAY_UNAVAILABLE.value,
     from_server=False,
 )
+NEVER_RAN: Final = Failed(
+    code=-32004,
+    message="the caller went away before it ran",
+    reason=ReasonCode.KILLED.value,
+    from_server=False,
+)
 INTERRUPTED: Final = Stopped(
     reason=ReasonCode.UNKNOWN_OUTCOME.value, message="the gateway was stopped while the tool was running"
 )

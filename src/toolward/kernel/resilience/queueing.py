@@ -10,6 +10,10 @@ from toolward.kernel.tasks import Background
 from toolward.ports.clock import Clock
 
 
+class NotBegun(asyncio.CancelledError):
+    """Whoever called, or a person, ended the call while it waited: nothing ran."""
+
+
 class Queue:
     """Lets calls into lanes."""
 
@@ -18,7 +22,7 @@ class Queue:
         self._background = background
 
     async def enter(self, lane: Lane, caller: str, *, first: bool) -> None:
-        """Return once the call has its place. Raises `Overloaded`; cancelled, it has none."""
+        """Return once the call has its place. Raises `Overloaded`, and `NotBegun` when it is cancelled."""
         if lane.has_room(caller, first=first) and (first or not lane.queued()):
             lane.enter(caller)
             return
@@ -30,10 +34,10 @@ class Queue:
         late = self._background.start(self._clock.sleep(limits.queue_wait_ms / 1000))
         try:
             _ = await asyncio.wait((waiter.given, late), return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as gone:
             if waiter.given.done():
                 lane.leave(caller)
-            raise
+            raise NotBegun from gone
         finally:
             late.cancel()
             if not waiter.given.done():

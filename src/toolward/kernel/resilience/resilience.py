@@ -20,7 +20,7 @@ from toolward.kernel.resilience.queueing import Queue
 from toolward.kernel.resilience.refusing import circuit_open
 from toolward.kernel.resilience.turns import Turns
 from toolward.kernel.resilience.view import row
-from toolward.model.call import Call, Intent, RawOutcome, ResolvedCall, Returned
+from toolward.model.call import Action, Call, Intent, RawOutcome, ResolvedCall, Returned
 from toolward.model.permit import Permit
 from toolward.model.resilience import Phase, ResilienceSettings
 from toolward.model.tool import CallScope
@@ -73,12 +73,13 @@ class Resilience:
         resolved = permit.labelled.resolved
         call = resolved.call
         lane, caller = self._lane(resolved), call.session.principal.credential
-        if self._breakers or not lane.is_calm():
+        failing = self._breakers
+        if (failing and (lane.key in failing or lane.server.key in failing)) or not lane.is_calm():
             return await self._with_care(lane, permit, intent, exchange)
         lane.enter(caller)
         try:
             outcome = await self._upstreams.execute(permit, intent, exchange)
-            if type(outcome) is Returned and not self._breakers:
+            if type(outcome) is Returned and not failing:
                 return outcome
             visit = _Visit(lane, caller, permit, call.received_ns)
             return await self._weighed(visit, outcome, intent, exchange)
@@ -86,10 +87,14 @@ class Resilience:
             lane.leave(caller)
 
     def check(self, call: Call, server: str, name: str) -> None:
-        """Before anything is asked of people or of the server. Raises `CircuitOpen`."""
-        if not self._breakers or call.undo_of:
+        """Before anything is asked of people or of the server. Raises `CircuitOpen`.
+
+        The list of tools is answered from the pins, whatever its server does.
+        """
+        if not self._breakers or call.undo_of or call.action is Action.LIST_TOOLS:
             return
-        refusal = self._open(call.session.principal.credential, server, f"{server}/{name}")
+        what = name if call.action is Action.CALL_TOOL else call.action.value
+        refusal = self._open(call.session.principal.credential, server, f"{server}/{what}")
         if refusal is not None:
             raise refusal
 

@@ -8,8 +8,10 @@ from toolward.errors import InvariantBroken, Reason, ReasonCode
 from toolward.kernel.face.answers import Answers
 from toolward.kernel.refusal import not_run
 from toolward.kernel.registry.registry import Registry
+from toolward.kernel.resilience.queueing import NotBegun
 from toolward.kernel.resilience.resilience import Resilience
 from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.running import NEVER_RAN
 from toolward.kernel.stops import Stops
 from toolward.model.call import OWN_ACTIONS, Failed, Intent, RawOutcome, Stopped
 from toolward.model.permit import Permit
@@ -39,7 +41,9 @@ class Execute:
             return await self._answers(permit, revision)
         running = self._stops.running(permit)
         try:
-            outcome = await self._upstreams.execute(permit, intent, exchange)
+            outcome: RawOutcome = await self._upstreams.execute(permit, intent, exchange)
+        except NotBegun:
+            outcome = NEVER_RAN
         except asyncio.CancelledError:
             outcome = Stopped(
                 reason=ReasonCode.UNKNOWN_OUTCOME.value,
@@ -51,6 +55,8 @@ class Execute:
             _ = running.task.uncancel()  # the caller is still there, and is told
             if isinstance(outcome, Stopped):
                 outcome = Stopped(reason=running.stopped.code.value, message=running.stopped.text)
+            elif outcome is NEVER_RAN:
+                outcome = not_run(running.stopped)
         return outcome
 
     def _withdrawn(self, permit: Permit, revision: ActiveRevision) -> Failed | None:

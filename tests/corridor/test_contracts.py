@@ -171,3 +171,20 @@ async def test_a_wrong_contract_is_a_finding_with_its_line(tmp_path: Path, text:
     found = check_ward(tmp_path)
     assert any(words in each.diagnostics() for each in found)
     assert all(each.line for each in found)
+
+
+async def test_people_are_not_asked_again_and_again_to_let_a_contract_be_tried(tmp_path: Path) -> None:
+    policy = (
+        '@id("ask-first")\n@ask("user")\n'
+        'forbid (principal, action == Toolward::Action::"files/read", resource)\n'
+        'when { context.agent == Toolward::Agent::"toolward-probe" };\n'
+    )
+    async with watched(tmp_path) as world:
+        assert await probe(world) == [("holds", "")]
+        (tmp_path / "policies").mkdir(exist_ok=True)
+        (tmp_path / "policies" / "ask.cedar").write_text(policy)
+        await invoke(world.house.desk, "reload", {}, OPERATOR)
+        for _ in range(3):
+            [verdict] = await world.house.parts.watching.behaviour.probe()
+            assert verdict.held.value == "unable"
+        assert len(world.records("approval.asked")) == 1

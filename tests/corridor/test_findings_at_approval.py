@@ -113,3 +113,17 @@ async def test_a_new_tool_beside_the_old_ones_is_no_rename(tmp_path: Path) -> No
         await world.house.parts.drift.refresh("files")
         assert (await rows(world))["files/put"]["findings"] == []
         assert "renamed_from" not in world.records("tool.proposed")[-1]
+
+
+async def test_a_name_that_was_accepted_once_is_not_asked_about_again_when_the_tool_changes(
+    tmp_path: Path,
+) -> None:
+    async with open_world(tmp_path) as world:
+        world.clock.advance(60)
+        world.upstreams.tools["mail"].append(tool("wipe", "path", "to"))
+        await world.house.parts.drift.refresh("mail")
+        await approve(world, "mail/wipe", accept=True)
+        world.clock.advance(60)
+        world.upstreams.tools["mail"][-1] = tool("wipe", "path", "to", "why")
+        await world.house.parts.drift.refresh("mail")
+        await approve(world, "mail/wipe")

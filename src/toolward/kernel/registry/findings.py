@@ -165,13 +165,11 @@ def in_words(findings: Iterable[Finding]) -> list[str]:
 def _known(version: ToolVersion, pin: Pin | None) -> Known:
     words = version.binding.split(" ", 2)
     packaged = len(words) > 1 and words[1].startswith(_PACKAGES)
-    # a new tool has come last; a candidate of an approved one is not held, its pinned version is
-    pinned = pin is not None and pin.digest == version.digest
     return Known(
         server=version.server,
         name=version.name,
         program=words[1] if packaged else version.binding,
         definition_digest=version.definition_digest,
-        held=pin is not None and pin.state is not ToolState.PROPOSED and pinned,
+        held=pin is not None and pin.state is not ToolState.PROPOSED,  # under this name, whatever it is now
         since_ns=pin.since_ns if pin is not None else _LAST,
     )

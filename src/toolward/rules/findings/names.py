@@ -111,7 +111,7 @@ def _lookalike(tool: Known, other: Known) -> Finding:
     """The finding for two tools whose names look the same."""
     before = other.held and not tool.held and other.since_ns < tool.since_ns
     if latin(tool.name) != tool.name and latin(other.name) == other.name:
-        identity, severity = "lookalike_name", Severity.BLOCK
+        identity, severity = "lookalike_name", Severity.NOTE if tool.held else Severity.BLOCK
         text = f"looks like {other.key}, and is written with other letters"
     elif tool.name == other.name:
         identity = "same_name"

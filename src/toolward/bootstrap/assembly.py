@@ -27,7 +27,6 @@ from toolward.kernel.approvals.people import People
 from toolward.kernel.audit import Auditor
 from toolward.kernel.cages.hints import CageHints
 from toolward.kernel.clauses import Clauses
-from toolward.kernel.discovery.budgets import OpenBudgets
 from toolward.kernel.discovery.discovery import Discovery
 from toolward.kernel.face.answers import Answers
 from toolward.kernel.face.catalogue import ToolCatalogue
@@ -171,7 +170,7 @@ class Builder:
         hooks = UpstreamHooks(on_progress=on_progress)
         upstreams = self.machine.upstreams(hooks)
         notices = Notices()
-        discovery = Discovery(store, auditor, self.machine.sources, clock=clock, configured=self._sources)
+        discovery = self._discovery(auditor, background)
         drift = self._made_drift(registry, upstreams, discovery)
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
@@ -181,7 +180,7 @@ class Builder:
         approvals = self._approvals(auditor, incidents, sessions, safeguards.replay)
         journal = make_journal(self.machine, registry, sessions, self.repin)
         own = Answers(ToolCatalogue(registry), discovery, self.take_found)
-        clauses = Clauses((*safeguards.clauses, approvals.clause, OpenBudgets(store, clock=clock), journal))
+        clauses = Clauses((*safeguards.clauses, approvals.clause, *discovery.clauses(), journal))
         settle = Settle(
             store=store,
             auditor=auditor,
@@ -230,6 +229,16 @@ class Builder:
             revision=self.current,
             on_change=self.repin,
             bounded=discovery.bounded,
+        )
+
+    def _discovery(self, auditor: Auditor, background: Background) -> Discovery:
+        return Discovery(
+            self.machine.store,
+            auditor,
+            self.machine.sources,
+            clock=self.machine.clock,
+            background=background,
+            configured=self._sources,
         )
 
     def _sources(self) -> Mapping[str, Source]:

@@ -12,7 +12,8 @@ from toolward.errors import Rejected
 from toolward.governance.desk.context import Desk, Verb, text
 from toolward.model.event import EventKind
 from toolward.model.principal import Principal
-from toolward.model.tool import ToolVersion
+from toolward.model.tool import ToolState, ToolVersion
+from toolward.rules.found.worth import is_worth_a_look
 from toolward.rules.lifecycle import Pin
 from toolward.rules.undo import undo_in_words
 from toolward.rules.version import drifted_aspects
@@ -26,7 +27,11 @@ async def list_tools(desk: Desk, parameters: Mapping[str, Any], by: Principal) -
     for pin in desk.parts.registry.pins():
         if (server and pin.server != server) or (state and pin.state.value != state):
             continue
-        rows.append(_row(pin, desk.parts.registry.version(pin.digest)))
+        row = _row(pin, desk.parts.registry.version(pin.digest))
+        if pin.state is ToolState.DISCOVERED:
+            record = desk.parts.discovery.use.of(pin.key, pin.digest)
+            row["used"], row["worth_promoting"] = record.evidence(), is_worth_a_look(record)
+        rows.append(row)
     return rows
 
 

@@ -355,6 +355,51 @@ async def test_a_squatter_gets_a_name_of_its_own(tmp_path: Path) -> None:
         assert server_id("other", "files") != key
 
 
+# --- what is worth a look ---------------------------------------------------------------------------------------
+
+
+async def used(world: World, calls: int, *, sessions: int, failing: int = 0) -> None:
+    opened = [await world.session() for _ in range(sessions)]
+    for i in range(calls):
+        world.upstreams.answers[f"{HERE}/forecast"] = failed if i < failing else "done"
+        await world.call(opened[i % sessions], f"{HERE}/forecast", {"city": "Bern"})
+    await world.house.background.drain()
+
+
+async def failed(permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
+    return Returned(result={**text_result("it broke"), "isError": True}, size_bytes=9)
+
+
+async def test_a_much_used_tool_is_proposed_once_with_its_record_as_evidence(tmp_path: Path) -> None:
+    async with found_world(tmp_path) as world:
+        await used(world, 19, sessions=3)
+        before = len(world.records("tool.proposed"))
+        await used(world, 6, sessions=3)
+        [proposed] = world.records("tool.proposed")[before:]
+        assert proposed["tool"] == f"{HERE}/forecast"
+        assert proposed["evidence"]["calls"] == 20
+        assert proposed["evidence"]["sessions"] == 4
+        assert proposed["evidence_digest"].startswith("sha256:")
+        rows = {row["tool"]: row for row in await invoke(world.house.desk, "tools.list", {}, OPERATOR)}
+        assert rows[f"{HERE}/forecast"]["worth_promoting"]
+        assert not rows[f"{AWAY}/forecast"]["worth_promoting"]
+        assert "worth_promoting" not in rows["files/read"]
+        store = world.store
+    async with found_world(tmp_path, store=store) as world:
+        rows = {row["tool"]: row for row in await invoke(world.house.desk, "tools.list", {}, OPERATOR)}
+        assert rows[f"{HERE}/forecast"]["used"]["calls"] == 25
+
+
+@pytest.mark.parametrize(("sessions", "failing"), [(2, 0), (3, 3)])
+async def test_one_eager_session_or_many_failures_are_no_evidence(
+    tmp_path: Path, sessions: int, failing: int
+) -> None:
+    async with found_world(tmp_path) as world:
+        before = len(world.records("tool.proposed"))
+        await used(world, 30, sessions=sessions, failing=failing)
+        assert world.records("tool.proposed")[before:] == []
+
+
 # --- what agents propose -----------------------------------------------------------------------------------------
 
 PROPOSALS = WARD + "discovery: {face: both, sources: {agents: {proposals: true}}}\n"

@@ -28,7 +28,6 @@ from toolward.kernel.approvals.people import People
 from toolward.kernel.audit import Auditor
 from toolward.kernel.cages.hints import CageHints
 from toolward.kernel.clauses import Clauses
-from toolward.kernel.discovery.budgets import OpenBudgets
 from toolward.kernel.discovery.discovery import Discovery
 from toolward.kernel.face.answers import Answers
 from toolward.kernel.face.catalogue import ToolCatalogue
@@ -205,7 +204,7 @@ class Builder:
         turns = Turns(store, auditor, incidents, clock=clock, background=background)
         resilience = make_resilience(self.machine, upstreams, turns, background, self.ward.resilience)
         watching = self._watching(auditor, registry, incidents, background)
-        discovery = Discovery(store, auditor, self.machine.sources, clock=clock, configured=self._sources)
+        discovery = self._discovery(auditor, background)
         drift = self._made_drift(registry, upstreams, resilience, watching, discovery)
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
@@ -215,7 +214,7 @@ class Builder:
         approvals = self._approvals(auditor, incidents, sessions, safeguards.replay)
         journal = make_journal(self.machine, registry, sessions, self.repin)
         own = Answers(ToolCatalogue(registry), discovery, self.take_found)
-        clauses = Clauses((*safeguards.clauses, approvals.clause, OpenBudgets(store, clock=clock), journal))
+        clauses = Clauses((*safeguards.clauses, approvals.clause, *discovery.clauses(), journal))
         settle = self._settle(auditor, sessions, clauses, background)
         refuse = Refuse(store, auditor)
         hooks.on_request = requests = GovernRequests(
@@ -309,6 +308,16 @@ class Builder:
             on_change=self.repin,
             looked=looked,
             bounded=discovery.bounded,
+        )
+
+    def _discovery(self, auditor: Auditor, background: Background) -> Discovery:
+        return Discovery(
+            self.machine.store,
+            auditor,
+            self.machine.sources,
+            clock=self.machine.clock,
+            background=background,
+            configured=self._sources,
         )
 
     def _sources(self) -> Mapping[str, Source]:

@@ -48,6 +48,8 @@ def list_tools(frame: Frame, server: str, state: str | None, channel: str | None
     show_tools(frame.screen, rows)
     if not rows:
         frame.screen.note("no tools are known yet: `toolward tools list --refresh` asks the servers")
+    if worth := [row["tool"] for row in rows if row.get("worth_promoting")]:
+        frame.screen.note(f"* used much and well: look at it with `toolward tools show {worth[0]}`")
 
 
 def warn_of_failures(screen: Screen, refreshed: Sequence[Mapping[str, Any]]) -> None:
@@ -64,7 +66,7 @@ def show_tools(screen: Screen, rows: Sequence[Mapping[str, Any]]) -> None:
         [
             (
                 row["tool"],
-                row["state"],
+                row["state"] + (" *" if row.get("worth_promoting") else ""),
                 row.get("effect", "?"),
                 row.get("effect_source", ""),
                 "yes" if row.get("egress") else "",

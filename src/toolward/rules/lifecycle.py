@@ -30,7 +30,6 @@ class Change(StrEnum):
 class Act(StrEnum):
     """What people do, or the gateway on what it has seen a tool do."""
 
-    PROPOSE = "propose"
     TEST = "test"
     APPROVE = "approve"
     PROMOTE = "promote"
@@ -48,7 +47,6 @@ class Evidence(StrEnum):
     """What has to be there before."""
 
     LIST = "what the server lists"
-    USE = "the record of its use"
     GATE = "what the channel's gate asks for"
     BEHAVIOUR = "what a call or a probe saw it do"
     HISTORY = "that the channel served the version before"
@@ -115,15 +113,13 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     ),
     *_seen(Change.REDESCRIBED, {_S.TESTED: _S.PROPOSED}),
     *_seen(Change.OFFERED),
-    *_done(Act.PROPOSE, _S.PROPOSED, Evidence.USE, People.NOBODY, states=(_S.DISCOVERED,)),
     *_done(Act.TEST, _S.TESTED, Evidence.GATE, People.NOBODY, states=(_S.PROPOSED, _S.TESTED)),
     *_done(
         Act.APPROVE,
         _S.APPROVED,
         Evidence.GATE,
         People.PEOPLE,
-        # by a person who looked, whatever it was before; of a found tool only once it was proposed
-        states=tuple(state for state in _KNOWN if state is not _S.DISCOVERED),
+        states=_KNOWN,  # by a person who looked, whatever it was before
     ),
     *_done(Act.PROMOTE, _S.APPROVED, Evidence.GATE, People.PEOPLE, states=(None, *_KNOWN)),
     *_done(

@@ -21,7 +21,8 @@ from toolward.model.finding import Severity
 from toolward.model.gate import OPEN_GATE
 from toolward.model.pin import Pin
 from toolward.model.principal import Principal
-from toolward.model.tool import ToolVersion
+from toolward.model.tool import ToolState, ToolVersion
+from toolward.rules.found.worth import is_worth_a_look
 from toolward.rules.undo import undo_in_words
 from toolward.rules.version import drifted_aspects
 
@@ -35,7 +36,11 @@ async def list_tools(desk: Desk, parameters: Mapping[str, Any], by: Principal) -
     for pin in desk.parts.registry.pins(channel):
         if (server and pin.server != server) or (state and pin.state.value != state):
             continue
-        rows.append(_row(desk, pin))
+        row = _row(desk, pin)
+        if pin.state is ToolState.DISCOVERED:
+            record = desk.parts.discovery.use.of(pin.key, pin.digest)
+            row["used"], row["worth_promoting"] = record.evidence(), is_worth_a_look(record)
+        rows.append(row)
     return rows
 
 

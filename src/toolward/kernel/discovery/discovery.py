@@ -12,7 +12,11 @@ from typing import Any, Final
 
 from toolward.errors import ReasonCode, Rejected, ToolwardError
 from toolward.kernel.audit import Auditor
+from toolward.kernel.clauses import Clause
+from toolward.kernel.discovery.budgets import OpenBudgets
 from toolward.kernel.discovery.rows import row_from_json, row_to_json
+from toolward.kernel.discovery.use import OpenUse
+from toolward.kernel.tasks import Background
 from toolward.model.event import EventKind
 from toolward.model.found import Admission, FoundRow, FoundServer, FoundState, Reading, Source, SourceKind
 from toolward.model.permit import Permit
@@ -42,6 +46,7 @@ class Discovery:
         sources: Sources,
         *,
         clock: Clock,
+        background: Background,
         configured: Callable[[], Mapping[str, Source]],
     ) -> None:
         self._store = store
@@ -52,6 +57,7 @@ class Discovery:
         self._rows = {row.key: row_from_json(row.body) for row in store.scan(Table.FOUND)}
         self._changing = asyncio.Lock()
         self._looked: dict[str, int] = {}
+        self.use = OpenUse(store, auditor, background)
 
     # --- what is known
 
@@ -70,6 +76,10 @@ class Discovery:
                 except Rejected:
                     continue  # its source may name less by now: `unfit_of` says so
         return found
+
+    def clauses(self) -> tuple[Clause, ...]:
+        """What stands beside every call of a found tool."""
+        return (OpenBudgets(self._store, clock=self._clock), self.use)
 
     def takes_proposals(self) -> bool:
         """Whether there is a source for what agents propose."""

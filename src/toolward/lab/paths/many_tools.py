@@ -114,29 +114,42 @@ async def _timed(work: Callable[[], Awaitable[object]], runs: int = RUNS) -> tup
     return took[0], statistics.median(took[1:] or took)
 
 
-async def measure(count: int) -> dict[str, float]:
-    """All figures for that many tools."""
+async def measure(folder: Path, count: int) -> dict[str, float]:
+    """What a new ward in `folder` costs with that many tools, and what is asked of it."""
     figures: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        house, store = await _open(Path(folder), count)
-        figures["see and pin them the first time"], _ = await _timed(
-            lambda: house.parts.drift.compare(house.parts.upstreams.names()), 0
-        )
-        tools = [{"tool": pin.key, "digest": pin.digest} for pin in house.parts.registry.pins()]
-        figures["approve them all"], _ = await _timed(
-            lambda: invoke(house.desk, "tools.approve", {"tools": tools}, PERSON), 0
-        )
-        figures["compile what decides"], _ = await _timed(lambda: house.desk.repin(PERSON), 0)
-        figures |= await _asked(house, str(tools[-1]["tool"]))
-        await close_house(house)
-        await store.close()
-        began = time.process_time_ns()
-        house, store = await _open(Path(folder), count)
-        figures["start again"] = (time.process_time_ns() - began) / 1_000_000
-        figures["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        await close_house(house)
-        await store.close()
+    house, store = await _open(folder, count)
+    figures["see and pin them the first time"], _ = await _timed(
+        lambda: house.parts.drift.compare(house.parts.upstreams.names()), 0
+    )
+    tools = [{"tool": pin.key, "digest": pin.digest} for pin in house.parts.registry.pins()]
+    figures["approve them all"], _ = await _timed(
+        lambda: invoke(house.desk, "tools.approve", {"tools": tools}, PERSON), 0
+    )
+    figures["put a change in force"], _ = await _timed(lambda: house.desk.repin(PERSON), 0)
+    figures |= await _asked(house, str(tools[-1]["tool"]))
+    await close_house(house)
+    await store.close()
     return figures
+
+
+async def measure_again(folder: Path, count: int) -> dict[str, float]:
+    """What a later start costs, in a process that has seen none of it."""
+    began = time.process_time_ns()
+    house, store = await _open(folder, count)
+    figures = {"start again": (time.process_time_ns() - began) / 1_000_000}
+    figures |= {f"{what}, started again": took for what, took in (await _asked(house, _last(house))).items()}
+    figures["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    await close_house(house)
+    await store.close()
+    return {what: took for what, took in figures.items() if what in _OF_A_START}
+
+
+_OF_A_START: Final = ("start again", "list, first, started again", "memory")
+
+
+def _last(house: House) -> str:
+    *_, pin = house.parts.registry.pins()
+    return pin.key
 
 
 async def _asked(house: House, last: str) -> dict[str, float]:
@@ -199,22 +212,28 @@ def rows(few: dict[str, float], many: dict[str, float]) -> list[Row]:
     return found
 
 
-def _in_a_process(count: int) -> dict[str, float]:
-    command = [sys.executable, "-m", __spec__.name, "--one", str(count)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    found: dict[str, float] = json.loads(done.stdout)
+def _in_processes(count: int) -> dict[str, float]:
+    """A new ward in one process, the same ward in the next."""
+    found: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for which in ("new", "again"):
+            command = [sys.executable, "-m", __spec__.name, "--ward", folder, "--count", str(count), which]
+            found |= json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     return found
 
 
 def main() -> None:
     """Measure both sizes, print, write `build/reports/bench_tools.json`."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--one", type=int, default=0, help="measure this many in this process, as JSON")
-    chosen = parser.parse_args().one
-    if chosen:
-        sys.stdout.write(json.dumps(asyncio.run(measure(chosen))))
-    else:
-        write_report("bench_tools", rows(_in_a_process(FEW), _in_a_process(MANY)))
+    parser.add_argument("which", nargs="?", choices=("new", "again"), help="in this process, as JSON")
+    parser.add_argument("--ward", type=Path)
+    parser.add_argument("--count", type=int, default=FEW)
+    chosen = parser.parse_args()
+    if chosen.which is None:
+        write_report("bench_tools", rows(_in_processes(FEW), _in_processes(MANY)))
+        return
+    one = measure if chosen.which == "new" else measure_again
+    sys.stdout.write(json.dumps(asyncio.run(one(chosen.ward, chosen.count))))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ async def test_a_rule_that_denies_can_have_the_session_taken_back(tmp_path: Path
         await act(world, other, ("shop/place", {"order": "8"}))
         denied = await world.call(session, *WIPE)
         assert code_of(denied) == "denied"
+        assert denied.error is not None
+        assert ("rollback" in denied.error.data["details"]) is bool(mark), "the agent is told"
         await world.house.background.drain()
         if not mark:
             assert things.orders == {"7", "8"}, "the control: the same rule without the mark"

@@ -116,7 +116,7 @@ def _show_refusal(screen: Screen, error: Mapping[str, Any], reply: Mapping[str, 
     details = data.get("details") or {}
     for name, value in details.items():
         screen.note(f"  {name}: {value}")
-    if "approval" in details:
+    if "approval" in details and data.get("code") == Code.APPROVAL_REQUIRED:
         screen.note(f"  look and answer: toolward approvals show {details['approval']}")
         screen.note(f"  then call again with --session {reply['session']}")
     call_id = reply["call_id"] or "(never admitted)"

@@ -133,8 +133,7 @@ def canonical_path(text: str) -> str:
 
 
 def _bounded(name: str) -> str:
-    path = _path_of(name)
-    if path:
+    if path := _path_of(name):
         path = canonical_path(path)
         while len(path) > _NAME_CHARS_MAX:
             path = posixpath.dirname(path)  # a directory stands for all that lies so deep in it

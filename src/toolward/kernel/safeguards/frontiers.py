@@ -96,7 +96,9 @@ class Frontiers(Clause):
             found = orjson.loads(row.body) if row else {}
             if self._is_ours(found, owner, resource):
                 continue  # calls of one session must not contend for what is theirs already
-            await self._must_be_free(call, resource, owner, version.manifest.undo.conflicts)
+            rivals = self._rivals(resource, found, owner)
+            if rivals:
+                await self._wait_or_refuse(call, resource, rivals[0], version.manifest.undo.conflicts)
             if not found or found["session"] != owner:
                 fresh.append(resource)
             taken = {
@@ -301,14 +303,20 @@ class Frontiers(Clause):
         last = max(int(found["at_ns"]), self._seen.get(found["session"], 0))
         return self._clock.now_ns() - last
 
-    async def _must_be_free(self, call: Call, resource: str, owner: str, conflicts: Conflicts) -> None:
-        """Raises while another session, whose work may go on, has it or what lies above or below it."""
-        for name in (resource, *self.places.meeting(resource)):
+    def _rivals(self, resource: str, found: Mapping[str, Any], owner: str) -> list[Mapping[str, Any]]:
+        """The rows by which other sessions, whose work may go on, have it or what lies above or below it."""
+        held = {resource: found}
+        for name in self.places.meeting(resource):
             row = self._store.get(Table.FRONTIER, AT + name)
-            found = orjson.loads(row.body) if row is not None else self._about_to_be(name, owner)
-            theirs = found and found["session"] != owner and not self._takes.is_left(found["session"], name)
-            if theirs and self._is_live(found):
-                await self._wait_or_refuse(call, resource, found, conflicts)
+            held[name] = orjson.loads(row.body) if row is not None else {}
+        return [
+            theirs
+            for name, row in held.items()
+            if (theirs := row or self._about_to_be(name, owner))
+            and theirs["session"] != owner
+            and not self._takes.is_left(theirs["session"], name)
+            and self._is_live(theirs)
+        ]
 
     def _about_to_be(self, name: str, owner: str) -> dict[str, Any]:
         """As its row will say when the intent of another session's call is durable; empty without one."""

@@ -66,16 +66,17 @@ def forbidden(determining: Sequence[Policy]) -> Deny:
     """At least one plain forbid applies; those are the ones named."""
     plain = tuple(p for p in determining if p.ask is None)
     first = plain[0]
+    ordered = tuple(p.policy_id for p in plain if p.rolls_back)
     return Deny(
         reason=Reason(
             code=ReasonCode.DENIED,
             text=_text(first),
             remedy=_remedy(first, "ask the operator whether the rule fits"),
-            details=(("policy", first.policy_id),),
+            details=(("policy", first.policy_id), *((("rollback", "ordered"),) if ordered else ())),
         ),
         policies=tuple(p.policy_id for p in plain),
         policy_digest=policy_digest(plain),
-        rolls_back=tuple(p.policy_id for p in plain if p.rolls_back),
+        rolls_back=ordered,
     )
 
 

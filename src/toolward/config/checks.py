@@ -203,6 +203,10 @@ def check_manifest(
         near = suggest(manifest.server, config.servers)
         remedy = f"did you mean `{near}`?" if near else "declare it in `toolward.yaml`, or remove this file"
         finder.say(("server",), f"no server `{manifest.server}`", remedy)
+    for name, entry in manifest.tools.items():
+        server = entry.fallback.partition("/")[0]
+        if server and config is not None and server not in (*config.servers, IN_PROCESS_SERVER):
+            finder.say(("tools", name, "fallback"), f"no server `{server}`", "name a tool of this ward")
     check_manifest_capabilities(manifest, config, finder, ward=ward)
     check_manifest_undo(manifest, config, finder, ward=ward)
     return finder.found

@@ -15,7 +15,7 @@ from toolward.config.undoing import UndoConfig
 from toolward.config.upstream_shape import CommandConfig, ModuleConfig, ToolName, VariantConfig, VariantId
 from toolward.model import capability
 from toolward.model.rollback import Occasion
-from toolward.model.tool import ArgumentKind, ArgumentRole, CallScope, Channel, Effect
+from toolward.model.tool import ArgumentKind, ArgumentRole, CallScope, Channel, Effect, Risk
 
 ServerId = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$", description="Server id.")]
 TOOL_NAME_PATTERN = r"^[^/\s]{1,128}$"
@@ -336,6 +336,13 @@ class ToolEntry(Section, frozen=True):
     owner: str = ""
     purpose: str = ""
     review_by: ReviewDate = ""
+    data_classes: tuple[Name, ...] = ()
+    risk: Risk = Risk.UNRATED
+    slo: Annotated[float, Meta(ge=0, lt=1, description="Share of calls that are to be good.")] = 0.0
+    cost: Annotated[str, Meta(description="Of one call, in words.")] = ""
+    fallback: Annotated[
+        str, Meta(pattern=r"^([^/]+/.+)?$", description="`server/tool` that takes its place when it is away.")
+    ] = ""
 
 
 class ManifestFile(Section, frozen=True):
@@ -345,6 +352,7 @@ class ManifestFile(Section, frozen=True):
     owner: str = ""
     purpose: str = ""
     review_by: ReviewDate = ""
+    risk: Risk = Risk.UNRATED
     capabilities: Annotated[
         CapabilitiesConfig | None,
         Meta(description="Of the server's process. Left out: its roots, to write in, and no network."),

@@ -87,6 +87,7 @@ class ResolvedCall(Struct, frozen=True, kw_only=True):
     version: ToolVersion | None
     state: ToolState | None
     path: Path
+    review_by: str = ""  # the date by which somebody was to look at it again, once that is past
     successor: str = ""  # of a deprecated tool, where one is named
     variant: str = ""  # `server@variant` that runs this version, "" for the server itself
     isolation: IsolationLevel = IsolationLevel.NONE  # what will hold the execution
@@ -132,6 +133,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     calls: int = 0
     written: int = 0
     objective: str = ""
+    review_overdue: bool = False  # somebody was to look at the tool again before today
     undo: bool = False  # the call undoes an earlier one, with arguments from recorded data
 
 

@@ -322,6 +322,7 @@ def _facts(
         written=session.written,
         objective=session.objective,
         undo=bool(resolved.call.undo_of),
+        review_overdue=bool(resolved.review_by),
     )
 
 

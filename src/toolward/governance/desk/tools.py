@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -46,6 +47,7 @@ async def show(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict
         "binding": pinned.binding,
         "manifest": pinned.manifest.as_json(),
         "undo": undo_in_words(pinned.manifest),
+        "metadata": _metadata(desk, pinned.key),
         "proved": _last_proof(desk, pinned),
         "candidate_definition": orjson.loads(candidate.definition) if candidate else None,
     }
@@ -125,6 +127,12 @@ async def proved(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> di
     return {"tool": key, **body}
 
 
+def _metadata(desk: Desk, key: str) -> dict[str, Any]:
+    """What the ward says of it outside the version's digest; {} for a tool without an entry."""
+    said = desk.ward().manifests.get(key)
+    return {**asdict(said[1]), "data_classes": list(said[1].data_classes)} if said is not None else {}
+
+
 def _last_proof(desk: Desk, pinned: ToolVersion) -> dict[str, Any] | None:
     """The newest proof of this very version."""
     for record in desk.parts.store.find(kind=EventKind.TOOL_PROVED.value, tool=pinned.key):
@@ -144,6 +152,7 @@ def _row(pin: Pin, version: ToolVersion | None) -> dict[str, Any]:
         "candidate": pin.candidate,
         "offers": list(pin.offers),
         "successor": pin.successor,
+        "formerly": pin.formerly,
         "approved_by": pin.approved_by,
     }
     if version is not None:

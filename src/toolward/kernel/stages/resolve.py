@@ -24,6 +24,7 @@ from toolward.model.tool import (
 )
 from toolward.ports.upstream import Upstreams
 from toolward.rules.flow import path_of
+from toolward.rules.record import timestamp
 
 
 class Resolve:
@@ -77,6 +78,7 @@ class Resolve:
             version=version,
             state=state,
             path=path_of(state, version.manifest, critical=False),
+            review_by=self._overdue(key, revision),
             successor=self._successor(key, state, revision.channel_of(call.session.principal.agent)),
             variant="" if runner == server else runner,
             isolation=level,
@@ -98,6 +100,11 @@ class Resolve:
             if runner == compared:  # else the comparison moved the session to what another variant runs
                 return version, state, runner
             seen = version, state
+
+    def _overdue(self, key: str, revision: ActiveRevision) -> str:
+        """The date of a review that is past; dates are compared as text, in UTC."""
+        date = revision.review_by.get(key)
+        return date if date and date < timestamp(self._registry.clock.now_ns())[: len(date)] else ""
 
     def _successor(self, key: str, state: ToolState, channel: Channel) -> str:
         pin = self._registry.pin(key, channel) if state is ToolState.DEPRECATED else None

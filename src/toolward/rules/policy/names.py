@@ -42,6 +42,7 @@ CALL_FACTS: Final = (
     ("confidential_argument", "Bool"),
     ("critical", "Bool"),
     ("undo", "Bool"),
+    ("review_overdue", "Bool"),
 )
 """Attributes of `context.call`; each is a field of `model.call.Facts`."""
 SESSION_FACTS: Final = (

@@ -191,3 +191,33 @@ def test_two_variants_that_are_the_same_are_a_finding_with_its_line(tmp_path: Pa
     (finding,) = check_ward(tmp_path)
     assert (finding.file, finding.line) == ("toolward.yaml", 8)
     assert "`files@twin` is what `files` is already" in finding.reason.text
+
+
+async def test_a_new_name_is_no_way_out_of_a_revocation(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        await desk(world, "tools.revoke", tool="files/wipe", why="it wiped too much")
+        world.upstreams.tools["files"][3] = tool("erase", "path", description="the tool wipe")
+        world.upstreams.tools["files"].append(tool("fresh", "path"))
+        await world.house.parts.drift.refresh("files")
+        renamed = world.house.parts.registry.known("files/erase")
+        assert (renamed.state, renamed.formerly) == (ToolState.QUARANTINED, "files/wipe")
+        assert world.house.parts.registry.known("files/fresh").state is ToolState.PROPOSED
+        (record,) = world.records("tool.quarantined")
+        assert record["formerly"] == "files/wipe"
+
+
+async def test_an_overdue_review_warns_and_blocks_where_a_policy_says_so(tmp_path: Path) -> None:
+    manifest = MANIFESTS["files"].replace("server: files\n", "server: files\nreview_by: 2026-01-01\n")
+    async with open_world(tmp_path, files={"tools/files.yaml": manifest}) as world:
+        session = await world.session()
+        reply = await world.call(session, READ, {"path": "/data/a"})
+        assert reply.receipt is not None
+        assert reply.receipt["review_overdue"] == "2026-01-01"
+        (tmp_path / "policies").mkdir()
+        (tmp_path / "policies" / "own.cedar").write_text(
+            '@id("overdue")\nforbid (principal, action, resource) when { context.call.review_overdue };\n'
+        )
+        await world.house.desk.reload(OPERATOR)
+        assert await read(world, session) == "denied"
+        reply = await world.call(session, "mail/fetch", {"url": "https://example.org"})
+        assert reply.receipt is None or "review_overdue" not in reply.receipt

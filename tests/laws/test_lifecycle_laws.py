@@ -18,7 +18,7 @@ def version(text: str, *, timeout_ms: int = 1) -> ToolVersion:
 
 
 def test_the_table_answers_every_state_and_every_change_of_a_known_tool() -> None:
-    first = {Change.NEW, Change.FOUND}
+    first = {Change.NEW, Change.FOUND, Change.RENAMED}
     answered = {(each.before, each.occasion) for each in TRANSITIONS if isinstance(each.occasion, Change)}
     known = set(itertools.product(ToolState, set(Change) - first))
     assert answered == known | {(None, each) for each in first}

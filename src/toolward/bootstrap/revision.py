@@ -60,6 +60,7 @@ def compile_revision(
             for each in ward.bindings
             if each.variants
         },
+        review_by={key: said.review_by for key, (_, said) in ward.manifests.items() if said.review_by},
         definition_age_max_s={
             one.server: one.definitions_max_age_s for each in ward.bindings for one in each.all()
         },

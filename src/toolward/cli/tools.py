@@ -70,7 +70,9 @@ def show_tools(screen: Screen, rows: Sequence[Mapping[str, Any]]) -> None:
                 row.get("effect", "?"),
                 row.get("effect_source", ""),
                 "yes" if row.get("egress") else "",
-                short(row["digest"]) + (f" -> {short(row['candidate'])}" if row["candidate"] else ""),
+                short(row["digest"])
+                + (f" -> {short(row['candidate'])}" if row["candidate"] else "")
+                + "".join(f" | {short(each)}" for each in row["offers"]),
                 summary(row),
             )
             for row in rows
@@ -92,6 +94,10 @@ def show(frame: Frame, tool: str) -> None:
     screen.say(f"binding   {value['binding']}")
     if value["approved_by"]:
         screen.say(f"approved  by {value['approved_by']}")
+    for name, said in value["metadata"].items():
+        if said and said != "unrated":
+            words = ", ".join(said) if isinstance(said, list) else said
+            screen.say(f"{name.replace('_', ' '):<9} {words}")
     if value["undo"]:
         screen.say(f"undo      {value['undo']}")
     if value["proved"]:

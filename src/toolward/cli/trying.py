@@ -45,8 +45,8 @@ def try_tool(frame: Frame, tool: str, digest: str) -> None:
 
 
 @click.command("compare")
-@click.argument("first")
-@click.argument("second")
+@click.argument("first", default="")
+@click.argument("second", default="")
 @click.option(
     "--calls", type=click.IntRange(1, 1_000), default=50, help="Recorded calls of FIRST, the newest."
 )
@@ -57,12 +57,33 @@ def try_tool(frame: Frame, tool: str, digest: str) -> None:
     default=None,
     help="JSON: the arguments instead of recorded ones, an object or a list of them.",
 )
+@click.option("--fallbacks", is_flag=True, help="Every tool that declares a fallback; for a timer.")
 @verb
-def compare(frame: Frame, first: str, second: str, calls: int, file: str | None) -> None:
+def compare(frame: Frame, first: str, second: str, *, calls: int, file: str | None, fallbacks: bool) -> None:
     """Recorded calls of FIRST, run with FIRST and SECOND in the sandbox. Exits 1 when answers differ.
 
-    Each is SERVER/TOOL, or SERVER/TOOL@DIGEST for a version that is not served.
+    Each is SERVER/TOOL, or SERVER/TOOL@DIGEST for a version that is not served. Without SECOND it is the
+    fallback that the manifest of FIRST declares.
     """
+    if fallbacks is bool(first):
+        raise click.UsageError("name FIRST, or use --fallbacks")
+    declared = {row["tool"]: row["fallback"] for row in frame.ask("tools.fallbacks")}
+    if first and not second and first not in declared:
+        raise Rejected(
+            f"{first} declares no fallback", remedy="name SECOND, or `resilience.fallback` in its manifest"
+        )
+    pairs = list(declared.items()) if fallbacks else [(first, second or declared[first])]
+    reports = [_compared(frame, one, two, calls, file) for one, two in pairs]
+    if frame.screen.as_json:
+        frame.screen.result(reports if fallbacks else reports[0])
+    elif not pairs:
+        frame.screen.note("no manifest declares a fallback")
+    if any(each["rows"] for each in reports):
+        leave(Exit.FINDING)
+
+
+def _compared(frame: Frame, first: str, second: str, calls: int, file: str | None) -> dict[str, Any]:
+    """One comparison, shown and written down."""
     from toolward.bootstrap import trying  # noqa: PLC0415 -- opens wards of its own
 
     sides = [frame.ask("tools.version", **_named(each)) for each in (first, second)]
@@ -78,16 +99,13 @@ def compare(frame: Frame, first: str, second: str, calls: int, file: str | None)
         calls=len(arguments),
         differences=rows,
     )
-    if frame.screen.as_json:
-        frame.screen.result({**said, "rows": rows})
-    else:
+    if not frame.screen.as_json:
         frame.screen.table(
-            ("arguments", short(sides[0]["digest"]), short(sides[1]["digest"])),
+            ("arguments", f"{first} {short(sides[0]['digest'])}", f"{second} {short(sides[1]['digest'])}"),
             [(str(row["arguments"]), row["first"], row["second"]) for row in rows],
         )
-        frame.screen.say(f"{len(rows)} of {len(arguments)} calls differ")
-    if rows:
-        leave(Exit.FINDING)
+        frame.screen.say(f"{first} and {second}: {len(rows)} of {len(arguments)} calls differ")
+    return {**said, "rows": rows}
 
 
 def _named(text: str) -> dict[str, str]:

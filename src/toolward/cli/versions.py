@@ -29,6 +29,9 @@ def history(frame: Frame, tool: str, channel: str | None) -> None:
     )
     if value["successor"]:
         frame.screen.say(f"use {value['successor']} instead")
+    if not value["earlier"]:
+        frame.screen.say("it has served no other version")
+        return
     frame.screen.table(
         ("version", "from", "until", "to", "run by"),
         [

@@ -14,7 +14,7 @@ from toolward.config.undoing import to_undo
 from toolward.model.capability import Capabilities, IsolationLevel
 from toolward.model.label import Confidentiality, Integrity, Label
 from toolward.model.server import ServerBinding
-from toolward.model.tool import Argument, BindingKind, Manifest, Metadata, OutputRule
+from toolward.model.tool import Argument, BindingKind, Manifest, Metadata, OutputRule, Risk
 
 EVERY: Final = ManifestFile(server="any")
 """A file that says nothing of its tools' cages, as the catalogue's do not."""
@@ -112,4 +112,8 @@ def metadata(entry: ToolEntry, file: ManifestFile) -> Metadata:
         owner=entry.owner or file.owner,
         purpose=entry.purpose or file.purpose,
         review_by=entry.review_by or file.review_by,
+        data_classes=entry.data_classes,
+        risk=entry.risk if entry.risk is not Risk.UNRATED else file.risk,
+        slo=entry.slo,
+        cost=entry.cost,
     )

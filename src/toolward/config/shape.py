@@ -19,7 +19,7 @@ from toolward.config.upstream_shape import CommandConfig, ModuleConfig, ToolName
 from toolward.config.watching import WatchConfig
 from toolward.model import capability
 from toolward.model.face import Face
-from toolward.model.tool import ArgumentKind, ArgumentRole, CallScope, Channel, Effect
+from toolward.model.tool import ArgumentKind, ArgumentRole, CallScope, Channel, Effect, Risk
 
 ServerId = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$", description="Server id.")]
 TOOL_NAME_PATTERN = r"^[^/\s]{1,128}$"
@@ -352,6 +352,10 @@ class ToolEntry(Section, frozen=True):
     owner: str = ""
     purpose: str = ""
     review_by: ReviewDate = ""
+    data_classes: tuple[Name, ...] = ()
+    risk: Risk = Risk.UNRATED
+    slo: Annotated[float, Meta(ge=0, lt=1, description="Share of calls that are to be good.")] = 0.0
+    cost: Annotated[str, Meta(description="Of one call, in words.")] = ""
 
 
 class ManifestFile(Section, frozen=True):
@@ -361,6 +365,7 @@ class ManifestFile(Section, frozen=True):
     owner: str = ""
     purpose: str = ""
     review_by: ReviewDate = ""
+    risk: Risk = Risk.UNRATED
     capabilities: Annotated[
         CapabilitiesConfig | None,
         Meta(description="Of the server's process. Left out: its roots, to write in, and no network."),

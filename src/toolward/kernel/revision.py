@@ -34,6 +34,7 @@ class ActiveRevision:
         default_factory=dict
     )  # server with variants -> who may run its tools -> identity
     channels: Mapping[str, Channel] = field(default_factory=dict)  # agent -> its own, where it has one
+    review_by: Mapping[str, str] = field(default_factory=dict)  # "server/tool" -> ISO date
     definition_age_max_s: Mapping[str, float] = field(default_factory=dict)  # server -> seconds
     sources: Mapping[str, Source] = field(default_factory=dict)  # of found servers, by name
     shown_as: Face = Face.LIST  # what agents see at the aggregated endpoint

@@ -98,6 +98,7 @@ class ResolvedCall(Struct, frozen=True, kw_only=True):
     version: ToolVersion | None
     state: ToolState | None
     step: Step | None = None  # of the session's objective; None where none is declared
+    review_by: str = ""  # the date by which somebody was to look at it again, once that is past
     successor: str = ""  # of a deprecated tool, where one is named
     variant: str = ""  # `server@variant` that runs this version, "" for the server itself
     isolation: IsolationLevel = IsolationLevel.NONE  # what will hold the execution
@@ -148,6 +149,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     written: int = 0
     objective: str = ""
     step: str = ""
+    review_overdue: bool = False  # somebody was to look at the tool again before today
     undo: bool = False  # the call undoes an earlier one, with arguments from recorded data
 
 

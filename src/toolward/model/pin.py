@@ -38,6 +38,7 @@ class Pin:
     served_ns: int = 0  # since when new sessions are served this version; 0: never
     history: tuple[Stretch, ...] = ()  # what it served before, the newest last
     canary: Stretch | None = None  # what a share of the new sessions is served instead
+    formerly: str = ""  # `server/name` of a tool that is described by the same words: its earlier name
     successor: str = ""  # of a deprecated tool, as `server/name`
 
     @property

@@ -137,6 +137,15 @@ class Manifest:
         }
 
 
+class Risk(StrEnum):
+    """How much harm a tool could do, as the operator rates it."""
+
+    UNRATED = "unrated"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
     """Who answers for a tool and why it is there: outside the digest, so that it can change freely."""
@@ -144,6 +153,10 @@ class Metadata:
     owner: str = ""
     purpose: str = ""
     review_by: str = ""  # ISO date
+    data_classes: tuple[str, ...] = ()  # what kinds of data it touches, in the operator's own words
+    risk: Risk = Risk.UNRATED
+    slo: float = 0.0  # share of calls that are to be good; 0: nobody said
+    cost: str = ""  # of one call, in words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

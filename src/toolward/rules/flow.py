@@ -340,6 +340,7 @@ def _facts(
         objective=session.objective,
         step=resolved.step.name if resolved.step is not None else "",
         undo=bool(resolved.call.undo_of),
+        review_overdue=bool(resolved.review_by),
     )
 
 

@@ -22,6 +22,7 @@ class Change(StrEnum):
     SAME = "same"
     NEW = "new"  # never seen under this name: proposed, never served before approval (a rename lands here)
     FOUND = "found"  # the same, listed by a source of found tools
+    RENAMED = "renamed"  # the same, another name of what is quarantined or revoked
     DRIFTED = "drifted"  # the server changed it: quarantined at once
     REDESCRIBED = "redescribed"  # the operator changed the manifest: proposed, the pin goes on serving
     OFFERED = "offered"  # another variant of its server lists another version: a candidate
@@ -100,6 +101,7 @@ def _done(
 TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(None, Change.FOUND, _S.DISCOVERED, Evidence.LIST, People.NOBODY),
     Transition(None, Change.NEW, _S.PROPOSED, Evidence.LIST, People.NOBODY),
+    Transition(None, Change.RENAMED, _S.QUARANTINED, Evidence.LIST, People.NOBODY),
     *_seen(Change.SAME),
     # what was tested or found harmless was another version; what people stand for is held until they look
     *_seen(

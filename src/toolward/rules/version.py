@@ -115,6 +115,13 @@ def alike(first: ToolVersion, second: ToolVersion) -> bool:
     return first.definition == second.definition and first.binding == second.binding
 
 
+def but_for_its_name(version: ToolVersion) -> bytes | None:
+    """The definition without its names; None where nothing is left that would tell two tools apart."""
+    definition = orjson.loads(version.definition)
+    rest = {key: value for key, value in definition.items() if key not in ("name", "title")}
+    return canonical(rest) if rest.get("description") else None
+
+
 _LOCKED = re.compile(r"( sha256:[0-9a-f]{64})?( serverInfo \{.*\})?\Z")
 
 

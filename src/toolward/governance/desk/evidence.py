@@ -100,6 +100,13 @@ async def compared(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> 
     return await show(desk, found, "compared", said, by=by)
 
 
+async def fallbacks(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> list[dict[str, Any]]:
+    """Every tool that declares what takes its place."""
+    del parameters, by
+    declared = desk.ward().resilience.fallbacks
+    return [{"tool": tool, "fallback": fallback} for tool, fallback in sorted(declared.items())]
+
+
 async def test(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> list[dict[str, Any]]:
     """Every decision test against what is served. Parameter: `tool` (only this one's)."""
     del by
@@ -121,6 +128,7 @@ async def test(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> list
 VERBS = {
     "tools.version": Verb(version, needs_person=False),
     "tools.recorded": Verb(recorded),
+    "tools.fallbacks": Verb(fallbacks, needs_person=False),
     "tools.tried": Verb(tried),
     "tools.compared": Verb(compared),
     "test": Verb(test, needs_person=False),

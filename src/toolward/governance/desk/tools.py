@@ -185,6 +185,7 @@ def _row(desk: Desk, pin: Pin, *, notes: bool = False) -> dict[str, Any]:
         "candidate": pin.candidate,
         "offers": list(pin.offers),
         "successor": pin.successor,
+        "formerly": pin.formerly,
         "approved_by": pin.approved_by,
         "findings": [each.as_json() for each in found if notes or each.severity is not Severity.NOTE],
     }

@@ -17,7 +17,7 @@ from toolward.model.tool import Channel, Manifest, ToolState, ToolVersion
 from toolward.ports.store import Change as Write
 from toolward.ports.upstream import ServerDescription
 from toolward.rules.lifecycle import Change, compare, next_state
-from toolward.rules.version import alike, drifted_aspects, is_bound, make_version
+from toolward.rules.version import alike, but_for_its_name, drifted_aspects, is_bound, make_version
 
 ManifestOf = Callable[[str, Mapping[str, Any]], Manifest]
 """The manifest for (server, definition): the ward's file, the catalogue, the hints, or the worst case."""
@@ -52,6 +52,8 @@ class _Changes:
     pins: list[tuple[Channel, Pin]] = field(default_factory=list)
 
 
+_FIRST: Final = {Change.FOUND: ToolState.DISCOVERED, Change.RENAMED: ToolState.QUARANTINED}
+"""How a tool begins that is not simply proposed."""
 _REPLACED: Final = frozenset({ToolState.PROPOSED, ToolState.TESTED})
 """Nobody stands for what is pinned, so what is listed now takes its place."""
 
@@ -62,11 +64,13 @@ class Observing:
     def __init__(self, shelf: Shelf, *, manifest_of: ManifestOf) -> None:
         self._shelf = shelf
         self._manifest_of = manifest_of
+        self._said: dict[str, bytes | None] = {}  # during one look: digest -> definition but for its name
 
     async def __call__(self, looked: Looked) -> list[Finding]:
         """What was found for each tool that is listed; the pins are moved when it returns."""
         async with self._shelf.changing:
             changes = _Changes()
+            self._said.clear()
             self._shelf.findings.listed(looked.description.server, looked.description.tools)
             findings = []
             for each in looked.description.tools:
@@ -95,7 +99,10 @@ class Observing:
     ) -> Finding:
         pinned = self._shelf.of(old) if old else None
         change = self._change(looked, old, pinned, seen)
-        pin = self._without_drifted(self._next_pin(looked, old, seen, change), seen)
+        twin = self._twin(seen) if change is Change.NEW else None
+        if twin is not None and twin.state in (ToolState.QUARANTINED, ToolState.REVOKED):
+            change = Change.RENAMED
+        pin = self._without_drifted(self._next_pin(looked, old, seen, change, twin), seen)
         aspects = _aspects(pinned, seen)
         if pin != old:
             changes.pins.append((channel, pin))
@@ -113,15 +120,41 @@ class Observing:
         # what another variant of the server runs has not changed because this one lists something else
         return Change.OFFERED if any(is_bound(pinned, each) for each in looked.others) else change
 
-    def _next_pin(self, looked: Looked, old: Pin | None, seen: ToolVersion, change: Change) -> Pin:
+    def _twin(self, seen: ToolVersion) -> Pin | None:
+        """A tool of the same server that is described by the same words under another name.
+
+        The one that is held first: a new name is no way out of a quarantine or a revocation.
+        """
+        words = but_for_its_name(seen)
+        twins = [
+            pin
+            for pin in self._shelf.pins()
+            if words is not None
+            and pin.server == seen.server
+            and pin.name != seen.name
+            and words in {self._words(digest) for digest in (pin.digest, pin.candidate) if digest}
+        ]
+        held = (ToolState.QUARANTINED, ToolState.REVOKED)
+        return min(twins, key=lambda pin: pin.state not in held, default=None)
+
+    def _words(self, digest: str) -> bytes | None:
+        if digest not in self._said:
+            version = self._shelf.version(digest)
+            self._said[digest] = but_for_its_name(version) if version is not None else None
+        return self._said[digest]
+
+    def _next_pin(
+        self, looked: Looked, old: Pin | None, seen: ToolVersion, change: Change, twin: Pin | None
+    ) -> Pin:
         now = self._shelf.clock.now_ns()
         if old is None:
             return Pin(
                 server=seen.server,
                 name=seen.name,
                 digest=seen.digest,
-                state=ToolState.DISCOVERED if change is Change.FOUND else ToolState.PROPOSED,
+                state=_FIRST.get(change, ToolState.PROPOSED),
                 since_ns=now,
+                formerly=twin.key if twin is not None else "",
             )
         state = next_state(old.state, change)
         if change is Change.SAME:
@@ -184,6 +217,7 @@ class Observing:
                     "channel": channel.value,
                     "state": pin.state.value,
                     **shelf.findings.recorded(seen),
+                    **({"formerly": pin.formerly} if pin.formerly else {}),
                 },
                 payloads={"definition": seen.definition},
             )
@@ -192,11 +226,17 @@ class Observing:
             incident, put = shelf.incidents.open(
                 IncidentKind.QUARANTINE,
                 pin.key,
-                f"the definition of {pin.key} changed: {', '.join(aspects) or 'binding'}",
+                _why(pin, aspects),
                 contained=True,
             )
             changes.events.append(incident)
             changes.writes.append(put)
+
+
+def _why(pin: Pin, aspects: tuple[str, ...]) -> str:
+    if pin.formerly and not aspects:
+        return f"{pin.key} is another name of {pin.formerly}, which is not served"
+    return f"the definition of {pin.key} changed: {', '.join(aspects) or 'binding'}"
 
 
 def _aspects(pinned: ToolVersion | None, seen: ToolVersion) -> tuple[str, ...]:

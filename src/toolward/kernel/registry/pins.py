@@ -28,6 +28,7 @@ def pin_to_json(pin: Pin) -> bytes:
             "history": [stretch_to_json(each) for each in pin.history],
             "canary": stretch_to_json(pin.canary) if pin.canary else None,
             "successor": pin.successor,
+            "formerly": pin.formerly,
         }
     )
 
@@ -50,6 +51,7 @@ def pin_from_json(body: bytes) -> Pin:
         history=tuple(stretch_from_json(each) for each in value.get("history", ())),
         canary=stretch_from_json(canary) if canary else None,
         successor=value.get("successor", ""),
+        formerly=value.get("formerly", ""),
     )
 
 

@@ -26,6 +26,7 @@ from toolward.model.tool import (
 )
 from toolward.ports.upstream import Upstreams
 from toolward.rules.open_path import refused_terms
+from toolward.rules.record import timestamp
 from toolward.rules.standing import check_open, step_named
 from toolward.rules.step import check_named, check_reading
 
@@ -92,6 +93,7 @@ class Resolve:
             name=name,
             version=version,
             state=state,
+            review_by=self._overdue(key, revision),
             successor=self._successor(key, state, revision.channel_of(call.session.principal.agent)),
             variant="" if runner == server else runner,
             step=step,
@@ -128,6 +130,11 @@ class Resolve:
             if runner == compared:  # else the comparison moved the session to what another variant runs
                 return version, state, runner
             seen = version, state
+
+    def _overdue(self, key: str, revision: ActiveRevision) -> str:
+        """The date of a review that is past; dates are compared as text, in UTC."""
+        date = revision.review_by.get(key)
+        return date if date and date < timestamp(self._registry.clock.now_ns())[: len(date)] else ""
 
     def _successor(self, key: str, state: ToolState, channel: Channel) -> str:
         pin = self._registry.pin(key, channel) if state is ToolState.DEPRECATED else None

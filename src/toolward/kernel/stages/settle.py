@@ -25,6 +25,7 @@ from toolward.model.call import (
     Intent,
     RawOutcome,
     Reply,
+    ResolvedCall,
     Returned,
     Stopped,
     WireError,
@@ -116,9 +117,7 @@ class Settle:
             changes += clause.conclude(permit, outcome)
         receipt = await self._written(permit, event, changes, open_intent=not intent.merged)
         resolved = permit.labelled.resolved
-        receipt = {**receipt, "isolation": resolved.isolation, "scope": resolved.scope}
-        if resolved.state is ToolState.DEPRECATED:
-            receipt["deprecated"] = {"successor": resolved.successor}
+        receipt = {**receipt, "isolation": resolved.isolation, "scope": resolved.scope, **_warnings(resolved)}
         reply = Reply(call_id=call.call_id, result=checked.result, error=checked.error, receipt=receipt)
         self.clauses.conclude(permit, reply)
         if gone:
@@ -254,6 +253,16 @@ class Settle:
         if checked.redactions:
             facts["redactions"] = checked.redactions
         return facts
+
+
+def _warnings(resolved: ResolvedCall) -> dict[str, Any]:
+    """What the caller should know of the tool, beside its answer."""
+    said: dict[str, Any] = {}
+    if resolved.state is ToolState.DEPRECATED:
+        said["deprecated"] = {"successor": resolved.successor}
+    if resolved.review_by:
+        said["review_overdue"] = resolved.review_by
+    return said
 
 
 def _fit(outcome: RawOutcome) -> RawOutcome:

@@ -45,6 +45,7 @@ CALL_FACTS: Final = (
     ("undoable", "Bool"),
     ("confidence", "decimal"),
     ("undo", "Bool"),
+    ("review_overdue", "Bool"),
 )
 """Attributes of `context.call`; each is a field of `model.call.Facts`."""
 CONFIDENCE: Final = "confidence"

@@ -80,6 +80,13 @@ def rows_of_alarms(found: Alarms) -> list[Row]:
             "0",
             not found.alarms,
         ),
+        Row(
+            "servers that could not be compared: " + (", ".join(found.missed)[:300] or "none"),
+            len(found.missed),
+            "servers",
+            "0",
+            not found.missed,
+        ),
         Row("findings `block` on them", block, "findings", "0", block == 0),
         Row("findings `warn` on them: " + (", ".join(found.named[:5]) or "none"), warn, "findings"),
     ]

@@ -60,6 +60,7 @@ def _once_more(toolward: CommandLine, found: Alarms) -> None:
         rows: Sequence[Mapping[str, Any]] = toolward.run(
             "tools", "list", "--refresh", timeout_s=REFRESH_TIMEOUT_S
         )
+    found.missed += (HOME / "tools.log").read_text("utf-8").splitlines()  # a warning for each that is away
     found.restarts += 1
     found.tools = len(rows)
     found.comparisons += len(rows)

@@ -91,10 +91,7 @@ class Gateway:
         except Answered as answered:
             return answered.reply
         except ToolwardError as refusal:
-            reply = await self._refuse(attempt, call, refusal, self._revision())
-            if isinstance(refusal, CircuitOpen):
-                return await self._standing_in(attempt, refusal, reply, exchange, self.perform)
-            return reply
+            return await self._refused(attempt, call, refusal, exchange)
 
     async def _decided(self, call: Call, exchange: Exchange) -> Reply:
         """Steps 2 to 5 under the revision of now, then the rest. Whatever was suspended re-enters here."""
@@ -241,6 +238,15 @@ class Gateway:
     def interrupt(self) -> None:
         """Before a stop: calls that wait for their tools are settled as unknown and answered; none begins."""
         self._running.interrupt()
+
+    async def _refused(
+        self, attempt: Attempt, call: Call | None, refusal: ToolwardError, exchange: Exchange
+    ) -> Reply:
+        """The recorded refusal, or the reply of a declared fallback, which is a call of its own."""
+        reply = await self._refuse(attempt, call, refusal, self._revision())
+        if isinstance(refusal, CircuitOpen):
+            return await self._standing_in(attempt, refusal, reply, exchange, self.perform)
+        return reply
 
     async def _called_off(self, permit: Permit, revision: ActiveRevision) -> None:
         """The caller left while the intent was being written. If it was, that nothing ran follows it."""

@@ -11,60 +11,28 @@ from typing import Any
 from toolward.adapters.identity import KeyIdentity
 from toolward.adapters.tools.python_functions import PythonFunctions
 from toolward.bootstrap.machine import Machine
+from toolward.bootstrap.parts import PartsMaker
 from toolward.bootstrap.reloading import changed_servers
-from toolward.bootstrap.resilience import make_resilience
 from toolward.bootstrap.revision import compile_revision, revision_of
-from toolward.bootstrap.rollback import class_check, make_journal, make_pruning, make_rollbacks
-from toolward.bootstrap.watching import make_watching
+from toolward.bootstrap.rollback import make_pruning, make_rollbacks
 from toolward.catalogue import Catalogue, load_catalogue, resolve_manifest
 from toolward.config.sources import to_sources
 from toolward.config.ward import Ward, load_ward
 from toolward.config.ward_files import write_files
 from toolward.errors import InvariantBroken, ToolwardError
 from toolward.governance.desk import Desk
-from toolward.kernel.approvals.approvals import Approvals, ask_again, make_approvals
+from toolward.kernel.approvals.approvals import ask_again
 from toolward.kernel.approvals.ground import Ground
-from toolward.kernel.approvals.people import People
-from toolward.kernel.audit import Auditor
-from toolward.kernel.cages.hints import CageHints
-from toolward.kernel.clauses import Clauses
-from toolward.kernel.discovery.discovery import Discovery
-from toolward.kernel.face.answers import Answers
-from toolward.kernel.face.catalogue import ToolCatalogue
 from toolward.kernel.gateway import Gateway
-from toolward.kernel.incidents import Incidents
 from toolward.kernel.objectives.conduct import Conduct
-from toolward.kernel.objectives.pins import ObjectivePins
 from toolward.kernel.parts import Parts
-from toolward.kernel.promotion.canaries import Canaries
-from toolward.kernel.promotion.promotions import Promotions
 from toolward.kernel.pruning import Pruning
 from toolward.kernel.recovery import recover
-from toolward.kernel.refusal import Refuse
-from toolward.kernel.registry.drift import DriftWatch, Look
-from toolward.kernel.registry.registry import Registry
-from toolward.kernel.registry.watching import Watching
-from toolward.kernel.replay import Replay
-from toolward.kernel.resilience.resilience import Resilience
-from toolward.kernel.resilience.turns import Turns
 from toolward.kernel.revision import ActiveRevision, revision_to_json
 from toolward.kernel.rollback.automatic import Automatic, NamedOccasions
 from toolward.kernel.rollback.engine import Rollbacks
-from toolward.kernel.rollback.journal import Journal
-from toolward.kernel.rollback.rows import undo_pins
-from toolward.kernel.safeguards.safeguards import make_safeguards
-from toolward.kernel.sessions import Sessions
-from toolward.kernel.stages.admit import Admit
-from toolward.kernel.stages.authorize import Authorize
-from toolward.kernel.stages.execute import Execute
-from toolward.kernel.stages.intend import Intend
-from toolward.kernel.stages.label import Label
-from toolward.kernel.stages.resolve import Resolve
-from toolward.kernel.stages.settle import Settle
 from toolward.kernel.tasks import Background
-from toolward.kernel.upstream.events import LIST_CHANGED, UpstreamNews
-from toolward.kernel.upstream.notices import Notices
-from toolward.kernel.upstream.requests import GovernRequests
+from toolward.kernel.upstream.events import LIST_CHANGED
 from toolward.model.approval import Approval
 from toolward.model.call import LabelledCall
 from toolward.model.decision import Deny
@@ -78,7 +46,7 @@ from toolward.model.tool import Channel, Manifest, ToolVersion
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
 from toolward.ports.store import Put, Store, Table
-from toolward.ports.upstream import InForce, UpstreamHooks, Upstreams
+from toolward.ports.upstream import InForce
 from toolward.rules.found.terms import found_manifest
 
 _NOTHING: InForce = lambda: None  # noqa: E731 -- nothing goes with it
@@ -122,7 +90,7 @@ class Builder:
     async def build(self, on_progress: Callable[[str], None] | None = None) -> House:
         """Wire everything, recover what a crash left, write down that the gateway started."""
         background = Background(self._report)
-        parts, journal = self._parts(background, on_progress)
+        parts, journal = self._maker().make(background, on_progress)
         gateway = Gateway(parts, revision=self.current, background=background)
         parts.safeguards.attach(gateway)
         parts.watching.behaviour.attach(gateway)
@@ -189,158 +157,28 @@ class Builder:
             _ = await self._become(self.ward)
         return self.house
 
-    def _parts(
-        self, background: Background, on_progress: Callable[[str], None] | None
-    ) -> tuple[Parts, Journal]:
-        store, clock, ids = self.machine.store, self.machine.clock, self.machine.ids
-        auditor = Auditor(store, clock=clock, ids=ids)
-        incidents = Incidents(store, auditor, clock=clock, ids=ids, on_open=self._incident)
-        registry = Registry(store, auditor, incidents, clock=clock, channel=lambda: self.ward.config.channel)
-        registry.check_class = class_check(store, self.catalogue, lambda: self.ward)
-        sessions = Sessions(store, auditor, clock=clock, ids=ids)
-        hooks = UpstreamHooks(on_progress=on_progress)
-        upstreams = self.machine.upstreams(hooks)
-        notices = Notices()
-        turns = Turns(store, auditor, incidents, clock=clock, background=background)
-        resilience = make_resilience(self.machine, upstreams, turns, background, self.ward.resilience)
-        watching = self._watching(auditor, registry, incidents, background)
-        discovery = self._discovery(auditor, background)
-        drift = self._made_drift(registry, upstreams, resilience, watching, discovery)
-        admit = Admit(auditor, clock=clock, ids=ids)
-        label = Label(sessions)
-        safeguards = make_safeguards(
-            store, auditor, sessions=sessions, registry=registry, incidents=incidents, clock=clock
-        )
-        approvals = self._approvals(auditor, incidents, sessions, safeguards.replay)
-        journal = make_journal(self.machine, registry, sessions, self.repin)
-        own = Answers(ToolCatalogue(registry), discovery, self.take_found)
-        clauses = Clauses((*safeguards.clauses, approvals.clause, *discovery.clauses(), journal))
-        settle = self._settle(auditor, sessions, clauses, background)
-        refuse = Refuse(store, auditor)
-        hooks.on_request = requests = GovernRequests(
-            admit=admit, label=label, settle=settle, refuse=refuse, ids=ids, revision=self.current
-        )
-        hooks.events = UpstreamNews(drift, notices)
-        parts = Parts(
-            store=store,
-            auditor=auditor,
-            ids=ids,
-            sessions=sessions,
-            registry=registry,
-            objectives=ObjectivePins(store, auditor, clock=clock),
-            incidents=incidents,
-            approvals=approvals,
-            drift=drift,
-            discovery=discovery,
-            upstreams=upstreams,
-            notices=notices,
-            admit=admit,
-            resolve=Resolve(
-                registry,
-                drift,
-                upstreams,
-                sessions=sessions,
-                resilience=resilience,
-                undo_pins=self._undo_pins,
-            ),
-            label=label,
-            authorize=Authorize(ids, approvals, self._rolls_back),
-            intend=Intend(store, auditor, clauses),
-            execute=Execute(resilience, own, registry, safeguards.stops),
-            settle=settle,
-            requests=requests,
-            hints=CageHints(self.machine.refusals),
-            promotions=Promotions(store, auditor, clock=clock),
-            canaries=Canaries(registry, bounds=self.canary_bounds, repin=self.repin, background=background),
-            resilience=resilience,
-            safeguards=safeguards,
-            watching=watching,
-        )
-        return parts, journal
-
-    def _undo_pins(self, call_id: str) -> Mapping[str, str]:
-        return undo_pins(self.machine.store, call_id)
-
-    def _settle(
-        self, auditor: Auditor, sessions: Sessions, clauses: Clauses, background: Background
-    ) -> Settle:
-        return Settle(
-            store=self.machine.store,
-            auditor=auditor,
-            sessions=sessions,
-            secrets=self.machine.secrets,
-            clock=self.machine.clock,
-            background=background,
-            clauses=clauses,
-        )
-
-    def _watching(
-        self, auditor: Auditor, registry: Registry, incidents: Incidents, background: Background
-    ) -> Watching:
-        return make_watching(
-            self.machine,
-            auditor,
-            registry,
-            incidents,
-            background=background,
-            ward=lambda: self.ward,
-            repin=self.repin,
-        )
-
-    def _made_drift(
-        self,
-        registry: Registry,
-        upstreams: Upstreams,
-        resilience: Resilience,
-        watching: Watching,
-        discovery: Discovery,
-    ) -> DriftWatch:
-        def looked(server: str, look: Look, error: ToolwardError | None) -> None:
-            resilience.compared(server, error)
-            watching.looked(server, look)
-
-        return DriftWatch(
-            registry,
-            upstreams,
-            clock=self.machine.clock,
-            manifest_of=self.manifest_of,
-            revision=self.current,
-            on_change=self.repin,
-            looked=looked,
-            bounded=discovery.bounded,
-        )
-
-    def _discovery(self, auditor: Auditor, background: Background) -> Discovery:
-        return Discovery(
-            self.machine.store,
-            auditor,
-            self.machine.sources,
-            clock=self.machine.clock,
-            background=background,
-            configured=self._sources,
-        )
-
     def _sources(self) -> Mapping[str, Source]:
         return to_sources(self.ward.config.discovery, self.ward.path)
 
-    def _approvals(
-        self, auditor: Auditor, incidents: Incidents, sessions: Sessions, replay: Replay
-    ) -> Approvals:
-        store = self.machine.store
-        ground = Ground(
-            store=store,
-            auditor=auditor,
-            ids=self.machine.ids,
-            clock=self.machine.clock,
-            people=People(store, lambda: self.ward.config.roles, lambda: self.ward.config.approvals.webhooks),
-            settings=lambda: self.ward.config.approvals,
+    def _maker(self) -> PartsMaker:
+        return PartsMaker(
+            machine=self.machine,
+            catalogue=self.catalogue,
+            ward=lambda: self.ward,
+            current=self.current,
+            sources=self._sources,
+            manifest_of=self.manifest_of,
+            repin=self.repin,
+            take_found=self.take_found,
+            canary_bounds=self.canary_bounds,
+            incident=self._incident,
+            rolls_back=self._rolls_back,
+            resume=self._resume,
         )
 
-        def resume(approval: Approval) -> None:
-            if self.house is not None:
-                _ = self.house.background.start(ask_again(ground, approval, self.house.gateway.perform))
-
-        return make_approvals(ground, incidents, sessions, replay, resume)
+    def _resume(self, ground: Ground, approval: Approval) -> None:
+        if self.house is not None:
+            _ = self.house.background.start(ask_again(ground, approval, self.house.gateway.perform))
 
     def url(self) -> str:
         """How people reach this gateway, without a slash at the end."""

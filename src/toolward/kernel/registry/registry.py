@@ -19,7 +19,7 @@ from toolward.model.event import Event, EventKind
 from toolward.model.incident import IncidentKind
 from toolward.model.pin import Pin, Stretch
 from toolward.model.principal import Principal
-from toolward.model.tool import Channel, ToolState
+from toolward.model.tool import Channel, ToolState, ToolVersion
 from toolward.ports.store import Change as Write
 from toolward.rules.lifecycle import Act, transition
 from toolward.rules.serving import canary_ended, earlier, moved, withdrawn
@@ -122,7 +122,7 @@ class Registry(Shelf):
                     f"{key} was changed in {move.channel} while this promotion was on its way",
                     remedy="look at what it serves now (`toolward tools history`) and promote again",
                 )
-            version = self.usable(key, move.digest)
+            version = self._admitted(key, move.digest)
             if pin is None:
                 pin = Pin(
                     server=version.server, name=version.name, digest=version.digest, state=ToolState.PROPOSED
@@ -161,7 +161,7 @@ class Registry(Shelf):
         require_person(move.by)
         async with self.changing:
             pin = self.known(key, move.channel)
-            version = self.usable(key, move.digest)
+            version = self._admitted(key, move.digest)
             if pin.canary is not None or not pin.state.stands or version.digest == pin.digest:
                 why = (
                     "runs already"
@@ -271,6 +271,21 @@ class Registry(Shelf):
                 "state": ToolState.QUARANTINED.value,
             },
         )
+
+    def _admitted(self, key: str, digest: str) -> ToolVersion:
+        """A version that may get in by what it shows; its findings were accepted where it stands already.
+
+        Raises `Rejected`, `WardError`, and `Denied` for its class or a finding that blocks.
+        """
+        version = self.usable(key, digest)
+        self.check_class(version)
+        stands = any(
+            pin.served_once(digest) or (pin.digest == digest and pin.state.stands)
+            for _, pin in self.every_pin()
+            if pin.key == key
+        )
+        _ = self.findings.require_accepted(version, accepted=stands)
+        return version
 
     async def _move(
         self, pin: Pin, move: Move, *, withdraw: bool = False, writes: Sequence[Write] = ()

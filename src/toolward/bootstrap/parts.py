@@ -57,9 +57,7 @@ from toolward.model.found import Source
 from toolward.model.gate import CanaryBounds
 from toolward.model.incident import Incident
 from toolward.model.tool import Channel
-from toolward.ports.upstream import InForce, UpstreamHooks, Upstreams
-
-_NOTHING: InForce = lambda: None  # noqa: E731 -- nothing goes with it
+from toolward.ports.upstream import UpstreamHooks, Upstreams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,8 +102,9 @@ async def approve(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> l
 
 
 async def revoke(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
-    """Stop serving a tool. Parameters: `tool`, `why`."""
-    pin = await desk.parts.registry.revoke(text(parameters, "tool"), by=by, why=text(parameters, "why", ""))
+    """Stop serving a tool. Parameters: `tool`, `why`, `channel`."""
+    key, why = text(parameters, "tool"), text(parameters, "why", "")
+    pin = await desk.parts.registry.revoke(key, by=by, why=why, channel=channel_of(desk, parameters))
     await desk.repin(by)
     return _row(pin, desk.parts.registry.version(pin.digest))
 

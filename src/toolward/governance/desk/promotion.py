@@ -82,6 +82,9 @@ async def _promoted(
     )
     writes = [promotions.done(waiting)] if waiting is not None else []
     await desk.parts.registry.promote(version.key, move, instead_of=instead_of, writes=writes)
+    desk.parts.drift.announce(
+        runner_of(desk, version.digest)
+    )  # what was looked at may be older than what runs
     await desk.repin(by)
     return {
         "tool": version.key,
@@ -252,6 +255,7 @@ async def _begin(
         act=Act.PROMOTE, channel=channel, by=by, digest=version.digest, note=desk.parts.ids.new(), said=said
     )
     _ = await desk.parts.canaries.begin(version.key, move, share=share)
+    desk.parts.drift.announce(runner_of(desk, version.digest))
 
 
 def _check_variants(desk: Desk, version: ToolVersion) -> None:

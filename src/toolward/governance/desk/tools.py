@@ -13,7 +13,7 @@ from toolward.errors import Denied, ReasonCode, Rejected
 from toolward.governance.desk.context import Desk, Verb, text
 from toolward.governance.desk.evidence import version_of
 from toolward.governance.desk.gates.checks import gate_of
-from toolward.governance.desk.versions import channel_of
+from toolward.governance.desk.versions import channel_of, runner_of
 from toolward.model.event import EventKind
 from toolward.model.gate import OPEN_GATE
 from toolward.model.pin import Pin
@@ -96,7 +96,7 @@ async def approve(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> l
         pin = await desk.parts.registry.approve(key, digest=digest, by=by, source=note)
         approved.append(_row(pin, desk.parts.registry.version(pin.digest)))
         # what was looked at may be older than what the server lists by now: the next call compares first
-        desk.parts.drift.announce(pin.server)
+        desk.parts.drift.announce(runner_of(desk, pin.digest) or pin.server)
     await desk.repin(by)
     return approved
 

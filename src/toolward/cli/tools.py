@@ -282,11 +282,12 @@ def _whole(row: Mapping[str, Any], beginning: str) -> str:
 
 @command.command("revoke")
 @click.argument("tool")
+@versions.in_channel
 @click.option("--why", default="", help="Stands in the record.")
 @verb
-def revoke(frame: Frame, tool: str, why: str) -> None:
+def revoke(frame: Frame, tool: str, channel: str | None, why: str) -> None:
     """Stop serving TOOL until a person approves a version again."""
-    row = frame.ask("tools.revoke", tool=tool, why=why)
+    row = frame.ask("tools.revoke", tool=tool, channel=channel or "", why=why)
     if frame.screen.as_json:
         frame.screen.result(row)
     else:

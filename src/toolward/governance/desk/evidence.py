@@ -20,7 +20,7 @@ from toolward.model.tool import ToolVersion
 CALLS_MAX: Final = 1_000
 """Recorded calls that one comparison may ask for."""
 _FINDINGS_MAX: Final = 20
-_TEXT_MAX: Final = 500
+_NAME_MAX: Final = 200
 
 
 def version_of(desk: Desk, parameters: Mapping[str, Any]) -> ToolVersion:
@@ -72,14 +72,15 @@ async def tried(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dic
     found, checks = version_of(desk, parameters), parameters.get("checks")
     if not isinstance(checks, list) or not all(isinstance(each, dict) for each in checks):
         raise Rejected("`checks` is no list of objects")
-    findings = [f"{each.get('what')}: {each.get('text')}" for each in checks if not each.get("holds")]
+    failed = [str(each.get("what"))[:_NAME_MAX] for each in checks if not each.get("holds")]
     said = {
-        "holds": bool(checks) and not findings,
+        "what": "contract_tests",
+        "holds": bool(checks) and not failed,
         "checks": len(checks),
-        "findings": [finding[:_TEXT_MAX] for finding in findings[:_FINDINGS_MAX]],
+        "failed": failed[:_FINDINGS_MAX],
         "tests": tests_digest(desk.ward(), found.key),
     }
-    return await show(desk, found, "contract_tests", said, by=by)
+    return await show(desk, found, said, checks[:_FINDINGS_MAX], by=by)
 
 
 async def compared(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
@@ -90,14 +91,14 @@ async def compared(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> 
         raise Rejected("a comparison has `beside`, `calls` and `differences`")
     other = version_of(desk, beside)
     said = {
+        "what": "compared",
         "beside": other.digest,
         "beside_tool": other.key,
         "calls": calls,
         "differences": len(differences),
         "holds": not differences,
-        "findings": [str(each)[:_TEXT_MAX] for each in differences[:_FINDINGS_MAX]],
     }
-    return await show(desk, found, "compared", said, by=by)
+    return await show(desk, found, said, differences[:_FINDINGS_MAX], by=by)
 
 
 async def fallbacks(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> list[dict[str, Any]]:

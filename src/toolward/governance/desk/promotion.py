@@ -52,7 +52,7 @@ async def _promoted(
             remedy=f"decide on it first: toolward tools promote {version.key} --to {channel} "
             f"--digest {waiting.digest[7:19]}, or --withdraw",
         )
-    if waiting is not None and signoff is not None:
+    if waiting is not None:
         _check_signer(desk, version, channel, waiting, by)
     checks = evaluate(desk, version, channel)
     if signoff is not None and waiting is None:
@@ -63,7 +63,8 @@ async def _promoted(
         return _said(waiting, "proposed", checks)
     _check_gate(version, channel, checks)
     _ = desk.trial(version)  # sessions keep the version of before: policies have to fit both
-    if waiting is not None and signoff is not None:
+    # a crash may have come between the last signature and the move: then it only remains to be moved
+    if waiting is not None and signoff is not None and len(waiting.signed) < signoff.people:
         waiting = await promotions.sign(waiting, by=by, checks=checks)
         if len(waiting.signed) < signoff.people:
             return _said(waiting, "signed", checks)
@@ -81,6 +82,9 @@ async def _promoted(
     )
     writes = [promotions.done(waiting)] if waiting is not None else []
     await desk.parts.registry.promote(version.key, move, instead_of=instead_of, writes=writes)
+    desk.parts.drift.announce(
+        runner_of(desk, version.digest)
+    )  # what was looked at may be older than what runs
     await desk.repin(by)
     return {
         "tool": version.key,
@@ -102,7 +106,7 @@ def _check_signer(
     said = desk.ward().manifests.get(version.key)
     roles = tuple(desk.parts.approvals.ground.people.voter(by.user).roles)
     check_signer(signoff, by, roles, proposer=waiting.proposer, owner=said[1].owner if said else "")
-    if by.user in waiting.signed:
+    if by.user in waiting.signed and len(waiting.signed) < signoff.people:
         raise Denied(
             f"{by.user} agreed to this promotion already",
             code=ReasonCode.NOT_AN_APPROVER,
@@ -251,6 +255,7 @@ async def _begin(
         act=Act.PROMOTE, channel=channel, by=by, digest=version.digest, note=desk.parts.ids.new(), said=said
     )
     _ = await desk.parts.canaries.begin(version.key, move, share=share)
+    desk.parts.drift.announce(runner_of(desk, version.digest))
 
 
 def _check_variants(desk: Desk, version: ToolVersion) -> None:
@@ -287,8 +292,8 @@ def _canary_said(desk: Desk, key: str, channel: Channel) -> dict[str, Any]:
 VERBS = {
     "tools.promote": Verb(promote),
     "tools.withdraw": Verb(withdraw),
-    "tools.promotions": Verb(promotions, needs_person=False),
-    "tools.gate": Verb(gate, needs_person=False),
+    "tools.promotions": Verb(promotions),
+    "tools.gate": Verb(gate),
     "tools.canary": Verb(canary),
     "tools.abort": Verb(abort),
 }

@@ -13,7 +13,7 @@ from toolward.errors import Denied, ReasonCode, Rejected
 from toolward.governance.desk.context import Desk, Verb, text
 from toolward.governance.desk.evidence import version_of
 from toolward.governance.desk.gates.checks import gate_of
-from toolward.governance.desk.versions import channel_of
+from toolward.governance.desk.versions import channel_of, runner_of
 from toolward.governance.desk.watching import metadata_of
 from toolward.kernel.rollback.proofs import last_proof
 from toolward.model.event import EventKind
@@ -134,15 +134,16 @@ async def approve(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> l
                 await desk.parts.watching.results.begin_again(served)
             approved.append(_row(desk, pin))
             # what was looked at may be older than what the server lists by now: the next call compares first
-            desk.parts.drift.announce(pin.server)
+            desk.parts.drift.announce(runner_of(desk, pin.digest) or pin.server)
     finally:
         await desk.repin(by)  # what was approved before one that is refused is in force all the same
     return approved
 
 
 async def revoke(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
-    """Stop serving a tool. Parameters: `tool`, `why`."""
-    pin = await desk.parts.registry.revoke(text(parameters, "tool"), by=by, why=text(parameters, "why", ""))
+    """Stop serving a tool. Parameters: `tool`, `why`, `channel`."""
+    key, why = text(parameters, "tool"), text(parameters, "why", "")
+    pin = await desk.parts.registry.revoke(key, by=by, why=why, channel=channel_of(desk, parameters))
     await desk.repin(by)
     return _row(desk, pin)
 

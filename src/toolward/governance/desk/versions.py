@@ -84,6 +84,7 @@ async def rollback(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> 
     move = Move(act=Act.ROLL_BACK, channel=channel, by=by, digest=to, note=text(parameters, "why", ""))
     new = await registry.roll_back(pin.key, move, withdraw=bool(parameters.get("recall")))
     await desk.repin(by)
+    desk.parts.drift.announce(runner_of(desk, new.digest))
     return {
         "tool": pin.key,
         "channel": channel.value,

@@ -117,7 +117,7 @@ class Journal(Clause):
             if version.manifest.effect is not Effect.READ_ONLY:
                 self.fences.check(call.session.session_id, ())
             return NO_PROMISE
-        pins = self._pins(resolved.server, undo)
+        pins = self._pins(call, undo, resolved.server, revision)
         binding = revision.upstream(resolved.upstream)
         roots = writable_roots(binding, version.manifest)
         templates = undo.snapshot.paths if undo.snapshot else ()
@@ -199,25 +199,26 @@ class Journal(Clause):
             return None
         return await self.ask(row["session_id"], row["call_id"], f"{server}/{use.tool}", arguments)
 
-    def _pins(self, server: str, undo: Undo) -> list[list[str]]:
+    def _pins(self, call: Call, undo: Undo, server: str, revision: ActiveRevision) -> list[list[str]]:
         """The approved versions of all tools that undoing needs. Raises `Denied` where one is not approved.
 
         What nobody looked at must not run later as the undo of a call, past every question.
         """
+        channel = revision.channel_of(call.session.principal.agent)
         compensate = undo.compensate
         uses = [undo.probe, undo.verify]
         if compensate is not None:
             uses += [compensate.use, compensate.precondition, compensate.otherwise]
         pins = set()
         for key in sorted({f"{server}/{use.tool}" for use in uses if use is not None}):
-            pin = self._registry.pin(key)
-            if pin is None or not pin.state.stands:
+            served = self._registry.serving(key, channel, call.session)
+            if served is None or not served[1].stands:
                 raise Denied(
                     f"undoing this needs {key}, which is not approved",
                     code=ReasonCode.NOT_UNDOABLE,
                     remedy=f"ask the operator: toolward tools approve {key}",
                 )
-            pins.add((key, pin.digest))
+            pins.add((key, served[0].digest))
         return [list(pair) for pair in sorted(pins)]
 
     # --- the outcome

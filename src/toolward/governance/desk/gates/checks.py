@@ -6,7 +6,7 @@ A check that can not run holds the version back, as one without data does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from toolward.errors import ToolwardError, WardError
 from toolward.governance.desk.context import Desk
@@ -84,7 +84,9 @@ def _contracts(desk: Desk, version: ToolVersion) -> Check:
         return _waits(what, f"not tried yet: {how}")
     if found["tests"] != tests_digest(desk.ward(), version.key):
         return _waits(what, f"the examples are others now: {how}")
-    return _shown(what, found)
+    failed = "; ".join(found["failed"][:3])
+    text = f"these do not hold: {failed}" if failed else f"{found['checks']} examples hold"
+    return _looked(what, bool(found["holds"]), text, found["evidence"])
 
 
 def _proof(desk: Desk, version: ToolVersion) -> Check:
@@ -92,7 +94,8 @@ def _proof(desk: Desk, version: ToolVersion) -> Check:
     if found is None:
         how = f"toolward tools prove {version.key} --digest {version.digest[7:19]}"
         return _waits("proof", f"not tried yet: {how}")
-    return _shown("proof", found)
+    text = "; ".join(found["findings"][:3]) or "it kept its word"
+    return _looked("proof", bool(found["holds"]), text, found["evidence"])
 
 
 def _signed(desk: Desk, version: ToolVersion) -> Check:
@@ -147,11 +150,6 @@ def _canary(desk: Desk, version: ToolVersion, channel: Channel) -> Check:
 
 
 _ALONE: Final = "there is nothing to compare it with yet"
-
-
-def _shown(what: str, found: dict[str, Any]) -> Check:
-    text = "; ".join(found["findings"][:3]) or "it held"
-    return _looked(what, bool(found["holds"]), text, found["evidence"])
 
 
 def _looked(what: str, holds: bool, text: str, evidence: str = "") -> Check:  # noqa: FBT001 -- it is what is said

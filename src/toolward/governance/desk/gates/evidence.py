@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +15,7 @@ from toolward.model.event import EventKind
 from toolward.model.principal import Principal
 from toolward.model.tool import ToolVersion
 from toolward.ports.store import Record
+from toolward.rules.canonical import canonical
 
 _LOOKED_AT_MAX: Final = 1_000
 """Records of a tool in which evidence for one of its versions is looked for."""
@@ -35,11 +36,19 @@ def digest_of(record: Record) -> str:
 
 
 async def show(
-    desk: Desk, version: ToolVersion, what: str, said: Mapping[str, Any], *, by: Principal
+    desk: Desk, version: ToolVersion, said: Mapping[str, Any], findings: Sequence[Any], *, by: Principal
 ) -> dict[str, Any]:
-    """Write down how a check of a version came out; `said` has `holds` and `findings`."""
-    body = {"what": what, "version": version.digest, "by": by.as_json(), **said}
-    event = desk.parts.auditor.event(EventKind.TOOL_EVIDENCE, tool=version.key, body=body)
+    """Write down how a check of a version came out; `said` has `what` and `holds`.
+
+    `findings` may hold arguments and answers, so they are kept beside the log and not in it.
+    """
+    body = {"version": version.digest, "by": by.as_json(), **said}
+    event = desk.parts.auditor.event(
+        EventKind.TOOL_EVIDENCE,
+        tool=version.key,
+        body=body,
+        payloads={"findings": canonical(list(findings))},
+    )
     receipts = await desk.parts.store.commit([event])
     (record,) = desk.parts.store.records(receipts[0].index, receipts[0].index + 1)
     return {"tool": version.key, **body, "evidence": digest_of(record)}

@@ -12,7 +12,7 @@ from toolward.config.finder import Finder
 from toolward.config.section import Section
 from toolward.config.yamltext import Node
 from toolward.errors import WardError
-from toolward.model.gate import CanaryBounds, ComparedBounds, Gate, ServedBounds, Signoff
+from toolward.model.gate import CanaryBounds, ComparedBounds, Gate, ServedBounds, Signoff, UsedBounds
 from toolward.model.tool import Channel
 
 GATES_FILE: Final = "gates.yaml"
@@ -38,6 +38,14 @@ class ServedConfig(Section, frozen=True):
     calls: Annotated[int, Meta(ge=1, le=4_000)] = 1
     hours: Annotated[int, Meta(ge=0, le=365 * 24)] = 0
     errors_max: Annotated[float, Meta(ge=0, le=1, description="Share of those calls that may fail.")] = 0.01
+
+
+class UsedConfig(Section, frozen=True):
+    """It was used on the open path before; asked of found tools only."""
+
+    calls: Annotated[int, Meta(ge=1, le=1_000_000)] = 20
+    sessions: Annotated[int, Meta(ge=1, le=100)] = 3
+    errors_max: Annotated[float, Meta(ge=0, le=1, description="Share of those calls that may fail.")] = 0.05
 
 
 class ComparedConfig(Section, frozen=True):
@@ -68,6 +76,7 @@ class GateConfig(Section, frozen=True):
     signed: Annotated[bool, Meta(description="Somebody signed this very version.")] = False
     compared: ComparedConfig | None = None
     served: ServedConfig | None = None
+    used: UsedConfig | None = None
     canary: CanaryConfig | None = None
     signoff: SignoffConfig | None = None
 
@@ -94,6 +103,7 @@ def _gate(config: GateConfig) -> Gate:
         compatible=config.compatible,
         signed=config.signed,
         compared=ComparedBounds(**msgspec.structs.asdict(compared)) if compared else None,
+        used=UsedBounds(**msgspec.structs.asdict(config.used)) if config.used else None,
         served=ServedBounds(**msgspec.structs.asdict(served)) if served else None,
         canary=CanaryBounds(**msgspec.structs.asdict(canary)) if canary else None,
         signoff=Signoff(**msgspec.structs.asdict(signoff)) if signoff else None,

@@ -31,6 +31,15 @@ class ServedBounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UsedBounds:
+    """How much, and how well, the version has to have been used while it was merely found."""
+
+    calls: int = 20
+    sessions: int = 3
+    errors_max: float = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedBounds:
     """How a comparison with the present version has to have come out."""
 
@@ -57,6 +66,7 @@ class Gate:
     signed: bool = False
     compared: ComparedBounds | None = None
     served: ServedBounds | None = None
+    used: UsedBounds | None = None
     canary: CanaryBounds | None = None
     signoff: Signoff | None = None
 

@@ -15,8 +15,9 @@ from toolward.governance.desk.gates.decisions import Decided, decided
 from toolward.governance.desk.gates.evidence import newest, tests_digest
 from toolward.kernel.promotion.samples import samples_of
 from toolward.model.event import EventKind
-from toolward.model.gate import OPEN_GATE, Check, ComparedBounds, Gate, ServedBounds, Verdict
+from toolward.model.gate import OPEN_GATE, Check, ComparedBounds, Gate, ServedBounds, UsedBounds, Verdict
 from toolward.model.tool import Channel, ToolVersion
+from toolward.rules.found.worth import evidence_digest
 
 CALLS_MAX: Final = 4_000
 """Of one version, looked at for how well another channel served it."""
@@ -40,11 +41,13 @@ def evaluate(desk: Desk, version: ToolVersion, channel: Channel) -> list[Check]:
         (gate.canary, "canary", lambda: _canary(desk, version, channel)),
     ]
     checks = [_tried(what, check) for wanted, what, check in asked if wanted]
-    compared, served = gate.compared, gate.served
+    compared, served, used = gate.compared, gate.served, gate.used
     if compared is not None:
         checks.append(_tried("compared", lambda: _compared(desk, version, channel, compared)))
     if served is not None:
         checks.append(_tried("served", lambda: _served(desk, version, served)))
+    if used is not None:
+        checks.append(_tried("used", lambda: _used(desk, version, used)))
     return checks
 
 
@@ -136,6 +139,19 @@ def _served(desk: Desk, version: ToolVersion, bounds: ServedBounds) -> Check:
     if len(samples) < bounds.calls or hours < bounds.hours:
         return _waits(what, f"{text}; {bounds.calls} calls and {bounds.hours} h are asked for")
     return _looked(what, bad <= bounds.errors_max * len(samples), text)
+
+
+def _used(desk: Desk, version: ToolVersion, bounds: UsedBounds) -> Check:
+    what = "used"
+    binding = desk.revision().binding(version.server)
+    if binding is None or not binding.found_by:
+        return _looked(what, holds=True, text="it was not found, but declared")
+    record = desk.parts.discovery.use.of(version.key, version.digest)
+    text = f"{record.calls} calls by {len(record.sessions)} sessions, {record.failures} failed"
+    if record.calls < bounds.calls or len(record.sessions) < bounds.sessions:
+        return _waits(what, f"{text}; {bounds.calls} calls by {bounds.sessions} sessions are asked for")
+    holds = record.failures <= bounds.errors_max * record.calls
+    return _looked(what, holds, text, evidence_digest(record))
 
 
 def _canary(desk: Desk, version: ToolVersion, channel: Channel) -> Check:

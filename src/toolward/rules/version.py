@@ -120,7 +120,8 @@ _LOCKED = re.compile(r" sha256:[0-9a-f]{64}\Z")
 
 def is_bound(version: ToolVersion, identity: str) -> bool:
     """Whether the version was listed by a server of that identity, whatever was installed for it then."""
-    return _LOCKED.sub("", version.binding) == _LOCKED.sub("", identity)
+    same = version.binding == identity  # mostly; what follows costs every call of a server with variants
+    return same or _LOCKED.sub("", version.binding) == _LOCKED.sub("", identity)
 
 
 _ASPECTS = ("name", "title", "description", "annotations", "inputSchema", "outputSchema", "icons", "_meta")

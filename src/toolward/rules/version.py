@@ -126,17 +126,12 @@ _LOCKED = re.compile(r"( sha256:[0-9a-f]{64})?( serverInfo \{.*\})?\Z")
 
 
 def is_bound(version: ToolVersion, identity: str) -> bool:
-<<<<<<< HEAD
     """Whether the version was listed by a server of that identity, whatever was installed for it then.
 
     And whatever it called itself.
     """
-    return _LOCKED.sub("", version.binding) == _LOCKED.sub("", identity)
-=======
-    """Whether the version was listed by a server of that identity, whatever was installed for it then."""
     same = version.binding == identity  # mostly; what follows costs every call of a server with variants
     return same or _LOCKED.sub("", version.binding) == _LOCKED.sub("", identity)
->>>>>>> life
 
 
 _ASPECTS = ("name", "title", "description", "annotations", "inputSchema", "outputSchema", "icons", "_meta")

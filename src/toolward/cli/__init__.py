@@ -24,6 +24,7 @@ VERBS: Final[Mapping[str, str]] = {
     "test": "What the policies are to say of calls, and what they say.",
     "objectives": "Declared goals and their steps: list, show, approve, promote.",
     "discovery": "Servers that were found at run time: list, look, admit, reject.",
+    "compare-paths": "The secure and the open path side by side, measured on this ward.",
     "sessions": "What agents did: open, step, finish, list, show, seal, rollback, retry, accept.",
     "approvals": "What waits for a person: list, show, open, approve, refuse, break-glass, review.",
     "grants": "Standing approvals of like calls: list, make, end.",
@@ -54,7 +55,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        command: click.Command = import_module(f"toolward.cli.{cmd_name}").command
+        command: click.Command = import_module(f"toolward.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     @override

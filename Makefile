@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 WARD ?= build/ward
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools rug-pulls interleavings lock clean
+.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools paths rug-pulls interleavings lock clean
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -71,6 +71,10 @@ bench-neighbours: setup ## one hung, one flooding and one flapping server among 
 
 rug-pulls: setup ## hostile servers that turn, each with a control; false alarms of ten real servers over restarts
 	$(BIN)/python -m toolward.lab.rugpull
+
+paths: setup ## one ward with a secure core and an open periphery at work; a canary that rolls itself back
+	$(BIN)/python -m toolward.lab.paths work
+	$(BIN)/python -m toolward.lab.paths canary
 
 crashes: setup ## crash at every commit and around every effect: approvals, escrow, keys, rollback; and real kill -9
 	$(BIN)/python -m pytest -q tests/corridor/test_crash_points.py tests/corridor/test_approval_crash_points.py \

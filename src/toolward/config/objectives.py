@@ -16,7 +16,7 @@ from toolward.config.shape import WardConfig
 from toolward.config.yamltext import Node
 from toolward.errors import WardError
 from toolward.model.objective import VERIFY, Bounds, Objective, Step, Success, Verification
-from toolward.model.server import IN_PROCESS_SERVER
+from toolward.model.server import FOUND_PREFIX, IN_PROCESS_SERVER
 from toolward.rules.objective import NAME_PATTERN, matches
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
@@ -103,7 +103,7 @@ def check_objective(
         known = (*config.servers, IN_PROCESS_SERVER)
         for place, pattern in _patterns(said):
             server = pattern.partition("/")[0]
-            if server not in known:
+            if server not in known and not server.startswith(FOUND_PREFIX):  # those come and go
                 near = suggest(server, known)
                 finder.say(
                     place,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import stat
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from urllib.parse import quote
 from typing_extensions import override
 
 from toolward.adapters.discovery.fetching import Fetching
+from toolward.config.clients.runners import recognise
 from toolward.errors import ReasonCode, Rejected, ToolFailed
 from toolward.model.found import FoundServer, Reading, Source, SourceKind
 from toolward.ports.egress import EgressRefused
@@ -124,9 +126,22 @@ def _read_directory(source: Source, collected: _Collected) -> None:
             if not stat.S_ISREG(path.stat().st_mode):
                 raise Rejected("not a plain file")  # noqa: TRY301 -- told of like what the reader says
             with path.open("rb") as stream:
-                collected.take(read_file(stream.read(PAGE_BYTES_MAX + 1), source=source.name))
+                page = read_file(stream.read(PAGE_BYTES_MAX + 1), source=source.name)
+            collected.take(replace(page, servers=tuple(_as_package(each) for each in page.servers)))
         except (OSError, Rejected) as no:
             collected.refuse(path.name, _words(no))
+
+
+def _as_package(server: FoundServer) -> FoundServer:
+    """A client's entry that runs a package runner, as the package: no runner and no cache is in a cage."""
+    if not server.command:
+        return server
+    launch = recognise(server.command[0], server.command[1:], resolve_version=None, known={})
+    if launch.package and not launch.entry and not launch.constraints:
+        return replace(server, package=launch.package, command=(), arguments=launch.arguments)
+    if launch.package or launch.note:
+        return replace(server, command=(), unfit=launch.note or "its package is not run as it is")
+    return server
 
 
 def _descriptions(files: Iterable[Path]) -> list[Path]:

@@ -441,7 +441,7 @@ async def test_a_source_that_is_not_the_approved_one_does_not_run(sandbox: Sandb
     tools = Tools(sandbox, tmp_path, source="def f() -> str:\n    return 'one'\n")
     assert text_of(await tools.run("fn/f")) == "one"
     other = replace(tools.bindings["fn"], source="def f() -> str:\n    return 'two'\n")
-    in_force = await tools.upstreams.prepare([other])
+    in_force = await tools.upstreams.prepare([other], ())
     assert text_of(await tools.run("fn/f")) == "one"  # prepared only
     in_force()
     refused = await tools.run("fn/f")
@@ -456,7 +456,7 @@ async def test_a_command_that_is_not_the_approved_one_does_not_run(sandbox: Sand
     two = {"say": CommandConfig(description="Say.", argv=("/bin/echo", "two"))}
     tools = Tools(sandbox, tmp_path, commands=one)
     other = replace(tools.bindings["cmd"], commands=to_commands(two))
-    (await tools.upstreams.prepare([other]))()
+    (await tools.upstreams.prepare([other], ()))()
     refused = await tools.run("cmd/say")
     assert isinstance(refused, Failed)
     assert refused.reason == ReasonCode.STALE_DEFINITION.value

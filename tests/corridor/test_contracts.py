@@ -76,6 +76,7 @@ async def test_a_server_that_is_away_has_not_changed(tmp_path: Path) -> None:
         for _ in range(ERRORS_MAX + 1):
             assert [verdict for verdict, _ in await probe(world)] == ["unable"]
         world.upstreams.answers["files/read"] = "done"
+        world.clock.advance(60)  # its circuit is open for half of that
         assert await probe(world) == [("holds", "")]
 
 

@@ -361,7 +361,7 @@ async def test_undo_has_its_place_when_the_gateway_is_full(
     async with undoable_world(tmp_path, Things()) as world:
         session = await world.session()
         await act(world, session, FOUR[1])
-        monkeypatch.setattr("toolward.kernel.room.CALLS_IN_FLIGHT_MAX", 0)
+        monkeypatch.setattr(world.house.gateway._room, "most", 0)
         assert code_of(await world.call(session, *FOUR[2])) == "overloaded", "the control"
         assert (await roll_back(world, session))["state"] == "COMPENSATED"
 

@@ -90,7 +90,7 @@ CONDITIONS = [
     *(Condition(f'resource in Toolward::Server::"{s}"', "server", s) for s in ("one", "two")),
     Condition(
         "(if context has agent then context.session != "
-        '{"tainted": false, "read_confidential": false, "calls": 0, "objective": "", "written": 0} else false)',
+        '{"tainted": false, "read_confidential": false, "calls": 0, "objective": "", "step": "", "written": 0} else false)',
         "whole",
     ),
 ]

@@ -206,7 +206,7 @@ async def test_a_server_from_a_directory_runs_with_a_scratch_directory_and_nothi
         if not contained:
             key = "probe"
             await house.parts.drift.refresh("probe")
-            await house.parts.registry.approve("probe/look", by=OPERATOR)
+            await house.parts.registry.approve("probe/look", by=OPERATOR, accept_findings=True)
             await house.desk.repin(OPERATOR)
         async with OpenWard(house).session(user="ana", agent="a") as session:
             could = json.loads((await session.call(f"{key}/look")).text)

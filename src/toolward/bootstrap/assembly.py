@@ -126,24 +126,7 @@ class Builder:
             pruning=make_pruning(parts, self.machine.clock),
             conduct=conduct,
             identity=identity,
-            desk=Desk(
-                parts=parts,
-                gateway=gateway,
-                rollbacks=rollbacks,
-                automatic=automatic,
-                conduct=conduct,
-                principal_of=identity.named,
-                clock=self.machine.clock,
-                revision=self.current,
-                repin=self.repin,
-                reload=self.reload,
-                take_found=self.take_found,
-                write_files=lambda files: write_files(self.ward.path, files),
-                ward=lambda: self.ward,
-                trial=lambda version: self._compiled(self.ward, parts, self._found(), trial=version),
-                name=config.name,
-                url=self.url,
-            ),
+            desk=self._desk(parts, gateway, rollbacks, automatic, conduct, identity),
             clock=self.machine.clock,
             ids=self.machine.ids,
             functions=self.machine.functions,
@@ -159,6 +142,34 @@ class Builder:
 
     def _sources(self) -> Mapping[str, Source]:
         return to_sources(self.ward.config.discovery, self.ward.path)
+
+    def _desk(
+        self,
+        parts: Parts,
+        gateway: Gateway,
+        rollbacks: Rollbacks,
+        automatic: Automatic,
+        conduct: Conduct,
+        identity: KeyIdentity,
+    ) -> Desk:
+        return Desk(
+            parts=parts,
+            gateway=gateway,
+            rollbacks=rollbacks,
+            automatic=automatic,
+            conduct=conduct,
+            principal_of=identity.named,
+            clock=self.machine.clock,
+            revision=self.current,
+            repin=self.repin,
+            reload=self.reload,
+            take_found=self.take_found,
+            write_files=lambda files: write_files(self.ward.path, files),
+            ward=lambda: self.ward,
+            trial=lambda version: self._compiled(self.ward, parts, self._found(), trial=version),
+            name=self.ward.config.name,
+            url=self.url,
+        )
 
     def _maker(self) -> PartsMaker:
         return PartsMaker(

@@ -84,10 +84,7 @@ class PartsMaker:
         store, clock, ids = self.machine.store, self.machine.clock, self.machine.ids
         auditor = Auditor(store, clock=clock, ids=ids)
         incidents = Incidents(store, auditor, clock=clock, ids=ids, on_open=self.incident)
-        registry = Registry(
-            store, auditor, incidents, clock=clock, channel=lambda: self.ward().config.channel
-        )
-        registry.check_class = class_check(store, self.catalogue, self.ward)
+        registry = self._registry(auditor, incidents)
         sessions = Sessions(store, auditor, clock=clock, ids=ids)
         hooks = UpstreamHooks(on_progress=on_progress)
         upstreams = self.machine.upstreams(hooks)
@@ -126,14 +123,7 @@ class PartsMaker:
             upstreams=upstreams,
             notices=notices,
             admit=admit,
-            resolve=Resolve(
-                registry,
-                drift,
-                upstreams,
-                sessions=sessions,
-                resilience=resilience,
-                undo_pins=self._undo_pins,
-            ),
+            resolve=self._resolve(registry, drift, upstreams, sessions, resilience),
             label=label,
             authorize=Authorize(ids, approvals, self.rolls_back),
             intend=Intend(store, auditor, clauses),
@@ -148,6 +138,31 @@ class PartsMaker:
             watching=watching,
         )
         return parts, journal
+
+    def _registry(self, auditor: Auditor, incidents: Incidents) -> Registry:
+        store, clock = self.machine.store, self.machine.clock
+        registry = Registry(
+            store, auditor, incidents, clock=clock, channel=lambda: self.ward().config.channel
+        )
+        registry.check_class = class_check(store, self.catalogue, self.ward)
+        return registry
+
+    def _resolve(
+        self,
+        registry: Registry,
+        drift: DriftWatch,
+        upstreams: Upstreams,
+        sessions: Sessions,
+        resilience: Resilience,
+    ) -> Resolve:
+        return Resolve(
+            registry,
+            drift,
+            upstreams,
+            sessions=sessions,
+            resilience=resilience,
+            undo_pins=self._undo_pins,
+        )
 
     def _undo_pins(self, call_id: str) -> Mapping[str, str]:
         return undo_pins(self.machine.store, call_id)

@@ -128,27 +128,6 @@ class Gateway:
             raise asyncio.CancelledError  # execute made an outcome of it; whoever cancelled is told now
         return reply
 
-    async def _tried(
-        self, permit: Permit, intent: Intent, exchange: Exchange, revision: ActiveRevision
-    ) -> RawOutcome:
-        """Step 7, and an outcome even where a bug broke it: what may have happened is never left open."""
-        if self._running.closed:
-            return NOT_BEGUN
-        try:
-            interim = Interim(exchange, permit, self._parts.settle)
-            waiting = self._running.begin()
-            try:
-                outcome = await self._parts.execute(permit, intent, interim, revision=revision)
-            finally:
-                interrupted = self._running.end(waiting)
-            return INTERRUPTED if interrupted and type(outcome) is Stopped else outcome
-        except Exception as bug:  # noqa: BLE001 -- the edge to adapters; the bug is reported, not swallowed
-            self._background.tell(bug)
-            return Stopped(
-                reason=ReasonCode.UNKNOWN_OUTCOME.value,
-                message="the gateway failed while the tool was running",
-            )
-
     # --- sessions and what the doors ask about ----------------------------------------------------
 
     async def open_session(self, principal: Principal, origin: SessionOrigin, **opening: Any) -> Session:
@@ -247,6 +226,27 @@ class Gateway:
         if isinstance(refusal, CircuitOpen):
             return await self._standing_in(attempt, refusal, reply, exchange, self.perform)
         return reply
+
+    async def _tried(
+        self, permit: Permit, intent: Intent, exchange: Exchange, revision: ActiveRevision
+    ) -> RawOutcome:
+        """Step 7, and an outcome even where a bug broke it: what may have happened is never left open."""
+        if self._running.closed:
+            return NOT_BEGUN
+        try:
+            interim = Interim(exchange, permit, self._parts.settle)
+            waiting = self._running.begin()
+            try:
+                outcome = await self._parts.execute(permit, intent, interim, revision=revision)
+            finally:
+                interrupted = self._running.end(waiting)
+            return INTERRUPTED if interrupted and type(outcome) is Stopped else outcome
+        except Exception as bug:  # noqa: BLE001 -- the edge to adapters; the bug is reported, not swallowed
+            self._background.tell(bug)
+            return Stopped(
+                reason=ReasonCode.UNKNOWN_OUTCOME.value,
+                message="the gateway failed while the tool was running",
+            )
 
     async def _called_off(self, permit: Permit, revision: ActiveRevision) -> None:
         """The caller left while the intent was being written. If it was, that nothing ran follows it."""

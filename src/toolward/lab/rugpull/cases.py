@@ -215,6 +215,22 @@ def _arrivals() -> tuple[Case, ...]:
     )
 
 
+def _beside(identity: str, what: str, victim: Any, mine: Any, finding: str, source: str) -> Case:
+    """A tool that arrives beside the victim's, with the finding that tells of it."""
+    return Case(
+        id=identity,
+        what=what,
+        play=Play.ARRIVAL,
+        code="not_approved",
+        victim=(victim,),
+        before=(mine,),
+        call=mine["name"],
+        finding=finding,
+        blocks=finding == "same_name",
+        source=source,
+    )
+
+
 def _of_others() -> tuple[Case, ...]:
     """Public proofs of concept, rebuilt."""
     add = tool("add", "Add two numbers.", "a", "b")
@@ -222,22 +238,8 @@ def _of_others() -> tuple[Case, ...]:
     check = tool("check_signature", "Check the signature of a file.", "file", "signature")
     mail = tool("send_email", "Send a mail.", "to", "text")
 
-    def arrival(identity: str, what: str, victim: Any, mine: Any, finding: str, source: str) -> Case:
-        return Case(
-            id=identity,
-            what=what,
-            play=Play.ARRIVAL,
-            code="not_approved",
-            victim=(victim,),
-            before=(mine,),
-            call=mine["name"],
-            finding=finding,
-            blocks=finding == "same_name",
-            source=source,
-        )
-
     return (
-        arrival(
+        _beside(
             "bench-poisoning",
             "a tool says that all others like it are to be ignored",
             add,
@@ -245,7 +247,7 @@ def _of_others() -> tuple[Case, ...]:
             "overrides_instructions",
             _BENCH,
         ),
-        arrival(
+        _beside(
             "bench-shadowing",
             "a tool wants to run before another server's, and give it its arguments",
             minus,
@@ -256,7 +258,7 @@ def _of_others() -> tuple[Case, ...]:
             "speaks_of_other_tool",
             _BENCH,
         ),
-        arrival(
+        _beside(
             "bench-tool-squatting",
             "the name of another server's tool, praised in its description",
             check,
@@ -264,7 +266,7 @@ def _of_others() -> tuple[Case, ...]:
             "same_name",
             _BENCH,
         ),
-        arrival(
+        _beside(
             "bench-server-squatting",
             "a server that passes for another one: same tool, same words, other program",
             check,
@@ -272,7 +274,7 @@ def _of_others() -> tuple[Case, ...]:
             "same_name",
             _BENCH,
         ),
-        arrival(
+        _beside(
             "bench-tool-list",
             "an argument that asks for the list of tools",
             add,
@@ -289,7 +291,7 @@ def _of_others() -> tuple[Case, ...]:
             turn_at_call=4,
             source=_BENCH,
         ),
-        arrival(
+        _beside(
             "direct-poisoning",
             "an adder that wants the keys and a client's configuration as a side note",
             mail,
@@ -304,7 +306,7 @@ def _of_others() -> tuple[Case, ...]:
             "reads_secrets",
             _INVARIANT,
         ),
-        arrival(
+        _beside(
             "mail-shadowing",
             "a tool that redirects another server's mail",
             mail,

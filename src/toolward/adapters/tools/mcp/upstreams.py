@@ -12,9 +12,9 @@ from typing import Any, Final
 import orjson
 from typing_extensions import override
 
-from toolward.adapters.tools.mcp.bounds import PAGES_MAX, TOOLS_MAX
 from toolward.adapters.tools.mcp.caller import CallerSide
 from toolward.adapters.tools.mcp.link import Link, Request
+from toolward.adapters.tools.mcp.listing import all_tools
 from toolward.adapters.tools.mcp.making import Workshop
 from toolward.adapters.tools.mcp.mirrored import NAMED_BY, mirrored_headers, mirrored_of
 from toolward.adapters.tools.mcp.packages.installing import Packages
@@ -201,7 +201,7 @@ class McpUpstreams(Upstreams):
         await server.prepare()
         async with asyncio.timeout(server.binding.start_timeout_ms / 1000):
             link = await server.main()
-            return link, await _all_tools(link) if "tools" in link.hello.capabilities else []
+            return link, await all_tools(link) if "tools" in link.hello.capabilities else []
 
     def _request(
         self, link: Link, permit: Permit, exchange: Exchange, capabilities: Mapping[str, Any]
@@ -381,25 +381,3 @@ def _params(resolved: ResolvedCall, meta: Mapping[str, Any]) -> bytes:
     if meta:
         params["_meta"] = meta
     return orjson.dumps(params)
-
-
-async def _all_tools(link: Link) -> list[Mapping[str, Any]]:
-    """Every page of `tools/list`, definitions as they were sent. Raises `Ended`, `ToolFailed`."""
-    tools: list[Mapping[str, Any]] = []
-    cursor: str | None = None
-    seen: set[str] = set()
-    for _ in range(PAGES_MAX):
-        result = await link.ask("tools/list", {} if cursor is None else {"cursor": cursor})
-        page = result.get("tools")
-        if not isinstance(page, list) or not all(
-            isinstance(tool, dict) and isinstance(tool.get("name"), str) for tool in page
-        ):
-            raise ToolFailed("the server's list of tools is malformed", code=ReasonCode.BAD_OUTPUT)
-        tools.extend(page)
-        cursor = result.get("nextCursor")
-        if len(tools) > TOOLS_MAX or not isinstance(cursor, str) or not cursor or cursor in seen:
-            break
-        seen.add(cursor)
-    if len(tools) > TOOLS_MAX:
-        raise ToolFailed(f"the server lists more than {TOOLS_MAX} tools", code=ReasonCode.OUTPUT_TOO_LARGE)
-    return tools

@@ -231,13 +231,11 @@ def _beside(identity: str, what: str, victim: Any, mine: Any, finding: str, sour
     )
 
 
-def _of_others() -> tuple[Case, ...]:
-    """Public proofs of concept, rebuilt."""
+def _of_the_bench() -> tuple[Case, ...]:
+    """Public proofs of concept, rebuilt: those of MCPSecBench."""
     add = tool("add", "Add two numbers.", "a", "b")
     minus = tool("subtract_numbers", "Subtract one number from another.", "a", "b")
     check = tool("check_signature", "Check the signature of a file.", "file", "signature")
-    mail = tool("send_email", "Send a mail.", "to", "text")
-
     return (
         _beside(
             "bench-poisoning",
@@ -291,6 +289,13 @@ def _of_others() -> tuple[Case, ...]:
             turn_at_call=4,
             source=_BENCH,
         ),
+    )
+
+
+def _of_invariant() -> tuple[Case, ...]:
+    """The same, of Invariant Labs."""
+    mail = tool("send_email", "Send a mail.", "to", "text")
+    return (
         _beside(
             "direct-poisoning",
             "an adder that wants the keys and a client's configuration as a side note",
@@ -329,4 +334,4 @@ def _of_others() -> tuple[Case, ...]:
 
 def all_cases() -> tuple[Case, ...]:
     """Every case, in the order of the table."""
-    return (*_definition_changes(), *_moments(), *_arrivals(), *_of_others())
+    return (*_definition_changes(), *_moments(), *_arrivals(), *_of_the_bench(), *_of_invariant())

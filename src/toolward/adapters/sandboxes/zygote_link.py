@@ -73,6 +73,9 @@ class ZygoteLink:
             raise SandboxUnavailable(
                 f"the sandbox's helper said nothing for {START_MS} ms", remedy="see how busy the machine is"
             ) from error
+        except BaseException:  # whoever opens it may be called off, and then nobody else closes it
+            await self.close()
+            raise
         if "fatal" in self.hello:
             await self.close()
             raise SandboxUnavailable(

@@ -38,7 +38,7 @@ OPTIONS = {
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_and_option_in_the_documents_is_there(document: Path) -> None:
     code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", document.read_text(), re.DOTALL))
-    typed = re.findall(r"\btoolward ([a-z]+)(?: ([a-z][a-z|\\-]*))?", code)
+    typed = re.findall(r"\btoolward ([a-z]+(?:-[a-z]+)*)(?: ([a-z][a-z|\\-]*))?", code)
     assert [verb for verb, _ in typed if verb not in VERBS and verb != "verb"] == []
     for verb, below in typed:
         if isinstance(COMMANDS.get((verb,)), click.Group) and below:

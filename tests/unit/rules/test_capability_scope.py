@@ -178,17 +178,19 @@ def test_the_gateways_own_state_is_hidden_in_a_grant_that_holds_it() -> None:
 
 def test_every_ward_is_treated_alike_whosever_tool_it_is() -> None:
     kept = Kept(
-        hidden=("/home/me/ward/.toolward", "/home/me/work/other/.toolward"),
-        wards=("/home/me/ward", "/home/me/work/other"),
+        hidden=("/home/me/ward/.toolward", "/home/me/projects/other/.toolward"),
+        wards=("/home/me/ward", "/home/me/projects/other"),
     )
-    read = scope_of(declare((READ, "/home/me/work", "")), {}, kept=kept)
+    read = scope_of(declare((READ, "/home/me/projects", "")), {}, kept=kept)
     assert [(grant.path, grant.access.value) for grant in read.paths] == [
-        ("/home/me/work", "read"),
-        ("/home/me/work/other/.toolward", "hide"),
+        ("/home/me/projects", "read"),
+        ("/home/me/projects/other/.toolward", "hide"),
     ]
-    written = scope_of(declare((WRITE, "/home/me/work", "")), {}, kept=kept)
-    assert ("/home/me/work/other", "hide") in {(grant.path, grant.access.value) for grant in written.paths}
-    for inside in ("/home/me/work/other", "/home/me/work/other/tools"):
+    written = scope_of(declare((WRITE, "/home/me/projects", "")), {}, kept=kept)
+    assert ("/home/me/projects/other", "hide") in {
+        (grant.path, grant.access.value) for grant in written.paths
+    }
+    for inside in ("/home/me/projects/other", "/home/me/projects/other/tools"):
         with pytest.raises(Denied, match="whose files decide"):
             scope_of(declare((WRITE, inside, "")), {}, kept=kept)
 

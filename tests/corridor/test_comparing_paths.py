@@ -53,3 +53,11 @@ async def test_what_does_more_than_read_is_no_workload(tmp_path: Path) -> None:
         with pytest.raises(Rejected, match="only reads"):
             await compared(world, tool="files/wipe", arguments={"path": "/data/a"})
         assert world.upstreams.ran == []
+
+
+async def test_what_a_side_is_refused_is_counted_by_its_reason_code(tmp_path: Path) -> None:
+    forbids = '@id("own/none-critical") forbid (principal, action, resource) when { context.call.critical };'
+    async with open_world(tmp_path, files={"policies/own.cedar": forbids}) as world:
+        rows = await compared(world, tool="files/read", arguments={"path": "/data/a"}, calls=3)
+        refused = rows["refused", "of 3 calls"]
+        assert (refused["open"], refused["secure"]) == ("none", "3 denied")

@@ -262,6 +262,23 @@ async def test_a_found_definition_that_changes_is_quarantined_like_any_other(tmp
         assert code_of(reply) == "quarantined"
 
 
+async def test_a_new_name_is_no_way_out_of_a_found_tools_quarantine(tmp_path: Path) -> None:
+    async with found_world(tmp_path) as world:
+        world.upstreams.tools[HERE] = [tool("forecast", "city", description="other", **READS)]
+        await world.house.parts.drift.refresh(HERE)
+        world.upstreams.tools[HERE] = [
+            tool("outlook", "city", description="other", **READS),
+            tool("fresh", "city", **READS),
+        ]
+        await world.house.parts.drift.refresh(HERE)
+        known = world.house.parts.registry.known
+        outlook, fresh = known(f"{HERE}/outlook"), known(f"{HERE}/fresh")
+        assert (outlook.state, outlook.formerly) == (ToolState.QUARANTINED, f"{HERE}/forecast")
+        assert fresh.state is ToolState.DISCOVERED
+        reply = await world.call(await world.session(), f"{HERE}/outlook", {"city": "Bern"})
+        assert code_of(reply) == "quarantined"
+
+
 # --- budgets --------------------------------------------------------------------------------------------------
 
 

@@ -123,7 +123,7 @@ async def _once(desk: Desk, attempt: Attempt, side: _Side) -> None:
     if reply.error is None:
         side.last = reply.call_id
         return
-    code = str((reply.error.data or {}).get("reason", reply.error.code))
+    code = str((reply.error.data or {}).get("code", reply.error.code))
     side.refused[code] = side.refused.get(code, 0) + 1
 
 

@@ -17,7 +17,7 @@ from enum import Enum, auto
 
 from toolward.config.limits import DEFINITION_AGE_MAX_S, DEFINITION_AGE_WRITES_MAX_S
 from toolward.errors import Denied, Overloaded, ReasonCode, ToolFailed, ToolwardError
-from toolward.kernel.registry.observing import Finding, Looked, ManifestOf, Observing
+from toolward.kernel.registry.observing import Comparison, Looked, ManifestOf, Observing
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import ActiveRevision
 from toolward.model.server import VARIANT, ServerBinding, server_of
@@ -111,7 +111,7 @@ class DriftWatch:
                 remedy="try again later, or use a tool of another server",
             )
 
-    async def refresh(self, server: str, *, unless: Callable[[], bool] = lambda: False) -> list[Finding]:
+    async def refresh(self, server: str, *, unless: Callable[[], bool] = lambda: False) -> list[Comparison]:
         """Compare now. Concurrent callers share one comparison, its failure too; `unless` is asked before it.
 
         Raises what `Upstreams.describe` raises, `Overloaded`.
@@ -121,7 +121,7 @@ class DriftWatch:
             await self._on_change()
         return findings
 
-    async def _compared(self, server: str, unless: Callable[[], bool] = lambda: False) -> list[Finding]:
+    async def _compared(self, server: str, unless: Callable[[], bool] = lambda: False) -> list[Comparison]:
         watched = self._watched(server)
         if watched.waiting >= WAITING_MAX:
             raise Overloaded(
@@ -146,7 +146,7 @@ class DriftWatch:
         finally:
             watched.waiting -= 1
 
-    async def _compare(self, server: str, watched: _Watched) -> list[Finding]:
+    async def _compare(self, server: str, watched: _Watched) -> list[Comparison]:
         revision = self._revision()
         binding, whole = revision.upstream(server), revision.binding(server_of(server))
         if binding is None or whole is None:
@@ -202,7 +202,7 @@ class DriftWatch:
         quarantined is not served from its comparison on, whatever is in force.
         """
 
-        async def one(server: str) -> list[Finding] | ToolwardError:
+        async def one(server: str) -> list[Comparison] | ToolwardError:
             try:
                 return await self._compared(server, lambda: unless(server))
             except ToolwardError as error:
@@ -269,7 +269,7 @@ class DriftWatch:
         return watched
 
 
-def _changed(findings: Sequence[Finding]) -> bool:
+def _changed(findings: Sequence[Comparison]) -> bool:
     return any(finding.change is not Change.SAME for finding in findings)
 
 

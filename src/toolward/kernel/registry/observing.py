@@ -24,8 +24,8 @@ ManifestOf = Callable[[str, Mapping[str, Any]], Manifest]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What one comparison of a server's definitions found; `state` is that of the ward's own channel."""
+class Comparison:
+    """One listed tool beside its pin: what changed; `state` is that of the ward's own channel."""
 
     tool: str
     change: Change
@@ -66,7 +66,7 @@ class Observing:
         self._manifest_of = manifest_of
         self._said: dict[str, bytes | None] = {}  # during one look: digest -> definition but for its name
 
-    async def __call__(self, looked: Looked) -> list[Finding]:
+    async def __call__(self, looked: Looked) -> list[Comparison]:
         """What was found for each tool that is listed; the pins are moved when it returns."""
         async with self._shelf.changing:
             changes = _Changes()
@@ -80,7 +80,7 @@ class Observing:
                 await self._shelf.commit(changes.events, changes.writes, changes.pins)
             return findings
 
-    def _one(self, looked: Looked, definition: Mapping[str, Any], changes: _Changes) -> Finding:
+    def _one(self, looked: Looked, definition: Mapping[str, Any], changes: _Changes) -> Comparison:
         server, shelf = looked.description.server, self._shelf
         manifest = self._manifest_of(server, definition)
         seen = shelf.keep(make_version(server, definition, binding=looked.binding, manifest=manifest))
@@ -92,14 +92,14 @@ class Observing:
             found = self._in_channel(looked, old, seen, channel, changes)
             if channel is shelf.home():
                 finding = found
-        return finding or Finding(seen.key, Change.SAME, ToolState.PROPOSED, ())
+        return finding or Comparison(seen.key, Change.SAME, ToolState.PROPOSED, ())
 
     def _in_channel(
         self, looked: Looked, old: Pin | None, seen: ToolVersion, channel: Channel, changes: _Changes
-    ) -> Finding:
+    ) -> Comparison:
         pinned = self._shelf.of(old) if old else None
         change = self._change(looked, old, pinned, seen)
-        twin = self._twin(seen) if change is Change.NEW else None
+        twin = self._twin(seen) if change in (Change.NEW, Change.FOUND) else None
         if twin is not None and twin.state in (ToolState.QUARANTINED, ToolState.REVOKED):
             change = Change.RENAMED
         pin = self._without_drifted(self._next_pin(looked, old, seen, change, twin), seen)
@@ -108,7 +108,7 @@ class Observing:
             changes.pins.append((channel, pin))
             changes.writes.append(put_version(seen))
             self._describe(changes, old, pin, aspects, seen=seen, channel=channel)
-        return Finding(seen.key, change, pin.state, aspects)
+        return Comparison(seen.key, change, pin.state, aspects)
 
     @staticmethod
     def _change(looked: Looked, old: Pin | None, pinned: ToolVersion | None, seen: ToolVersion) -> Change:

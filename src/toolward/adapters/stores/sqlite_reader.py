@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -109,7 +109,9 @@ class Reader:
         What is in the index is found by it, the newest few that are not are read through. Both parts are
         told apart by one number, and records neither change nor go: so nothing is missed or met twice.
         """
-        conditions = [(column, "=", value) for column, value in wanted.items() if value]
+        conditions: list[tuple[str, str, str | int]] = [
+            (column, "=", value) for column, value in wanted.items() if value
+        ]
         conditions += [("time_ns", ">=", since_ns)] if since_ns else []
         size = self._one("SELECT size FROM indexed", ())
         asked = _Asked(conditions, border=size[0] if size else 0, descending=newest_first)
@@ -145,7 +147,7 @@ class Reader:
 class _Asked:
     """One search as two statements, without their limit; values are bound, columns and comparisons ours."""
 
-    conditions: list[tuple[str, str, str | int]]
+    conditions: Sequence[tuple[str, str, str | int]]
     border: int  # records below are in the index
     descending: bool
 

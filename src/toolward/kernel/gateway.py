@@ -119,7 +119,10 @@ class Gateway:
         outcome = self._parts.hints(permit, self._parts.requests.review(permit, outcome))
         outcome = held_to_schema(permit.labelled.resolved.version, outcome)
         reply = await self._parts.settle(permit, intent, outcome, revision=revision)  # 8
-        self._parts.watching.results.saw(permit, outcome)
+        resolved = permit.labelled.resolved
+        if not resolved.call.copy_of:
+            self._parts.watching.results.saw(permit, outcome)
+            self._parts.shadows.after(resolved.call, resolved.version, reply, revision, self._decided)
         if (
             type(outcome) is not Returned
             and (task := asyncio.current_task()) is not None

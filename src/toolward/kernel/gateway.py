@@ -65,7 +65,7 @@ class Gateway:
         self._directory = Directory(lambda: revision().declared(), parts.drift)
         self._sign_ins = SignIns(parts.store, parts.auditor, clock=parts.settle.clock)
         self._room = Room()
-        self._standing_in = StandingIn(parts.registry)
+        self._standing_in = StandingIn(parts.registry, parts.sessions, revision)
         self._running = Running()
         self.notices: Notices = parts.notices
         self.safeguards: Safeguards = parts.safeguards
@@ -227,7 +227,7 @@ class Gateway:
         """The recorded refusal, or the reply of a declared fallback, which is a call of its own."""
         reply = await self._refuse(attempt, call, refusal, self._revision())
         if isinstance(refusal, CircuitOpen):
-            return await self._standing_in(attempt, refusal, reply, exchange, self.perform)
+            return await self._standing_in(attempt, (refusal, reply), exchange, self.perform)
         return reply
 
     async def _tried(

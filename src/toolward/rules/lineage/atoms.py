@@ -47,7 +47,7 @@ _IN_WORDS: Final = re.compile(
     rf"|({_MONTH})\.? (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}}))\b"
 )
 _PHONE: Final = re.compile(r"(?<![\w.])(?:\+|00)?\(?\d[\d ()./-]{5,}\d(?!\w)")
-_PHONE_BEGINS: Final = re.compile(r"\d[ ()./-]{1,3}\d")
+_PHONE_BEGINS: Final = re.compile(r"\d[)./-]? [(]?\d")
 _DIGIT: Final = re.compile(r"\d")
 _BEGINS_NUMBER: Final = frozenset("0123456789+")
 _IBAN: Final = re.compile(r"\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]{4}){2,7}(?:[ -]?[a-z0-9]{1,4})?\b")
@@ -178,10 +178,9 @@ def letters_of(key: str) -> str:
 
 def hides(letters: str) -> bool:
     """Whether a squeezed identifier says enough to be recognised with other letters glued to it."""
-    digits = sum(map(str.isdigit, letters))
-    if not digits or len(letters) > HIDDEN_CHARS_MAX:
+    if letters.isalpha() or len(letters) > HIDDEN_CHARS_MAX:
         return False
-    return len(letters) >= (HIDDEN_DIGITS_MIN if digits == len(letters) else PART_CHARS_MIN)
+    return len(letters) >= (HIDDEN_DIGITS_MIN if letters.isdigit() else PART_CHARS_MIN)
 
 
 def first_digit(letters: str) -> int:

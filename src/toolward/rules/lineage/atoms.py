@@ -33,7 +33,7 @@ _MARK: Final = "\x01"
 _TO_SPACE: Final = str.maketrans(dict.fromkeys("\"'`<>(){}[];|", " "))
 _TO_PIECES: Final = str.maketrans(dict.fromkeys("=:,", " "))
 _STRIP: Final = ".,:;!?*=&#\u2026"
-_PIECES: Final = re.compile(r"[=:,&?#/\\@]+")
+_PIECES: Final = re.compile(r"[=:,&?#/\\]+")
 _NAMES: Final = ("january", "february", "march", "april", "may", "june", "july", "august", "september")
 _MORE: Final = ("october", "november", "december")
 _MONTHS: Final = {
@@ -155,14 +155,30 @@ def spelled_apart(canonical: str, tokens: list[str], signs: list[str]) -> Iterat
         not _MONTHS.keys().isdisjoint(tokens) or any(each[:3] in _MONTHS for each in signs)
     ):
         for found in _IN_WORDS.finditer(text):
-            day, month, year = found.group(1, 2, 3) if found[1] else found.group(5, 4, 6)
-            yield from _dates(year, str(_MONTHS[month]), day)
+            yield from _in_words(found)
     if len(digits) > 1 and _PHONE_BEGINS.search(text):
         for found in _PHONE.finditer(text):
             yield _phone(found[0])
     if digits and any(len(each) == 4 and _IBAN_HEAD.fullmatch(each) for each in signs):  # noqa: PLR2004 -- DE12
         for found in _IBAN.finditer(text):
             yield f"{_MARK}i{squeezed(found[0])}"
+
+
+def spelled_whole(canonical: str) -> Iterator[str]:
+    """As `spelled_apart`, where the whole text is the one identifier."""
+    if len(canonical) > APART_CHARS_MAX:
+        return
+    if (found := _IN_WORDS.fullmatch(canonical)) is not None:
+        yield from _in_words(found)
+    elif _IBAN.fullmatch(canonical) is not None:
+        yield f"{_MARK}i{squeezed(canonical)}"
+    elif _PHONE.fullmatch(canonical) is not None:
+        yield _phone(canonical)
+
+
+def _in_words(found: re.Match[str]) -> Iterator[str]:
+    day, month, year = found.group(1, 2, 3) if found[1] else found.group(5, 4, 6)
+    return _dates(year, str(_MONTHS[month]), day)
 
 
 def apart_key(token: str) -> str:

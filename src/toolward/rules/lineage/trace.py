@@ -13,7 +13,7 @@ from toolward.model.label import CLEAN, Confidentiality, Integrity, Label
 from toolward.model.lineage import PROVES, How, Leaf, Source, SourceKind
 from toolward.model.server import ServerBinding
 from toolward.model.session import Session
-from toolward.rules.lineage.atoms import CHARS_MIN, signs_of, spelled, spelled_apart, tokens_of
+from toolward.rules.lineage.atoms import CHARS_MIN, spelled, spelled_whole
 from toolward.rules.lineage.grams import BLOCK, shared
 from toolward.rules.lineage.index import WHOLE_CHARS_MAX, Index
 from toolward.rules.lineage.leaves import leaves_of, names_in
@@ -133,20 +133,10 @@ def _seen(key: str, index: Index) -> list[Source]:
     found = [source_of(page, *index.shelf.place(page, key)) for page in index.pages(key)]
     if key.isalnum():
         return found
-    tokens = tokens_of(key)
-    if len(tokens) == 1:
-        others = spelled({key})
-    elif len(key) < SHORT and (signs := signs_of(tokens)):
-        others = spelled_apart(key, tokens, signs)
-    else:
-        return found
+    others = spelled_whole(key) if " " in key else spelled({key})
     for other in others:
         found += [source_of(page, pointer_of(index, page, other), How.ATOM) for page in index.pages(other)]
     return found
-
-
-SHORT: Final = 64
-"""No identifier with spaces in it is longer."""
 
 
 def _held(text: str, key: str, memory: SessionMemory) -> list[Source]:

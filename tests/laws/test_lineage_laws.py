@@ -27,7 +27,24 @@ SECRET = Label(Integrity.TRUSTED, Confidentiality.CONFIDENTIAL)
 labels = st.builds(Label, st.sampled_from(Integrity), st.sampled_from(Confidentiality))
 numbers = st.from_regex(r"[a-z]{2}-[0-9]{3}-[0-9]{4}-[a-z]", fullmatch=True)
 mails = st.from_regex(r"[a-z]{3,8}\.[a-z]{3,8}@[a-z]{4,9}\.example", fullmatch=True)
-words = ["the", "merger", "with", "Northwind", "closes", "in", "May", "for", "four", "hundred", "million", "crowns", "at", "noon", "of", "Monday"]
+words = [
+    "the",
+    "merger",
+    "with",
+    "Northwind",
+    "closes",
+    "in",
+    "May",
+    "for",
+    "four",
+    "hundred",
+    "million",
+    "crowns",
+    "at",
+    "noon",
+    "of",
+    "Monday",
+]
 sentences = st.permutations(words).map(" ".join)
 identifiers = st.one_of(
     numbers, mails, st.uuids().map(str), st.from_regex(r"DE[0-9]{2}( [0-9]{4}){4} [0-9]{2}", fullmatch=True)

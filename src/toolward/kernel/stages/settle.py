@@ -101,7 +101,7 @@ class Settle:
         if intent.merged and kind is not EventKind.LISTED:
             kind = EventKind.CALL_MERGED
         if intent.merged:
-            payloads |= payloads_of(call)
+            payloads |= payloads_of(permit.labelled)
         if kind is not EventKind.LISTED:
             payloads["result"] = checked.body
         event = self.auditor.event(

@@ -18,7 +18,7 @@ PRODUCER: Final = "https://toolward.dev/openlineage"
 _SPEC: Final = "https://openlineage.io/spec"
 _EVENT: Final = f"{_SPEC}/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _COLUMNS: Final = f"{_SPEC}/facets/1-2-0/ColumnLineageDatasetFacet.json#/$defs/ColumnLineageDatasetFacet"
-_PARENT: Final = f"{_SPEC}/facets/1-0-1/ParentRunFacet.json#/$defs/ParentRunFacet"
+_PARENT: Final = f"{_SPEC}/facets/1-2-0/ParentRunFacet.json#/$defs/ParentRunFacet"
 _NAMES: Final = uuid.UUID("6f0e9d5c-9b0b-5d0e-8a54-5b1f4c4b7a11")
 """From which the runs of sessions get their ids that were not named by a UUID."""
 _ENDED: Final = {

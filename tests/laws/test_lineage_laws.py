@@ -13,10 +13,11 @@ from tests.leaks import SEEN
 
 from toolward.model.call import Action, Call, ResolvedCall
 from toolward.model.label import CLEAN, Confidentiality, Integrity, Label
-from toolward.model.lineage import PROVES, How, Leaf, SourceKind
+from toolward.model.lineage import PROVES, Handle, How, Leaf, SourceKind
 from toolward.model.tool import Manifest, ToolState
 from toolward.rules.canonical import canonical
 from toolward.rules.flow import label_call
+from toolward.rules.lineage.handles import value_at
 from toolward.rules.lineage.memory import SessionMemory
 from toolward.rules.lineage.remember import remember_result
 from toolward.rules.lineage.spelling import canonical_text, squeezed
@@ -55,7 +56,9 @@ results = st.lists(
 )
 
 
-def traced(value: object, memory: SessionMemory, taint: Label = SECRET) -> Leaf:
+def traced(
+    value: object, memory: SessionMemory, taint: Label = SECRET, handles: tuple[Handle, ...] = ()
+) -> Leaf:
     session = replace(a_session(), taint=taint)
     arguments = {"text": value}
     call = Call(
@@ -67,6 +70,7 @@ def traced(value: object, memory: SessionMemory, taint: Label = SECRET) -> Leaf:
         arguments_json=canonical(arguments),
         arguments=arguments,
         args_digest="d",
+        handles=handles,
     )
     version = make_version("srv", {"name": "do"}, binding="b", manifest=Manifest())
     resolved = ResolvedCall(call=call, server="srv", name="do", version=version, state=ToolState.APPROVED)
@@ -182,3 +186,32 @@ def test_a_source_names_the_call_and_the_field(value: str, label: Label) -> None
     source = next(each for each in traced(value, memory).sources if each.kind is SourceKind.RESULT)
     assert (source.reference, source.how) == ("the-call", How.EXACT)
     assert source.pointer == "/structuredContent/rows/0/field"
+
+
+@given(
+    st.dictionaries(st.sampled_from("abc"), identifiers | sentences | st.integers(100, 10**6), min_size=1),
+    labels,
+    labels,
+    st.booleans(),
+    st.data(),
+)
+def test_a_handle_and_the_value_itself_are_judged_alike(
+    fields: dict[str, object], label: Label, other: Label, repeated: bool, data: st.DataObject
+) -> None:
+    memory = SessionMemory()
+    result = {"structuredContent": fields}
+    remember_result(memory, result, call_id="c1", manifest=Manifest(result=label))
+    if repeated:
+        remember_result(memory, result, call_id="c2", manifest=Manifest(result=other))
+    taint = label.join(other) if repeated else label
+    name = data.draw(st.sampled_from(sorted(fields)))
+    handle = Handle(at="/text", call="c1", pointer=f"/structuredContent/{name}")
+    value = value_at(handle, result)
+    assert value == fields[name]
+    by_value = traced(value, memory, taint)
+    by_handle = traced(value, memory, taint, (handle,))
+    assert by_handle.label == by_value.label
+    assert set(by_value.sources) <= set(by_handle.sources)
+    [source] = [each for each in by_handle.sources if each.how is How.HANDLE]
+    assert (source.reference, source.pointer) == ("c1", handle.pointer)
+    assert source.label == label

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.builders import a_session
-from tests.leaks import SEEN
 
+from toolward.lab.leaks.transforms import SEEN
 from toolward.model.call import Action, Call, ResolvedCall
 from toolward.model.label import CLEAN, Confidentiality, Integrity, Label
 from toolward.model.lineage import PROVES, Handle, How, Leaf, SourceKind

@@ -1,4 +1,4 @@
-"""Every way in which a value can be told in other words, and the ways in which matching must not have to see."""
+"""Ways in which a value can be told in other words, and ways that matching does not have to see."""
 
 from __future__ import annotations
 

@@ -1,0 +1,63 @@
+"""What a session has read, as later calls are compared with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from toolward.model.call import LabelledCall
+from toolward.model.label import Label
+from toolward.rules.lineage.index import Index
+from toolward.rules.lineage.pages import Page
+from toolward.rules.lineage.spelling import canonical_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """One result that is not in the index yet."""
+
+    result: Mapping[str, Any]
+    call_id: str
+    default: Label
+    fields: Mapping[str, Label]
+    asked: LabelledCall | None
+
+
+@dataclass(slots=True)
+class SessionMemory:
+    """The values that this session's results held, and what a person said of them.
+
+    A result is put into the index when the next call is labelled: most sessions' last results never are.
+    """
+
+    holes: bool = False  # something was forgotten before: the session's taint counts where nothing is known
+    index: Index = field(default_factory=Index)
+    waiting: list[Heard] = field(default_factory=list)
+    endorsed: dict[str, str] = field(default_factory=dict)  # value -> the endorsed call that said it
+    endorsed_calls: set[str] = field(default_factory=set)
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether not everything is in it: where nothing is known, the session's taint counts."""
+        return self.holes or self.index.overflowed
+
+    @property
+    def size(self) -> int:
+        """Entries in it, about 200 bytes each."""
+        return self.index.size
+
+    @property
+    def proves(self) -> bool:
+        """Whether what a trusted field said can be told from what somebody else said before."""
+        return not self.index.forgot
+
+    def pages(self, text: str) -> list[Page]:
+        """Under which labels a value was seen, the first result of each; only of what was indexed."""
+        return self.index.pages(canonical_text(text))
+
+    def endorse(self, call_id: str, values: Iterator[str]) -> None:
+        """From now on these count as a person's own words."""
+        self.endorsed_calls.add(call_id)
+        for value in values:
+            self.endorsed.setdefault(value, call_id)

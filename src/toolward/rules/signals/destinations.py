@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from toolward.model.call import LabelledCall
 from toolward.model.server import ServerBinding
 from toolward.model.tool import ArgumentKind, BindingKind
-from toolward.rules.flow import leaves_of
+from toolward.rules.lineage.leaves import leaves_of
 
 HOST_CHARS_MAX = 200
 """A longer text is no host; its beginning tells it apart from others."""

@@ -102,7 +102,9 @@ class PartsMaker:
         approvals = self._approvals(auditor, incidents, sessions, safeguards.replay)
         journal = make_journal(self.machine, registry, sessions, self.repin)
         own = Answers(ToolCatalogue(registry), discovery, self.take_found)
-        clauses = Clauses((*safeguards.clauses, approvals.clause, *discovery.clauses(), journal))
+        clauses = Clauses(
+            (*safeguards.clauses, approvals.clause, *discovery.clauses(), sessions.outflow, journal)
+        )
         settle = self._settle(auditor, sessions, clauses, background)
         refuse = Refuse(store, auditor)
         hooks.on_request = requests = GovernRequests(

@@ -103,7 +103,10 @@ class Gateway:
         decision = decide(labelled, revision)  # 4
         permit = await self._parts.authorize(labelled, decision, revision)  # 5
         self._parts.sessions.let_through(permit)
-        return await self._walk(permit, exchange, revision)  # 6, 7, 8
+        try:
+            return await self._walk(permit, exchange, revision)  # 6, 7, 8
+        finally:
+            self._parts.sessions.answered(permit)
 
     async def _walk(self, permit: Permit, exchange: Exchange, revision: ActiveRevision) -> Reply:
         """Steps 6 to 8. A caller that hangs up stops the tool, never the record."""

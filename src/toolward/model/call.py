@@ -13,6 +13,7 @@ from toolward.model.label import Label
 from toolward.model.lineage import Leaf
 from toolward.model.objective import Step
 from toolward.model.session import Session
+from toolward.model.signal import NO_HISTORY, QUIET, HistoryFacts, SignalFacts
 from toolward.model.tool import CallScope, Path, ToolState, ToolVersion
 
 
@@ -117,6 +118,8 @@ class LabelledCall(Struct, frozen=True, kw_only=True):
     leaves: tuple[Leaf, ...]
     arguments_label: Label
     facts: Facts
+    signals: SignalFacts = QUIET
+    history: HistoryFacts = NO_HISTORY
 
     @property
     def call(self) -> Call:

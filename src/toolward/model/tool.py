@@ -39,6 +39,7 @@ class ArgumentKind(StrEnum):
     PATH = "path"  # a file system path: `inside_roots` is judged on it
     URL = "url"  # a destination
     ADDRESS = "address"  # a mail address, account or channel: a destination too
+    AMOUNT = "amount"  # how much: summed over the session for `context.session.amount`
 
 
 class CallScope(StrEnum):

@@ -91,7 +91,8 @@ class Settle:
             and call.action not in LIST_ACTIONS
             and not (type(outcome) is Returned and outcome.own)
         ):
-            body["taint"], change = self._taint(permit, said)
+            tainted, change = self._taint(permit, said)
+            body |= tainted
             changes += change
         body |= _notes(outcome)
         body |= self._facts(checked, duration_ns=self.clock.monotonic_ns() - call.received_ns)
@@ -221,8 +222,8 @@ class Settle:
             case _:
                 assert_never(outcome)
 
-    def _taint(self, permit: Permit, result: Mapping[str, Any]) -> tuple[dict[str, str], list[Change]]:
-        """Remember the result's values and raise the session's taint.
+    def _taint(self, permit: Permit, result: Mapping[str, Any]) -> tuple[dict[str, Any], list[Change]]:
+        """Remember the result's values and raise the session's taint; what the record says of both.
 
         The live session is raised before the commit: a taint that comes too early only makes a
         decision stricter, one that comes too late would let another call of the session slip through.
@@ -239,7 +240,10 @@ class Settle:
         session = self.sessions.current(call.session.session_id) or call.session
         session, changed = self.sessions.tainted(session, label, source=call.call_id)
         self.sessions.keep(session)
-        return session.taint.as_json(), [self.sessions.put(session)] if changed else []
+        body: dict[str, Any] = {"taint": session.taint.as_json()}
+        if label != session.taint:
+            body["label"] = label.as_json()
+        return body, [self.sessions.put(session)] if changed else []
 
     def _facts(self, checked: Checked, *, duration_ns: int) -> dict[str, Any]:
         facts: dict[str, Any] = {

@@ -21,15 +21,15 @@ DIGEST_CHARS: Final = frozenset({128})
 SAMPLE_CHARS: Final = 4_096
 """Of each run: as much tells noise from text."""
 RUNS_MAX: Final = 16
-"""Runs of one text that are looked at; past this one is taken for a blob, since nobody writes so many."""
+"""Runs of one text that are looked at; past this there is one, since nobody writes so many."""
 NOISE_SHARE_MIN: Final = 0.85
-"""Of the entropy that as many random bytes have; measured, those have 0.90 to 1.02, text and tables at most 0.7."""
+"""Of the entropy that as many random bytes have: measured, those have 0.90 to 1.02, text at most 0.7."""
 _PRINTABLE_SHARE: Final = 0.95
 _FILES: Final = (
     *(b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"%PDF", b"RIFF", b"OggS", b"ID3", b"\x00\x00\x00", b"wOF"),
     *(b"BM", b"II*\x00", b"MM\x00*", b"OTTO", b"\x00\x01\x00\x00"),
 )
-"""Beginnings of pictures, sound, video, documents and fonts. Archives are not here: anything can be in one."""
+"""Beginnings of pictures, sound, video, documents, fonts. No archives: anything can be in one."""
 
 
 @lru_cache(maxsize=1)

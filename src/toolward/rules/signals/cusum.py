@@ -21,7 +21,7 @@ LEARN_BUCKETS: Final = 8
 ALLOWANCE: Final = 1
 """Deviations by which a minute may exceed the usual without adding up."""
 BOUND: Final = 8
-"""Deviations that may add up. With an allowance of one, a shift of three deviations is told in four minutes."""
+"""Deviations that may add up: with an allowance of one, a shift of three is told in five minutes."""
 DEVIATION_BYTES_MIN: Final = 256
 """So that a destination that always got the same few bytes may get a few more."""
 _SHIFT: Final = 3

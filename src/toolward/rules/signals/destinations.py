@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from toolward.model.call import LabelledCall
+from toolward.model.call import Facts, ResolvedCall
 from toolward.model.server import ServerBinding
 from toolward.model.tool import ArgumentKind, BindingKind
 from toolward.rules.lineage.leaves import leaves_of
@@ -14,11 +14,11 @@ HOST_CHARS_MAX = 200
 """A longer text is no host; its beginning tells it apart from others."""
 
 
-def destinations_named(labelled: LabelledCall) -> Iterator[str]:
+def destinations_named(resolved: ResolvedCall) -> Iterator[str]:
     """Hosts and addresses in the arguments: by what the manifest says they are, and every bare URL."""
-    version = labelled.resolved.version
+    version = resolved.version
     declared = version.manifest.arguments if version is not None else {}
-    for pointer, value in leaves_of(labelled.call.arguments):
+    for pointer, value in leaves_of(resolved.call.arguments):
         if not isinstance(value, str) or not value:
             continue
         argument = declared.get(pointer.split("/", 2)[1] if pointer else "")
@@ -29,11 +29,11 @@ def destinations_named(labelled: LabelledCall) -> Iterator[str]:
             yield host_of(value)
 
 
-def destinations_of(labelled: LabelledCall, binding: ServerBinding | None) -> frozenset[str]:
+def destinations_of(resolved: ResolvedCall, facts: Facts, binding: ServerBinding | None) -> frozenset[str]:
     """Every place that a call can carry something to; none for a tool that can not."""
-    if not labelled.facts.egress:
+    if not facts.egress:
         return frozenset()
-    named = set(destinations_named(labelled))
+    named = set(destinations_named(resolved))
     if binding is not None and binding.kind is BindingKind.HTTP:
         named.add(host_of(binding.url))
     return frozenset(named)

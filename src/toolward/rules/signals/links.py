@@ -22,12 +22,13 @@ PART_CHARS_MIN: Final = 40
 LINKS_MAX: Final = 256
 """Links of one text that are looked at; past this the text counts as carrying one."""
 _MARKS: Final = (b"://", b"](", b"]:", b"src=", b"href=")
+_LEADING: Final = "a|area|link|iframe|video|audio|source|object|embed|form"
+_TARGET: Final = "href|src|data|action|poster"
 _PATTERNS: Final = (
     r"(?P<image>!?)\[[^\]\n]{0,500}\]\(\s*<?(?P<url>[^)\s>]{4,})",
     r"(?m:^)\s{0,3}\[(?P<label>[^\]\n]{1,200})\]:\s*<?(?P<url>[^\s>]{4,})",
     r"(?i:<img\b[^>]{0,500}?\bsrc\s*=\s*[\"']?)(?P<url>[^\"'\s>]{4,})",
-    r"(?i:<(?:a|area|link|iframe|video|audio|source|object|embed|form)\b[^>]{0,500}?\b(?:href|src|data|action|poster)\s*=\s*[\"']?)"
-    r"(?P<url>[^\"'\s>]{4,})",
+    rf"(?i:<(?:{_LEADING})\b[^>]{{0,500}}?\b(?:{_TARGET})\s*=\s*[\"']?)(?P<url>[^\"'\s>]{{4,}})",
     r"\b(?P<url>[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s<>\"'\)\]]{3,})",
 )
 _INLINE, _REFERENCE, _IMG, _TAG, _BARE = range(5)

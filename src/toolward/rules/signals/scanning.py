@@ -1,8 +1,8 @@
 """All shapes in one pass, in time that grows with the text and with nothing else (decision 22).
 
-    gate     one alternation of every pattern: most texts end here
-    set      which of the patterns it was
-    each     only those again, for the places; then check digits and words beside them
+gate     one alternation of every pattern: most texts end here
+set      which of the patterns it was
+each     only those again, for the places; then check digits and words beside them
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ENGINE_BYTES_MAX: Final = 32 << 20
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One thing, as it stands in the text."""
+    """One thing, as it stands in the text; of `password=…` only what is assigned."""
 
     kind: str
     text: str
@@ -78,8 +78,11 @@ def scan(text: bytes) -> tuple[Found, ...]:
 def _places(shape: Shape, pattern: Any, text: bytes) -> Iterator[Found]:
     for tries, match in enumerate(pattern.finditer(text)):
         raw = match.group()
-        if tries >= TRIES_MAX or _is_real(shape, raw, text[max(0, match.start() - NEAR_CHARS) : match.start()]):
-            yield Found(shape.kind, raw.decode("utf-8", "replace"), shape.personal)
+        if tries >= TRIES_MAX or _is_real(
+            shape, raw, text[max(0, match.start() - NEAR_CHARS) : match.start()]
+        ):
+            said = raw.decode("utf-8", "replace")
+            yield Found(shape.kind, shape.value(said) if shape.value else said, shape.personal)
         if tries >= TRIES_MAX:
             return
 

@@ -27,6 +27,7 @@ class Shape:
     holds: Callable[[str], bool] | None = None
     compact: bool = False
     near: tuple[str, ...] = ()
+    value: Callable[[str], str] | None = None  # what of it is the thing itself
 
 
 def _is_key(text: str) -> bool:
@@ -38,10 +39,18 @@ def _is_no_example(text: str) -> bool:
     return "EXAMPLE" not in text.upper()
 
 
+def _assignment(text: str) -> tuple[str, str]:
+    at = min(place for mark in "=:" if (place := text.find(mark)) >= 0)
+    return text[:at].strip(_AROUND), text[at + 1 :].strip(_AROUND)
+
+
+def _assigned(text: str) -> str:
+    return _assignment(text)[1]
+
+
 def _is_assigned(text: str) -> bool:
     """`password=…`, where what follows is a value and not a word, a placeholder or a reference."""
-    at = min(place for mark in "=:" if (place := text.find(mark)) >= 0)
-    name, value = text[:at].strip("\"' \t"), text[at + 1 :].strip("\"' \t")
+    name, value = _assignment(text)
     if value.isalpha() or value.startswith(("$", "{", "<", "%")) or is_placeholder(value):
         return False
     return looks_secret(name, value)
@@ -52,6 +61,7 @@ def _has_password(text: str) -> bool:
     return not is_placeholder(password) and not password.startswith(("$", "{", "<"))
 
 
+_AROUND: Final = "\"' \t"
 _RUN: Final = r"[A-Za-z0-9_-]"
 _NAMES: Final = (
     r"password|passwd|passphrase|pwd|secret|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key"
@@ -82,6 +92,7 @@ SECRETS: Final = (
         kind="assigned_secret",
         pattern=rf"(?i:\b(?:{_NAMES}))[\"']?\s{{0,4}}[:=]\s{{0,4}}[\"']?[^\s\"',;]{{8,{VALUE_CHARS_MAX}}}",
         holds=_is_assigned,
+        value=_assigned,
     ),
 )
 """Credentials. `secret_looks` judges configured values, more loosely: all that is one here is one there."""

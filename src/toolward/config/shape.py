@@ -335,6 +335,9 @@ class ToolEntry(Section, frozen=True):
         dict[Annotated[str, Meta(pattern=r"^(/.*)?$")], LabelConfig],
         Meta(description="JSON pointer into the result -> label."),
     ] = msgspec.field(default_factory=dict)
+    clearance: Annotated[
+        ConfidentialityName, Meta(description="What may go where the tool sends to: this, or what is less.")
+    ] = ConfidentialityName.INTERNAL
     timeout_ms: Milliseconds | None = None
     output_bytes_max: Annotated[int, Meta(ge=1, le=256 * 1024 * 1024)] = limits.OUTPUT_BYTES_MAX
     capabilities: Annotated[

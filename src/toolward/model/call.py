@@ -145,6 +145,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     read_confidential: bool  # the session has seen something confidential
     outside_roots: bool = True  # some path argument lies outside them; True where nobody looked
     found: bool = False  # the tool was found by an admitted source, and nobody approved it
+    cleared: bool = False  # what is confidential may go where the tool sends to, by its manifest
     critical: bool = False  # its step is decision-critical, or its host or a policy moved it
     undoable: bool = False  # the manifest says how it is undone
     confidence: str = ""  # the agent's own word, "" if it said nothing

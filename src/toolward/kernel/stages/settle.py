@@ -31,6 +31,8 @@ from toolward.model.call import (
     WireError,
 )
 from toolward.model.event import Event, EventKind
+from toolward.model.label import Confidentiality, Label
+from toolward.model.lineage import Source, SourceKind
 from toolward.model.permit import Permit
 from toolward.model.tool import ToolState
 from toolward.ports.clock import Clock
@@ -39,6 +41,7 @@ from toolward.ports.store import Change, Delete, Store, Table
 from toolward.rules.canonical import depth_at_most
 from toolward.rules.lineage.remember import remember_result
 from toolward.rules.redact import redact
+from toolward.rules.signals.results import look_at_result
 
 UPSTREAM_ERROR = -32000
 """JSON-RPC code for what is the tool's fault and has no code of its own."""
@@ -91,8 +94,8 @@ class Settle:
             and call.action not in LIST_ACTIONS
             and not (type(outcome) is Returned and outcome.own)
         ):
-            tainted, change = self._taint(permit, said)
-            body |= tainted
+            known, change = self._taint(permit, said, checked.body)
+            body |= known
             changes += change
         body |= _notes(outcome)
         body |= self._facts(checked, duration_ns=self.clock.monotonic_ns() - call.received_ns)
@@ -222,27 +225,38 @@ class Settle:
             case _:
                 assert_never(outcome)
 
-    def _taint(self, permit: Permit, result: Mapping[str, Any]) -> tuple[dict[str, Any], list[Change]]:
+    def _taint(
+        self, permit: Permit, result: Mapping[str, Any], encoded: bytes
+    ) -> tuple[dict[str, Any], list[Change]]:
         """Remember the result's values and raise the session's taint; what the record says of both.
+
+        A credential is confidential wherever it stands, and so is a session that has read one.
 
         The live session is raised before the commit: a taint that comes too early only makes a
         decision stricter, one that comes too late would let another call of the session slip through.
         """
         call = permit.labelled.call
         version = permit.labelled.resolved.version
+        memory, signs = self.sessions.memory(call.session.session_id), look_at_result(result, encoded)
         label = remember_result(
-            self.sessions.memory(call.session.session_id),
+            memory,
             result,
             call_id=call.call_id,
             manifest=version.manifest if version else None,
             asked=permit.labelled,
         )
+        if signs.secrets:
+            label = Label(label.integrity, Confidentiality.CONFIDENTIAL)
+            for secret in signs.secrets:
+                memory.remember(secret, Source(SourceKind.RESULT, call.call_id, label))
         session = self.sessions.current(call.session.session_id) or call.session
         session, changed = self.sessions.tainted(session, label, source=call.call_id)
         self.sessions.keep(session)
         body: dict[str, Any] = {"taint": session.taint.as_json()}
         if label != session.taint:
             body["label"] = label.as_json()
+        if said := signs.as_json():
+            body["signals"] = said
         return body, [self.sessions.put(session)] if changed else []
 
     def _facts(self, checked: Checked, *, duration_ns: int) -> dict[str, Any]:

@@ -41,6 +41,7 @@ CALL_FACTS: Final = (
     ("proven", "Bool"),
     ("assumed", "Bool"),
     ("confidential_argument", "Bool"),
+    ("cleared", "Bool"),
     ("critical", "Bool"),
     ("undoable", "Bool"),
     ("confidence", "decimal"),

@@ -119,11 +119,9 @@ def cpf_holds(digits: str) -> bool:
 
 
 def nir_holds(digits: str) -> bool:
-    """France's NIR: a month, and the key, 97 less the remainder."""
-    month = int(digits[3:5])
-    if not (1 <= month <= 12 or 20 <= month <= 42 or month >= 50):  # noqa: PLR2004 -- unknown months are coded
-        return False
-    return _NIR_MODULUS - int(digits[:13]) % _NIR_MODULUS == int(digits[13:])
+    """France's NIR: a month that is known, and the key, 97 less the remainder."""
+    rest = int(digits[:13]) % _NIR_MODULUS
+    return 1 <= int(digits[3:5]) <= 12 and _NIR_MODULUS - rest == int(digits[13:])  # noqa: PLR2004
 
 
 def aadhaar_holds(digits: str) -> bool:

@@ -2,7 +2,7 @@
 
 Traffic is summed by the minute. Each minute that had any is a sample; its excess over the usual, less an
 allowance, adds up, and a sum past the bound is a surge: one large upload as well as a steady drip that is a
-little more than before. What is usual is learned slowly and never from a surge, so that it can not be taught.
+little more than before. What is usual is learned slowly, and from no one minute much: teaching it takes hours.
 Integers only: the state is a row of the store.
 """
 
@@ -18,14 +18,15 @@ BUCKET_NS: Final = 60 * 1_000_000_000
 DAY_NS: Final = 86_400 * 1_000_000_000
 LEARN_BUCKETS: Final = 8
 """Minutes with traffic before anything can be called unusual."""
-ALLOWANCE: Final = 1
+ALLOWANCE: Final = 2
 """Deviations by which a minute may exceed the usual without adding up."""
 BOUND: Final = 8
-"""Deviations that may add up: with an allowance of one, a shift of three is told in five minutes."""
+"""Deviations that may add up: with an allowance of two, a shift of four is told in five minutes."""
 DEVIATION_BYTES_MIN: Final = 256
 """So that a destination that always got the same few bytes may get a few more."""
-_SHIFT: Final = 3
-"""Usual and deviation move by an eighth of each difference."""
+LEARN_SHIFT: Final = 5
+"""Usual and deviation move by a 32nd of each difference, and by a difference of at most `CLIP` deviations."""
+CLIP: Final = 3
 
 
 class Traffic(Struct, frozen=True, kw_only=True):
@@ -68,20 +69,19 @@ def _closed(traffic: Traffic, minute: int) -> Traffic:
     """The minute that is over as a sample, if anything was sent in it."""
     if not traffic.in_minute:
         return replace(traffic, minute=minute)
-    if traffic.surge:
-        return replace(traffic, minute=minute, in_minute=0, excess=_rested(_summed(traffic), traffic, minute))
-    first = traffic.samples == 0
-    off = traffic.in_minute - traffic.usual
-    usual = traffic.in_minute if first else traffic.usual + (off >> _SHIFT)
-    deviation = 0 if first else traffic.deviation + ((abs(off) - traffic.deviation) >> _SHIFT)
+    if traffic.samples == 0:
+        return replace(traffic, minute=minute, in_minute=0, samples=1, usual=traffic.in_minute)
     learning = traffic.samples < LEARN_BUCKETS
+    shift = min(traffic.samples.bit_length(), LEARN_SHIFT)  # a plain mean of the first few, nearly
+    most = traffic.in_minute if learning else CLIP * _spread(traffic)
+    off = max(-most, min(traffic.in_minute - traffic.usual, most))
     return replace(
         traffic,
         minute=minute,
         in_minute=0,
         samples=traffic.samples + 1,
-        usual=usual,
-        deviation=deviation,
+        usual=traffic.usual + (off >> shift),
+        deviation=traffic.deviation + ((abs(off) - traffic.deviation) >> shift),
         excess=0 if learning else _rested(_summed(traffic), traffic, minute),
     )
 
@@ -98,4 +98,4 @@ def _rested(excess: int, traffic: Traffic, minute: int) -> int:
 
 
 def _spread(traffic: Traffic) -> int:
-    return max(traffic.deviation, traffic.usual >> _SHIFT, DEVIATION_BYTES_MIN)
+    return max(traffic.deviation, traffic.usual >> 3, DEVIATION_BYTES_MIN)

@@ -13,6 +13,8 @@ from typing import Final
 from toolward.rules.secret_looks import is_placeholder, is_random, looks_secret
 from toolward.rules.signals import check_digits
 
+PART_CHARS_MIN: Final = 20
+"""Of a key whose prefix is short: what is drawn at random in it."""
 VALUE_CHARS_MAX: Final = 128
 """Of an assigned secret: a pattern needs an end, and a password this long is found by its beginning."""
 
@@ -31,8 +33,9 @@ class Shape:
 
 
 def _is_key(text: str) -> bool:
-    """Drawn at random, and no example out of a manual."""
-    return is_random(text) and "EXAMPLE" not in text
+    """Its longest part is drawn at random, and it is no example out of a manual."""
+    longest = max(text.replace("_", "-").split("-"), key=len)
+    return "EXAMPLE" not in text and len(longest) >= PART_CHARS_MIN and is_random(longest)
 
 
 def _is_no_example(text: str) -> bool:
@@ -73,7 +76,7 @@ SECRETS: Final = (
     Shape(kind="github_token", pattern=r"\bgh[opsur]_[A-Za-z0-9]{36,255}\b"),
     Shape(kind="github_token", pattern=rf"\bgithub_pat_{_RUN}{{22,255}}"),
     Shape(kind="gitlab_token", pattern=rf"\bglpat-{_RUN}{{20,100}}"),
-    Shape(kind="slack_token", pattern=r"\b(?:xox[abeprs]|xapp)-[A-Za-z0-9-]{16,255}", holds=_is_key),
+    Shape(kind="slack_token", pattern=r"\b(?:xox[abeprs]|xapp)-[0-9][A-Za-z0-9-]{16,255}"),
     Shape(kind="stripe_key", pattern=r"\b[rsp]k_(?:live|test)_[A-Za-z0-9]{16,255}"),
     Shape(kind="model_key", pattern=rf"\bsk-{_RUN}{{20,255}}", holds=_is_key),
     Shape(kind="google_key", pattern=rf"\bAIza{_RUN}{{35}}"),
@@ -90,7 +93,7 @@ SECRETS: Final = (
     ),
     Shape(
         kind="assigned_secret",
-        pattern=rf"(?i:\b(?:{_NAMES}))[\"']?\s{{0,4}}[:=]\s{{0,4}}[\"']?[^\s\"',;]{{8,{VALUE_CHARS_MAX}}}",
+        pattern=rf"(?i:{_NAMES})[\"']?\s{{0,4}}[:=]\s{{0,4}}[\"']?[^\s\"',;]{{8,{VALUE_CHARS_MAX}}}",
         holds=_is_assigned,
         value=_assigned,
     ),

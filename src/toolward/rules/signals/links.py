@@ -25,14 +25,14 @@ _MARKS: Final = (b"://", b"](", b"]:", b"src=", b"href=")
 _LEADING: Final = "a|area|link|iframe|video|audio|source|object|embed|form"
 _TARGET: Final = "href|src|data|action|poster"
 _PATTERNS: Final = (
-    r"(?P<image>!?)\[[^\]\n]{0,500}\]\(\s*<?(?P<url>[^)\s>]{4,})",
-    r"(?m:^)\s{0,3}\[(?P<label>[^\]\n]{1,200})\]:\s*<?(?P<url>[^\s>]{4,})",
+    r"(?P<image>!?)\[[^\[\]\n]{0,500}\]\(\s*<?(?P<url>[^)\s>]{4,})",
+    r"(?m:^)\s{0,3}\[(?P<label>[^\[\]\n]{1,200})\]:\s*<?(?P<url>[^\s>]{4,})",
     r"(?i:<img\b[^>]{0,500}?\bsrc\s*=\s*[\"']?)(?P<url>[^\"'\s>]{4,})",
     rf"(?i:<(?:{_LEADING})\b[^>]{{0,500}}?\b(?:{_TARGET})\s*=\s*[\"']?)(?P<url>[^\"'\s>]{{4,}})",
     r"\b(?P<url>[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s<>\"'\)\]]{3,})",
 )
 _INLINE, _REFERENCE, _IMG, _TAG, _BARE = range(5)
-_USED_AS_IMAGE: Final = r"!\[([^\]\n]{0,200})\]\[([^\]\n]{0,200})\]|!\[([^\]\n]{1,200})\](?:[^\(\[:]|$)"
+_USED_AS_IMAGE: Final = r"!\[([^\[\]\n]{0,200})\]\[([^\[\]\n]{0,200})\]|!\[([^\[\]\n]{1,200})\](?:[^\(\[:]|$)"
 
 
 @dataclass(frozen=True, slots=True)

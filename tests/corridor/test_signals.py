@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+
 from harness import MANIFESTS, WARD, World, code_of, open_world, tool
 
 SECRET = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"

@@ -2,7 +2,7 @@
 
 Traffic is summed by the minute. Each minute that had any is a sample; its excess over the usual, less an
 allowance, adds up, and a sum past the bound is a surge: one large upload as well as a steady drip that is a
-little more than before. What is usual is learned slowly, and from no one minute much: teaching it takes hours.
+little more than before. What is usual is learned slowly, from no one minute much: teaching takes hours.
 Integers only: the state is a row of the store.
 """
 

@@ -1,0 +1,71 @@
+"""The fields of a result, each under its label. A text that is JSON is read as the fields it has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+from toolward.model.label import Confidentiality, Label
+from toolward.rules.lineage.leaves import leaves_of, names_in
+
+JSON_CHARS_MAX: Final = 262_144
+"""Of a text that is parsed to see its fields."""
+_TOLD: Final = frozenset({str, int, float})
+"""What can be told apart from other values; parsed JSON holds no subclass of them."""
+_ENVELOPE: Final = re.compile(r"/resultType|/(?:content|messages)/\d+/(?:type|role|content/type)")
+"""What the protocol says and not the server: `text` is no secret because a secret came as text."""
+
+
+def labelled_fields(
+    result: Mapping[str, Any], fields: Mapping[str, Label], default: Label
+) -> Iterator[tuple[str, str, Label]]:
+    """Pointer, text and label of every value, then of every member name (without a pointer).
+
+    The pointer of a value inside a text that is JSON goes on from the text's own: `/content/0/text/id`.
+    """
+    for pointer, leaf in leaves_of(result):
+        if type(leaf) not in _TOLD or _ENVELOPE.fullmatch(pointer):
+            continue
+        if type(leaf) is not str:
+            yield pointer, str(leaf), label_at(pointer, fields, default)
+        elif (inside := _parsed(leaf)) is None:
+            yield pointer, leaf, label_at(pointer, fields, default)
+        else:
+            yield from _inside(inside, pointer, fields, default)
+            if (label := label_at(pointer, fields, default)).confidentiality is Confidentiality.CONFIDENTIAL:
+                yield pointer, leaf, label  # it may be passed on as it is
+    if (structured := result.get("structuredContent")) is not None:
+        for name in names_in(structured):
+            yield "", name, default
+
+
+def label_at(pointer: str, fields: Mapping[str, Label], default: Label) -> Label:
+    """The label of the first field that `pointer` is or lies in."""
+    for prefix, label in fields.items():
+        if pointer == prefix or pointer.startswith(prefix + "/"):
+            return label
+    return default
+
+
+def _inside(
+    value: Any, pointer: str, fields: Mapping[str, Label], default: Label
+) -> Iterator[tuple[str, str, Label]]:
+    for below, leaf in leaves_of(value, pointer):
+        if type(leaf) in _TOLD:
+            yield below, str(leaf), label_at(below, fields, default)
+    outer = label_at(pointer, fields, default)
+    for name in names_in(value):
+        yield "", name, outer
+
+
+def _parsed(text: str) -> Any:
+    """What a text that is a JSON object or array says; None for any other text."""
+    if not text or text[0] not in "{[" or len(text) > JSON_CHARS_MAX:
+        return None
+    try:
+        return orjson.loads(text)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        return None

@@ -39,6 +39,7 @@ from toolward.kernel.rollback.journal import Journal
 from toolward.kernel.rollback.rows import undo_pins
 from toolward.kernel.safeguards.safeguards import make_safeguards
 from toolward.kernel.sessions import Sessions
+from toolward.kernel.signals.honeytokens import Honeytokens
 from toolward.kernel.stages.admit import Admit
 from toolward.kernel.stages.authorize import Authorize
 from toolward.kernel.stages.execute import Execute
@@ -119,6 +120,7 @@ class PartsMaker:
             registry=registry,
             objectives=ObjectivePins(store, auditor, clock=clock),
             incidents=incidents,
+            honeytokens=Honeytokens(store, auditor, incidents, clock=clock, ids=ids),
             approvals=approvals,
             drift=drift,
             discovery=discovery,

@@ -85,6 +85,7 @@ class Gateway:
             try:
                 session = self._parts.sessions.find(attempt.session_id, attempt.principal)
                 call = self._parts.admit(attempt, session)  # 1
+                await self._parts.honeytokens.check(call)
                 return await again(self._decided, call, exchange, self._parts.approvals)
             finally:
                 self._room.leave(caller)

@@ -19,6 +19,7 @@ from toolward.kernel.resilience.resilience import Resilience
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.safeguards.safeguards import Safeguards
 from toolward.kernel.sessions import Sessions
+from toolward.kernel.signals.honeytokens import Honeytokens
 from toolward.kernel.stages.admit import Admit
 from toolward.kernel.stages.authorize import Authorize
 from toolward.kernel.stages.execute import Execute
@@ -45,6 +46,7 @@ class Parts:
     registry: Registry
     objectives: ObjectivePins
     incidents: Incidents
+    honeytokens: Honeytokens
     approvals: Approvals
     drift: DriftWatch
     discovery: Discovery

@@ -81,6 +81,8 @@ class EventKind(StrEnum):
     CREDENTIAL_REVOKED = "credential.revoked"
     INCIDENT_OPENED = "incident.opened"
     INCIDENT_RESTORED = "incident.restored"
+    HONEYTOKEN_PLANTED = "honeytoken.planted"
+    HONEYTOKEN_RETIRED = "honeytoken.retired"
     EGRESS_JUDGED = "egress.judged"  # a cage asked for a connection
     EGRESS_ENDED = "egress.ended"
     EXPORTED = "audit.exported"

@@ -6,7 +6,6 @@ from toolward.kernel.sessions import Sessions
 from toolward.model.call import Facts, ResolvedCall
 from toolward.model.server import ServerBinding
 from toolward.model.session import Session
-from toolward.rules.lineage.memory import normalise
 from toolward.rules.signals.arguments import CallSignals, Outgoing, Surroundings
 from toolward.rules.signals.history import CallHistory
 
@@ -18,7 +17,7 @@ def read_late(
     session_id = session.session_id
 
     def was_read(text: str) -> bool:
-        return normalise(text) in sessions.memory(session_id).seen
+        return bool(sessions.memory(session_id).places(text))
 
     def going(places: frozenset[str], size: int) -> Outgoing:
         tool = resolved.version.key if resolved.version is not None else resolved.server

@@ -32,13 +32,13 @@ from toolward.model.call import (
 )
 from toolward.model.event import Event, EventKind
 from toolward.model.label import Confidentiality, Label
-from toolward.model.lineage import Source, SourceKind
 from toolward.model.permit import Permit
 from toolward.model.tool import ToolState
 from toolward.ports.clock import Clock
 from toolward.ports.secrets import Secrets
 from toolward.ports.store import Change, Delete, Store, Table
 from toolward.rules.canonical import depth_at_most
+from toolward.rules.lineage.memory import Heard
 from toolward.rules.lineage.remember import remember_result
 from toolward.rules.redact import redact
 from toolward.rules.signals.results import look_at_result
@@ -247,16 +247,18 @@ class Settle:
         )
         if signs.secrets:
             label = Label(label.integrity, Confidentiality.CONFIDENTIAL)
-            for secret in signs.secrets:
-                memory.remember(secret, Source(SourceKind.RESULT, call.call_id, label))
+            said = {"secrets": list(signs.secrets)}
+            memory.waiting.append(
+                Heard(result=said, call_id=call.call_id, default=label, fields={}, asked=None)
+            )
         session = self.sessions.current(call.session.session_id) or call.session
         session, changed = self.sessions.tainted(session, label, source=call.call_id)
         self.sessions.keep(session)
         body: dict[str, Any] = {"taint": session.taint.as_json()}
         if label != session.taint:
             body["label"] = label.as_json()
-        if said := signs.as_json():
-            body["signals"] = said
+        if seen := signs.as_json():
+            body["signals"] = seen
         return body, [self.sessions.put(session)] if changed else []
 
     def _facts(self, checked: Checked, *, duration_ns: int) -> dict[str, Any]:

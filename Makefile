@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 WARD ?= build/ward
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools paths rug-pulls interleavings lock clean
+.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools paths rug-pulls honeytokens interleavings lock clean
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ bench-neighbours: setup ## one hung, one flooding and one flapping server among 
 
 rug-pulls: setup ## hostile servers that turn, each with a control; false alarms of ten real servers over restarts
 	$(BIN)/python -m toolward.lab.rugpull
+
+honeytokens: setup ## planted values stolen by an agent over the daemon: incidents, and how soon
+	$(BIN)/python -m toolward.lab.honeytokens
 
 paths: setup ## one ward with a secure core and an open periphery at work; a canary that rolls itself back
 	$(BIN)/python -m toolward.lab.paths work

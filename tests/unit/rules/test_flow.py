@@ -159,8 +159,8 @@ def test_a_field_label_holds_for_its_field_and_the_rest_keeps_the_default() -> N
     result = {"structuredContent": {"sender": "bob@own.example", "body": "wire money"}}
     remember_result(memory, result, call_id="c1", manifest=manifest)
     index_waiting(memory)
-    assert [place.label.integrity for place in memory.places("bob@own.example")] == [Integrity.TRUSTED]
-    assert [place.label.integrity for place in memory.places("wire money")] == [Integrity.UNTRUSTED]
+    assert [page.label.integrity for page in memory.pages("bob@own.example")] == [Integrity.TRUSTED]
+    assert [page.label.integrity for page in memory.pages("wire money")] == [Integrity.UNTRUSTED]
 
 
 CONFIDENTIAL = Label(Integrity.TRUSTED, Confidentiality.CONFIDENTIAL)

@@ -17,6 +17,8 @@ _TOLD: Final = frozenset({str, int, float})
 """What can be told apart from other values; parsed JSON holds no subclass of them."""
 _ENVELOPE: Final = re.compile(r"/resultType|/(?:content|messages)/\d+/(?:type|role|content/type)")
 """What the protocol says and not the server: `text` is no secret because a secret came as text."""
+_MAY_BE_ENVELOPE: Final = frozenset({"/r", "/c", "/m"})
+_JSON_BEGINS: Final = frozenset("{[")
 
 
 def labelled_fields(
@@ -27,10 +29,13 @@ def labelled_fields(
     The pointer of a value inside a text that is JSON goes on from the text's own: `/content/0/text/id`.
     """
     for pointer, leaf in leaves_of(result):
-        if type(leaf) not in _TOLD or _ENVELOPE.fullmatch(pointer):
+        kind = type(leaf)
+        if kind not in _TOLD or (pointer[:2] in _MAY_BE_ENVELOPE and _ENVELOPE.fullmatch(pointer)):
             continue
-        if type(leaf) is not str:
-            yield pointer, str(leaf), label_at(pointer, fields, default)
+        if kind is not str:
+            yield pointer, str(leaf), label_at(pointer, fields, default) if fields else default
+        elif leaf[:1] not in _JSON_BEGINS:
+            yield pointer, leaf, label_at(pointer, fields, default) if fields else default
         elif (inside := _parsed(leaf)) is None:
             yield pointer, leaf, label_at(pointer, fields, default)
         else:
@@ -38,7 +43,7 @@ def labelled_fields(
             if (label := label_at(pointer, fields, default)).confidentiality is Confidentiality.CONFIDENTIAL:
                 yield pointer, leaf, label  # it may be passed on as it is
     if (structured := result.get("structuredContent")) is not None:
-        for name in names_in(structured):
+        for name in dict.fromkeys(names_in(structured)):
             yield "", name, default
 
 
@@ -57,13 +62,13 @@ def _inside(
         if type(leaf) in _TOLD:
             yield below, str(leaf), label_at(below, fields, default)
     outer = label_at(pointer, fields, default)
-    for name in names_in(value):
+    for name in dict.fromkeys(names_in(value)):
         yield "", name, outer
 
 
 def _parsed(text: str) -> Any:
-    """What a text that is a JSON object or array says; None for any other text."""
-    if not text or text[0] not in "{[" or len(text) > JSON_CHARS_MAX:
+    """What a text that begins like a JSON object or array says; None if it is none."""
+    if len(text) > JSON_CHARS_MAX:
         return None
     try:
         return orjson.loads(text)

@@ -9,8 +9,8 @@ all runs.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeVar
 
 BLOCK: Final = 16
 """Letters and digits: longer than nearly every word, short enough that a copied line holds a few."""
@@ -21,6 +21,7 @@ LETTERS_MIN: Final = 5
 PROBED_CHARS_MAX: Final = 65_536
 """Of one text; looking up all runs of it takes about 8 ms. What is longer was not looked through."""
 
+_T = TypeVar("_T")
 _BLOCKS: Final = re.compile(f".{{{BLOCK}}}")
 
 
@@ -29,12 +30,14 @@ def blocks_of(letters: str) -> list[str]:
     return _BLOCKS.findall(letters)
 
 
-def shared(letters: str, known: Container[str]) -> Iterator[str]:
-    """The runs of a squeezed text that are among `known` blocks."""
-    for start in range(min(len(letters), PROBED_CHARS_MAX) - BLOCK + 1):
-        run = letters[start : start + BLOCK]
-        if run in known and len(set(run)) >= LETTERS_MIN:
-            yield run
+def shared(letters: str, known: Mapping[str, _T]) -> list[str]:
+    """The runs of a squeezed text that are among `known` blocks, in order."""
+    last = min(len(letters), PROBED_CHARS_MAX) - BLOCK + 1
+    starts = [at for at in range(last) if letters[at : at + BLOCK] in known]
+    if not starts:
+        return []
+    runs = [letters[at : at + BLOCK] for at in starts]
+    return [run for run in runs if len(set(run)) >= LETTERS_MIN]
 
 
 def is_prose(block: str) -> bool:

@@ -2,51 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
-from msgspec import Struct
-
 from toolward.model.label import Confidentiality, Integrity, Label
-from toolward.model.lineage import How
 from toolward.rules.lineage.atoms import (
+    ANCHOR,
     CHARS_MIN,
-    PART_CHARS_MIN,
     apart_key,
+    first_digit,
     hides,
-    host_in,
     identifiers,
+    keys_in,
     letters_of,
     pieces_of,
-    spelled,
-    spelled_apart,
+    signs_of,
     tells,
     tokens_of,
 )
-from toolward.rules.lineage.grams import blocks_of
+from toolward.rules.lineage.grams import BLOCK, blocks_of
+from toolward.rules.lineage.pages import Page, Said, Shelf
 from toolward.rules.lineage.spelling import squeezed
 
 WHOLE_CHARS_MAX: Final = 4_096
 """Longer values are not compared whole; the runs of characters in them still are."""
-KEPT_MAX: Final = 100_000
-"""Keys, words and blocks of confidential and of vouched-for results, about 20 MiB: past this the session's
+KEPT_MAX: Final = 150_000
+"""Keys, words and blocks of confidential and of vouched-for results, about 30 MiB: past this the session's
 taint alone counts."""
 PASSING_MAX: Final = 30_000
-"""Keys (and as many blocks) of all other results in one generation, of which there are two: about 15 MiB.
+"""Keys of all other results in one generation (and as many blocks), of which there are two: about 15 MiB.
 The oldest are forgotten, and from then on no result proves anything."""
-PLACES_MAX: Final = 4
-"""Places kept for one value, and one more for each label it was seen under besides."""
-
-
-class Place(Struct, frozen=True, gc=False):
-    """Where a value stood. `serial` tells what was read first."""
-
-    serial: int
-    call_id: str
-    pointer: str
-    label: Label
-    how: How
-
+ALIKE_MAX: Final = 64
+"""Identifiers with the same letters at their first digit that are looked for inside longer runs; further
+ones are found where they stand alone."""
+LONG_CHARS: Final = 64
+"""Of a value of no confidential result whose runs of characters are remembered, to show what was copied."""
 
 _T = TypeVar("_T")
 
@@ -62,18 +52,19 @@ class Generations(Generic[_T]):
         self.forgot = False
 
     def get(self, key: str) -> _T | None:
-        """What was put in under `key`, unless it was forgotten."""
-        found = self.young.get(key)
-        return found if found is not None else self.old.get(key)
+        """What was put in under `key` first, unless it was forgotten."""
+        found = self.old.get(key)
+        return found if found is not None else self.young.get(key)
 
-    def __contains__(self, key: object) -> bool:
-        return key in self.young or key in self.old
-
-    def turn(self) -> None:
-        """Begin a new generation if this one is full."""
+    def add(self, keys: Iterable[str], value: _T) -> None:
+        """Put in those of `keys` that are not there."""
         if len(self.young) >= PASSING_MAX:
             self.forgot = self.forgot or bool(self.old)
             self.old, self.young = self.young, {}
+        self.young.update(dict.fromkeys(set(keys).difference(self.young).difference(self.old), value))
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.young or key in self.old
 
     def __len__(self) -> int:
         return len(self.young) + len(self.old)
@@ -82,142 +73,122 @@ class Generations(Generic[_T]):
 class Index:
     """What was seen where, of one session.
 
-    `kept` has the values of confidential and of vouched-for results, `passing` of all others. `words` and
-    `blocks` are of confidential results: they are enough to withhold a value, and never to trust it.
+    `kept` has the values of confidential and of vouched-for results, `passing` of all others, each by label
+    and then by key: the first page that holds it. `words`, `blocks` and `hidden` are of confidential results:
+    they are enough to withhold a value, and never to trust it.
     """
 
-    __slots__ = ("_serial", "blocks", "kept", "overflowed", "passing", "passing_blocks", "starts", "words")
+    __slots__ = (
+        "_entries",
+        "_serial",
+        "blocks",
+        "hidden",
+        "kept",
+        "overflowed",
+        "passing",
+        "passing_blocks",
+        "shelf",
+        "words",
+    )
 
     def __init__(self) -> None:
-        self.kept: dict[str, tuple[Place, ...]] = {}
-        self.words: dict[str, Place] = {}
-        self.blocks: dict[str, Place] = {}
-        self.starts: dict[str, tuple[str, ...]] = {}  # of identifiers that may be glued to something
-        self.passing: Generations[tuple[Place, ...]] = Generations()
-        self.passing_blocks: Generations[Place] = Generations()
+        self.kept: dict[Label, dict[str, Page]] = {}
+        self.passing: dict[Label, Generations[Page]] = {}
+        self.words: dict[str, Page] = {}
+        self.blocks: dict[str, Page] = {}
+        self.hidden: dict[str, tuple[tuple[int, str], ...]] = {}  # by what stands at their first digit
+        self.passing_blocks: Generations[Page] = Generations()
+        self.shelf = Shelf()
         self.overflowed = False
+        self._entries = 0
         self._serial = 0
 
     @property
     def size(self) -> int:
         """Entries in it, about 200 bytes each."""
-        kept = len(self.kept) + len(self.words) + len(self.blocks)
-        return kept + len(self.passing) + len(self.passing_blocks)
+        return self._entries + sum(map(len, self.passing.values())) + len(self.passing_blocks)
 
     @property
     def confidential(self) -> bool:
         """Whether something in it was confidential."""
         return bool(self.words or self.blocks)
 
-    def add(self, canonical: str, call_id: str, pointer: str, label: Label) -> None:
-        """Note a value and what stands in it."""
-        if len(canonical) < CHARS_MIN:
-            return
+    @property
+    def forgot(self) -> bool:
+        """Whether it is no longer known of every value who said it."""
+        return any(each.forgot for each in self.passing.values())
+
+    def begin(self, said: Said | None, fields: list[tuple[str, str]]) -> int:
+        """The serial of a result that is about to be added, with its fields' pointers and texts."""
         self._serial += 1
-        secret = label.confidentiality is Confidentiality.CONFIDENTIAL
-        whole = Place(self._serial, call_id, pointer, label, How.EXACT)
-        if len(canonical) <= WHOLE_CHARS_MAX:
-            self._note(canonical, whole)
-            if canonical.isalpha() and not secret:
-                return
-        tokens = tokens_of(canonical)
-        atom = Place(self._serial, call_id, pointer, label, How.ATOM)
-        for key in _atoms(canonical, tokens, secret=secret):
-            self._note(key, atom)
-        letters = squeezed(canonical)
-        if secret:
-            self._note_words(canonical, tokens, Place(self._serial, call_id, pointer, label, How.WORD))
-        self._note_blocks(letters, Place(self._serial, call_id, pointer, label, How.GRAM), secret=secret)
+        if said is not None:
+            self.shelf.put(self._serial, said, fields)
+        return self._serial
 
-    def places(self, key: str) -> tuple[Place, ...]:
-        """Where a key was seen, in the order in which it was read."""
-        kept, passing = self.kept.get(key), self.passing.get(key)
-        if kept is None:
-            return passing or ()
-        return kept if passing is None else (*kept, *passing)
+    def add(self, values: list[str], page: Page) -> None:
+        """Note the canonical values of one result under one label, and what stands in them."""
+        wholes = {each for each in values if CHARS_MIN <= len(each) <= WHOLE_CHARS_MAX}
+        text = "\n".join(values)
+        tokens = tokens_of(text)
+        keys = keys_in(text, tokens)
+        if page.label.confidentiality is Confidentiality.CONFIDENTIAL:
+            self._note_secrets(values, wholes, tokens, page)
+            apart = [apart_key(each) for each in keys if tells(each)]
+            apart += [apart_key(each) for each in wholes]
+            keys.update([each for each in apart if each])
+        else:
+            for value in values:
+                if len(value) >= LONG_CHARS:
+                    self.passing_blocks.add(blocks_of(squeezed(value)), page)
+        self.note(keys | wholes, page)
 
-    def _room(self) -> bool:
-        if len(self.kept) + len(self.words) + len(self.blocks) < KEPT_MAX:
-            return True
-        self.overflowed = True
-        return False
+    def _note_secrets(self, values: list[str], wholes: set[str], tokens: list[str], page: Page) -> None:
+        """What makes a confidential value known again in a longer text."""
+        self._keep(self.words, _words(tokens) | wholes, page)
+        for token in identifiers(signs_of(tokens)) | wholes:
+            if (letters := letters_of(apart_key(token))) and hides(letters):
+                self._hide(letters)
+                self._hide(letters[::-1])
+        for value in values:
+            if len(value) >= BLOCK and (found := blocks_of(squeezed(value))):
+                self._keep(self.blocks, {*found, *(each[::-1] for each in found)}, page)
 
-    def _note(self, key: str, place: Place) -> None:
-        label = place.label
-        if (
-            label.integrity is not Integrity.TRUSTED
-            and label.confidentiality is not Confidentiality.CONFIDENTIAL
-        ):
-            self.passing.turn()
-            before = self.passing.get(key)
-            if before is None or (added := _added(before, place)) is not before:
-                self.passing.young[key] = (place,) if before is None else added
+    def note(self, keys: set[str], page: Page) -> None:
+        """Note the keys of values that stand in a page."""
+        label = page.label
+        passes = label.confidentiality is not Confidentiality.CONFIDENTIAL
+        if passes and label.integrity is not Integrity.TRUSTED:
+            if (passing := self.passing.get(label)) is None:
+                passing = self.passing[label] = Generations()
+            passing.add(keys, page)
+        else:
+            self._keep(self.kept.setdefault(label, {}), keys, page)
+
+    def pages(self, key: str) -> list[Page]:
+        """The first page of each label in which a key stands, in the order in which they were read."""
+        found = [page for kept in self.kept.values() if (page := kept.get(key)) is not None]
+        found += [page for passing in self.passing.values() if (page := passing.get(key)) is not None]
+        return found if len(found) < 2 else sorted(found, key=lambda each: each.serial)  # noqa: PLR2004 -- order
+
+    def _keep(self, kept: dict[str, Page], keys: set[str], page: Page) -> None:
+        fresh = keys.difference(kept)
+        if self._entries + len(fresh) > KEPT_MAX:
+            self.overflowed = True
             return
-        before = self.kept.get(key)
-        if before is not None:
-            self.kept[key] = _added(before, place)
-        elif self._room():
-            self.kept[key] = (place,)
-            if (letters := letters_of(key)) and hides(letters):
-                start = letters[:PART_CHARS_MIN]
-                self.starts[start] = (*self.starts.get(start, ()), letters)
+        self._entries += len(fresh)
+        kept.update(dict.fromkeys(fresh, page))
 
-    def _note_words(self, canonical: str, tokens: list[str], place: Place) -> None:
-        for word in _words(tokens):
-            if len(word) >= CHARS_MIN and word not in self.words:
-                if not self._room():
-                    return
-                self.words[word] = place
-        if not self.words:
-            self.words[canonical[:WHOLE_CHARS_MAX]] = place  # so that it is known that there is something
-
-    def _note_blocks(self, letters: str, place: Place, *, secret: bool) -> None:
-        if not secret:
-            self.passing_blocks.turn()
-            young, old = self.passing_blocks.young, self.passing_blocks.old
-            for block in blocks_of(letters):
-                if block not in old:
-                    young.setdefault(block, place)
-            return
-        for block in blocks_of(letters):
-            if block not in self.blocks:
-                if not self._room():
-                    return
-                self.blocks[block] = place
+    def _hide(self, letters: str) -> None:
+        at = first_digit(letters)
+        anchor = letters[at : at + ANCHOR]
+        known = self.hidden.get(anchor, ())
+        entry = (at, letters)
+        if entry not in known and len(known) < ALIKE_MAX and len(self.hidden) < KEPT_MAX:
+            self.hidden[anchor] = (*known, entry)
 
 
-def _added(before: tuple[Place, ...], place: Place) -> tuple[Place, ...]:
-    """`before` and `place`, unless it tells nothing new or there are enough."""
-    for each in before:
-        if each.label == place.label and (each.call_id == place.call_id or len(before) >= PLACES_MAX):
-            return before
-    return (*before, place)
-
-
-def _atoms(canonical: str, tokens: list[str], *, secret: bool) -> Iterator[str]:
-    """The keys of the identifiers in a text."""
-    for token in identifiers(tokens):
-        if token != canonical:
-            yield token
-        yield from spelled(token)
-        for piece in pieces_of(token):
-            if len(piece) >= CHARS_MIN and not piece.isalpha():
-                yield piece
-                yield from spelled(piece)
-        if secret:
-            if tells(token) and (apart := apart_key(token)):
-                yield apart
-        elif host := host_in(token):
-            yield host
-    if len(tokens) > 1:
-        yield from spelled_apart(canonical, tokens)
-    if secret and (apart := apart_key(canonical)):
-        yield apart
-
-
-def _words(tokens: list[str]) -> Iterator[str]:
-    for token in tokens:
-        bare = token.strip(".,:;!?")
-        yield bare
-        if not bare.isalnum():
-            yield from pieces_of(bare)
+def _words(tokens: Iterable[str]) -> set[str]:
+    """The words of a text, and the pieces of those that have joints."""
+    bare = {each.strip(".,:;!?") for each in tokens}
+    pieces: Iterator[str] = (piece for each in bare if not each.isalnum() for piece in pieces_of(each))
+    return {each for each in (*bare, *pieces) if len(each) >= CHARS_MIN}

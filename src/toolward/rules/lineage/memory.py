@@ -8,7 +8,8 @@ from typing import Any
 
 from toolward.model.call import LabelledCall
 from toolward.model.label import Label
-from toolward.rules.lineage.index import Index, Place
+from toolward.rules.lineage.index import Index
+from toolward.rules.lineage.pages import Page
 from toolward.rules.lineage.spelling import canonical_text
 
 
@@ -49,11 +50,11 @@ class SessionMemory:
     @property
     def proves(self) -> bool:
         """Whether what a trusted field said can be told from what somebody else said before."""
-        return not self.index.passing.forgot
+        return not self.index.forgot
 
-    def places(self, text: str) -> tuple[Place, ...]:
-        """Where a value was seen whole, however it is spelled; only of what was indexed."""
-        return self.index.places(canonical_text(text))
+    def pages(self, text: str) -> list[Page]:
+        """Under which labels a value was seen, the first result of each; only of what was indexed."""
+        return self.index.pages(canonical_text(text))
 
     def endorse(self, call_id: str, values: Iterator[str]) -> None:
         """From now on these count as a person's own words."""

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import orjson
+
 from toolward.model.call import LabelledCall
 from toolward.model.label import CLEAN, UNKNOWN, Integrity, Label
 from toolward.model.tool import Manifest
-from toolward.rules.lineage.atoms import (
-    CHARS_MIN,
-    identifiers,
-    pieces_of,
-    spelled,
-    spelled_apart,
-    tokens_of,
-)
+from toolward.rules.lineage.atoms import CHARS_MIN, keys_in, pieces_of, tokens_of
 from toolward.rules.lineage.fields import labelled_fields
 from toolward.rules.lineage.leaves import leaves_of
 from toolward.rules.lineage.memory import Heard, SessionMemory
+from toolward.rules.lineage.pages import Page, Said
 from toolward.rules.lineage.spelling import canonical_text, squeezed
 
 TEXT_CHARS_MAX: Final = 65_536
@@ -69,16 +65,34 @@ def values_of(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _index(memory: SessionMemory, heard: Heard) -> None:
-    echo = _Echo(heard.asked) if heard.asked is not None else None
+    groups: dict[Label, list[str]] = {}
+    fields: list[tuple[str, str]] = []
     for pointer, text, label in labelled_fields(heard.result, heard.fields, heard.default):
         if len(text) > TEXT_CHARS_MAX:
             memory.holes = True
             text = text[:TEXT_CHARS_MAX]  # noqa: PLW2901 -- what is behind it is not remembered
         canonical = canonical_text(text)
-        memory.index.add(canonical, heard.call_id, pointer, label)
+        fields.append((pointer, canonical))
+        if (group := groups.get(label)) is None:
+            groups[label] = [canonical]
+        else:
+            group.append(canonical)
+    index = memory.index
+    serial = index.begin(_said(heard), fields)
+    echo = _Echo(heard.asked) if heard.asked is not None else None
+    for label, values in groups.items():
+        index.add(values, Page(serial=serial, call_id=heard.call_id, label=label))
         if echo is not None and label.integrity < echo.label.integrity:
-            for word in echo.again(canonical):
-                memory.index.add(word, heard.call_id, pointer, label.join(echo.label))
+            joined = label.join(echo.label)
+            index.note(echo.again(values), Page(serial=serial, call_id=heard.call_id, label=joined))
+
+
+def _said(heard: Heard) -> Said | None:
+    try:
+        body = orjson.dumps(heard.result)
+    except TypeError:  # what a function gave is no JSON: its values count, and have no places later
+        return None
+    return Said(body=body, fields=heard.fields, default=heard.default)
 
 
 class _Echo:
@@ -90,19 +104,14 @@ class _Echo:
         said = canonical_text("\n".join(str(leaf) for _, leaf in leaves_of(asked.call.arguments)))
         self.label = Label(asked.arguments_label.integrity, CLEAN.confidentiality)
         self._letters = squeezed(said)
-        self._keys = set(_keys(said))
+        self._keys = keys_in(said, tokens_of(said))
 
-    def again(self, canonical: str) -> Iterator[str]:
-        """The values of an answer that the call had said, in whatever spelling."""
-        for value in (canonical, *identifiers(tokens_of(canonical))):
-            letters = squeezed(value)
-            if (letters and letters in self._letters) or not self._keys.isdisjoint(_keys(value)):
-                yield value
-                yield from pieces_of(value)
-
-
-def _keys(canonical: str) -> Iterator[str]:
-    tokens = tokens_of(canonical)
-    for token in identifiers(tokens):
-        yield from spelled(token)
-    yield from spelled_apart(canonical, tokens)
+    def again(self, values: list[str]) -> set[str]:
+        """The keys of an answer's values that the call had said, in whatever spelling."""
+        text = "\n".join(values)
+        keys = {*values, *keys_in(text, tokens_of(text))}
+        return {
+            key
+            for key in keys
+            if key in self._keys or ((letters := squeezed(key)) and letters in self._letters)
+        }

@@ -26,9 +26,10 @@ def canonical_text(text: str) -> str:
     alike.
     """
     if text.isascii():
-        if not text.isprintable():
-            text = text.translate(_CONTROLS)
-        text = text.lower()
+        if text.isprintable():
+            text = text.lower().strip(" ")
+            return text if "  " not in text else " ".join(text.split())
+        text = text.translate(_CONTROLS).lower()
     else:
         for _ in range(ROUNDS_MAX):
             before = text

@@ -13,18 +13,18 @@ from toolward.model.label import CLEAN, Confidentiality, Integrity, Label
 from toolward.model.lineage import PROVES, How, Leaf, Source, SourceKind
 from toolward.model.server import ServerBinding
 from toolward.model.session import Session
-from toolward.rules.lineage.atoms import CHARS_MIN, spelled, spelled_apart, tokens_of
+from toolward.rules.lineage.atoms import CHARS_MIN, signs_of, spelled, spelled_apart, tokens_of
 from toolward.rules.lineage.grams import BLOCK, shared
-from toolward.rules.lineage.index import WHOLE_CHARS_MAX, Index, Place
+from toolward.rules.lineage.index import WHOLE_CHARS_MAX, Index
 from toolward.rules.lineage.leaves import leaves_of, names_in
 from toolward.rules.lineage.memory import SessionMemory
-from toolward.rules.lineage.probe import SOURCES_MAX, confidential_in, source_of
+from toolward.rules.lineage.probe import SOURCES_MAX, confidential_in, pointer_of, source_of
 from toolward.rules.lineage.remember import index_waiting
 from toolward.rules.lineage.spelling import canonical_text, squeezed
 from toolward.rules.places import destination_known, path_inside
 from toolward.rules.spoken import spoken_words, stands_in
 
-SHOWN_CHARS_MAX: Final = 4_096
+SHOWN_CHARS_MAX: Final = 1_024
 """Of a value that nothing depends on: so much of it is compared for what a person is shown."""
 
 
@@ -112,7 +112,7 @@ def _traced(pointer: str, value: Any, ground: _Ground) -> Leaf:
         sources.append(Source(SourceKind.PROMPT, "prompt", CLEAN))
     if binding is not None and key and _in_domain(text, binding):
         sources.append(Source(SourceKind.OPERATOR, binding.server, CLEAN))
-    seen = [source_of(place) for place in _places(key, memory.index)] if whole else []
+    seen = _seen(key, memory.index) if whole else []
     if whole and (endorsed := memory.endorsed.get(key)) is not None:
         # a person's word makes it trusted, and never readable by more than before
         readers = max(
@@ -128,15 +128,20 @@ def _traced(pointer: str, value: Any, ground: _Ground) -> Leaf:
     return Leaf(pointer, (*sources, *seen, *held), _combined(best, sources, seen + held))
 
 
-def _places(key: str, index: Index) -> tuple[Place, ...]:
-    """Where a value stood as it is, or as another spelling of the same."""
-    found = index.places(key)
-    if key.isalpha():
+def _seen(key: str, index: Index) -> list[Source]:
+    """Where a value stood as it is, or as another spelling of the same: the first place under each label."""
+    found = [source_of(page, *index.shelf.place(page, key)) for page in index.pages(key)]
+    if key.isalnum():
         return found
     tokens = tokens_of(key)
-    others = spelled(key) if len(tokens) == 1 else spelled_apart(key, tokens) if len(key) < SHORT else ()
+    if len(tokens) == 1:
+        others = spelled({key})
+    elif len(key) < SHORT and (signs := signs_of(tokens)):
+        others = spelled_apart(key, tokens, signs)
+    else:
+        return found
     for other in others:
-        found = (*found, *index.places(other))
+        found += [source_of(page, pointer_of(index, page, other), How.ATOM) for page in index.pages(other)]
     return found
 
 
@@ -153,10 +158,11 @@ def _held(text: str, key: str, memory: SessionMemory) -> list[Source]:
     if len(letters) < 2 * BLOCK - 1 or not len(index.passing_blocks):
         return []
     found = []
-    for block in shared(letters, index.passing_blocks):
-        place = index.passing_blocks.get(block)
-        if place is not None and all(each.pointer != place.pointer for each in found):
-            found.append(source_of(place))
+    blocks = index.passing_blocks
+    for block in (*shared(letters, blocks.young), *shared(letters, blocks.old)):
+        page = blocks.get(block)
+        if page is not None and all(each.reference != page.call_id for each in found):
+            found.append(source_of(page, index.shelf.holding(page, block), How.GRAM))
             if len(found) >= SOURCES_MAX:
                 break
     return [_endorsed(each) if each.reference in memory.endorsed_calls else each for each in found]

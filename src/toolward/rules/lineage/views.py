@@ -28,9 +28,12 @@ RUNS_MAX: Final = 16
 """Runs of one text that are taken for encoded ones; a text of many is read as one run as well."""
 RUN_CHARS_MIN: Final = 10
 """A shorter run holds no more than seven bytes, and is everywhere."""
+TURNED_CHARS_MAX: Final = 4_096
+"""Of a run that is read backwards too."""
 
 _TEXT: Final = re.compile("[^\x00-\x1f\x7f-\x9f\ufffd]{4,}")
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{10,}")  # of at least RUN_CHARS_MIN, as the next two
+_RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{10,}")  # of at least RUN_CHARS_MIN, as the next three
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{10,}")
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){5,}[0-9A-Fa-f]?")
 _BASE32: Final = re.compile(r"[A-Z2-7]{10,}|[a-z2-7]{10,}")
 _PERCENT: Final = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -39,7 +42,8 @@ _ESCAPE: Final = re.compile(
     r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([0-7]{3})|(.))"
 )
 _ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-_HEX_PREFIX: Final = re.compile(r"\\x|0x|[\s:,-]")
+_SPACED_HEX: Final = re.compile(r"(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[\s:,.-]{0,2}){5,}")
+_HEX_JOINTS: Final = re.compile(r"\\x|0x|[\s:,.-]")
 _JOINTS: Final = re.compile(r"[\s.\"',;|]+")
 _LABELS: Final = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63}){2,}")
 _PACKED: Final = (
@@ -61,7 +65,7 @@ def views_of(text: str) -> Iterator[tuple[str, str]]:
     for _ in range(DEPTH_MAX):
         below: list[tuple[str, str]] = []
         for name, coded in level:
-            for step, view in _undone(coded, turned="reversed" in name):
+            for step, view in _undone(coded):
                 if view in seen:
                     continue
                 seen.add(view)
@@ -73,7 +77,7 @@ def views_of(text: str) -> Iterator[tuple[str, str]]:
         level = below
 
 
-def _undone(text: str, *, turned: bool) -> Iterator[tuple[str, str]]:
+def _undone(text: str) -> Iterator[tuple[str, str]]:
     """Every way to read a text as an encoded one."""
     if "%" in text and _PERCENT.search(text):
         yield "percent", unquote(text)
@@ -89,8 +93,6 @@ def _undone(text: str, *, turned: bool) -> Iterator[tuple[str, str]]:
         for count in range(2, min(len(parts), 12)):
             yield "dns", "".join(parts[:count])
         yield from (("dns " + step, view) for step, view in _runs("".join(parts)))
-    if not turned:
-        yield "reversed", text[::-1]
 
 
 def _unescaped(found: re.Match[str]) -> str:
@@ -114,26 +116,41 @@ def _said(text: str) -> str:
 
 def _runs(text: str) -> Iterator[tuple[str, str]]:
     """What its runs are in base64 (at any offset), hex and base32, unpacked where they are packed."""
-    joined = _JOINTS.sub("", text)
-    texts = (text,) if joined == text else (text, joined)
-    for name, pattern, decode in _CODINGS:
-        runs = dict.fromkeys(run for each in texts for run in pattern.findall(each))
-        for run in list(runs)[:RUNS_MAX]:
+    runs = [run for run in _RUN.findall(text) if not _is_word(run)]
+    if _SPACED_HEX.search(text):
+        runs.append(_HEX_JOINTS.sub("", text))
+    if len(runs) != 1 and (joined := _joined(text)):
+        runs.append(joined)
+    for run in dict.fromkeys(runs[:RUNS_MAX]):
+        for name, decode in _CODINGS:
             for data in decode(run):
                 yield from _read(name, data)
-    if (bare := _HEX_PREFIX.sub("", text)) != joined:
-        for run in _HEX.findall(bare)[:RUNS_MAX]:
-            for data in _from_hex(run):
-                yield from _read("hex", data)
+        if len(run) <= TURNED_CHARS_MAX:
+            for name, decode in _CODINGS:
+                for data in decode(run[::-1]):
+                    yield from _read(f"reversed {name}", data)
+
+
+def _is_word(run: str) -> bool:
+    """Whether a run is words, joined perhaps, and nothing that was encoded."""
+    return run[1:].islower() and not any(map(str.isdigit, run)) and len(run) < 2 * RUN_CHARS_MIN * 2
+
+
+def _joined(text: str) -> str:
+    """A text of many pieces that are no words, as one run; "" for any other text."""
+    pieces = text.split()
+    odd = sum(not (each.islower() or each.istitle()) or not each.isalpha() for each in pieces)
+    return _JOINTS.sub("", text) if len(pieces) > 1 and odd * 2 >= len(pieces) else ""
 
 
 def _from_base64(run: str) -> Iterator[bytes]:
-    if run.isalpha() and (run.islower() or run[1:].islower() or run.isupper()):
-        return  # a word
-    plain = run.replace("-", "+").replace("_", "/").encode()
-    for offset in range(min(4, len(plain))):
-        cut = plain[offset:]
-        yield binascii.a2b_base64(cut[: len(cut) // 4 * 4] + _tail(cut))
+    if run.isupper() and run.isalpha():
+        return  # a word, or base32
+    for part in _BASE64.findall(run):
+        plain = part.replace("-", "+").replace("_", "/").encode()
+        for offset in range(min(4, len(plain))):
+            cut = plain[offset:]
+            yield binascii.a2b_base64(cut[: len(cut) // 4 * 4] + _tail(cut))
 
 
 def _tail(cut: bytes) -> bytes:
@@ -143,28 +160,24 @@ def _tail(cut: bytes) -> bytes:
 
 
 def _from_hex(run: str) -> Iterator[bytes]:
-    for offset in (0, 1):
-        cut = run[offset:]
-        yield bytes.fromhex(cut[: len(cut) // 2 * 2])
+    for part in _HEX.findall(run):
+        for offset in (0, 1):
+            cut = part[offset:]
+            yield bytes.fromhex(cut[: len(cut) // 2 * 2])
 
 
 def _from_base32(run: str) -> Iterator[bytes]:
-    if run.isalpha() and run.islower() and len(run) < 2 * RUN_CHARS_MIN:
-        return  # a word
-    cut = run.upper()
-    extra = len(cut) % 8
-    if extra in (1, 3, 6):
-        cut = cut[:-1]
-    try:
+    for part in _BASE32.findall(run):
+        cut = part.upper()
+        if len(cut) % 8 in (1, 3, 6):
+            cut = cut[:-1]
         yield base64.b32decode(cut + "=" * (-len(cut) % 8))
-    except binascii.Error:
-        return
 
 
-_CODINGS: Final[tuple[tuple[str, re.Pattern[str], Callable[[str], Iterator[bytes]]], ...]] = (
-    ("base64", _BASE64, _from_base64),
-    ("hex", _HEX, _from_hex),
-    ("base32", _BASE32, _from_base32),
+_CODINGS: Final[tuple[tuple[str, Callable[[str], Iterator[bytes]]], ...]] = (
+    ("base64", _from_base64),
+    ("hex", _from_hex),
+    ("base32", _from_base32),
 )
 
 

@@ -238,7 +238,8 @@ class Gateway:
         if self._running.closed:
             return NOT_BEGUN
         try:
-            interim = Interim(exchange, permit, self._parts.settle)
+            clearance = revision.clearance_of(permit.labelled.call.session.principal.agent)
+            interim = Interim(exchange, permit, self._parts.settle, clearance)
             waiting = self._running.begin()
             try:
                 outcome = await self._parts.execute(permit, intent, interim, revision=revision)

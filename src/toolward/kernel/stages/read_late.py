@@ -17,7 +17,7 @@ def read_late(
     session_id = session.session_id
 
     def was_read(text: str) -> bool:
-        return bool(sessions.memory(session_id).places(text))
+        return bool(sessions.memory(session_id).pages(text))
 
     def going(places: frozenset[str], size: int) -> Outgoing:
         tool = resolved.version.key if resolved.version is not None else resolved.server

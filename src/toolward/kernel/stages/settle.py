@@ -38,6 +38,7 @@ from toolward.ports.clock import Clock
 from toolward.ports.secrets import Secrets
 from toolward.ports.store import Change, Delete, Store, Table
 from toolward.rules.canonical import depth_at_most
+from toolward.rules.clearance import Withheld, cleared_result, marker, result_label, unseen
 from toolward.rules.lineage.memory import Heard
 from toolward.rules.lineage.remember import remember_result
 from toolward.rules.redact import redact
@@ -63,6 +64,7 @@ class Checked(Struct, frozen=True, kw_only=True):
     error: WireError | None
     body: bytes
     redactions: int
+    withheld: Withheld | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +87,11 @@ class Settle:
         outcome = _fit(outcome)
         bound = self.clauses.of(call.call_id)
         gone = bool(bound) and await self._looked(bound, permit, outcome)
-        checked = self._check(outcome)
+        checked = self._check(outcome, permit, revision.clearance_of(call.session.principal.agent))
         changes: list[Change] = []
         body: dict[str, Any] = describe(permit, revision) if intent.merged else {}
         said = _said(outcome, checked)
-        if (
-            said is not None
-            and call.action not in LIST_ACTIONS
-            and not (type(outcome) is Returned and outcome.own)
-        ):
+        if said is not None and is_governed(permit, outcome):
             known, change = self._taint(permit, said, checked.body)
             body |= known
             changes += change
@@ -122,6 +120,7 @@ class Settle:
         receipt = await self._written(permit, event, changes, open_intent=not intent.merged)
         resolved = permit.labelled.resolved
         receipt = {**receipt, "isolation": resolved.isolation, "scope": resolved.scope, **_warnings(resolved)}
+        receipt |= {name: body[name] for name in ("source", "withheld", "signals") if name in body}
         reply = Reply(call_id=call.call_id, result=checked.result, error=checked.error, receipt=receipt)
         self.clauses.conclude(permit, reply)
         if gone:
@@ -190,12 +189,20 @@ class Settle:
                 self.clauses.conclude(permit, Reply(call_id=event.call_id))
                 return
 
-    def _check(self, outcome: RawOutcome) -> Checked:
-        """Redact, and turn the outcome into what may leave."""
+    def _check(self, outcome: RawOutcome, permit: Permit, clearance: Confidentiality) -> Checked:
+        """Redact, and turn the outcome into what may leave to an agent of that clearance."""
         known = self.secrets.known_values()
+        version = permit.labelled.resolved.version
+        manifest = version.manifest if version is not None else None
         match outcome:
             case Returned():
                 result, redactions = redact(outcome.result, known)
+                kept: Withheld | None = None
+                if clearance < Confidentiality.CONFIDENTIAL and is_governed(permit, outcome):
+                    kept = cleared_result(
+                        result, manifest, clearance, look_at_result(result, orjson.dumps(result)).secrets
+                    )
+                    result = kept.result
                 return Checked(
                     status="tool_error" if outcome.result.get("isError") is True else "returned",
                     reason="",
@@ -204,10 +211,13 @@ class Settle:
                     error=None,
                     body=orjson.dumps(result),
                     redactions=redactions,
+                    withheld=kept,
                 )
             case Failed():
                 data, redactions = redact(outcome.data, known)
                 text, more = redact(outcome.message, known)
+                if outcome.from_server and result_label(manifest).confidentiality > clearance:
+                    data, text = None, marker(result_label(manifest).confidentiality)
                 error = WireError(code=outcome.code, message=text, data=data)
                 return _refused("failed", outcome.reason, error, redactions + more)
             case Stopped():
@@ -254,9 +264,10 @@ class Settle:
         session = self.sessions.current(call.session.session_id) or call.session
         session, changed = self.sessions.tainted(session, label, source=call.call_id)
         self.sessions.keep(session)
-        body: dict[str, Any] = {"taint": session.taint.as_json()}
-        if label != session.taint:
-            body["label"] = label.as_json()
+        body: dict[str, Any] = {
+            "taint": session.taint.as_json(),
+            "source": {"from": tool_of(permit), **label.as_json()},
+        }
         if seen := signs.as_json():
             body["signals"] = seen
         return body, [self.sessions.put(session)] if changed else []
@@ -272,7 +283,15 @@ class Settle:
             facts["reason"] = checked.reason
         if checked.redactions:
             facts["redactions"] = checked.redactions
+        if checked.withheld is not None and checked.withheld.count:
+            facts["withheld"] = checked.withheld.as_json()
         return facts
+
+
+def is_governed(permit: Permit, outcome: RawOutcome) -> bool:
+    """Whether words of a server reach the agent: no list, and not the gateway's own answer."""
+    listed = permit.labelled.call.action in LIST_ACTIONS
+    return not listed and not (type(outcome) is Returned and outcome.own)
 
 
 def _warnings(resolved: ResolvedCall) -> dict[str, Any]:
@@ -331,6 +350,8 @@ def _said(outcome: RawOutcome, checked: Checked) -> Mapping[str, Any] | None:
     """What the server's words reach the model with: its result, or its error, which it words as it likes."""
     if checked.error is not None and isinstance(outcome, Failed) and outcome.from_server:
         return {"content": [checked.error.message, checked.error.data]}
+    if checked.withheld is not None and checked.withheld.count:
+        return unseen(checked.withheld.result)
     return checked.result
 
 

@@ -80,7 +80,7 @@ def recalled(calls: Iterable[Mapping[str, Any]], answers: Iterable[Mapping[str, 
             now_ns=max(history.call_ns, said["at_ns"]),
         )
     for said in answers:
-        label = said.get("label") or said.get("taint")
+        label = said.get("source") or said.get("taint")  # records of earlier versions have the taint only
         if label:
             history.saw(Label.from_json(label), said["at_ns"])
     history.in_flight = 0

@@ -6,13 +6,14 @@ from toolward.kernel.sessions import Sessions
 from toolward.model.call import Facts, ResolvedCall
 from toolward.model.server import ServerBinding
 from toolward.model.session import Session
-from toolward.rules.signals.arguments import CallSignals, Outgoing, Surroundings
+from toolward.model.signal import QUIET, HistoryFacts, SignalFacts
+from toolward.rules.signals.arguments import CallSignals, Outgoing, Surroundings, has_signals
 from toolward.rules.signals.history import CallHistory
 
 
 def read_late(
     resolved: ResolvedCall, facts: Facts, session: Session, binding: ServerBinding | None, sessions: Sessions
-) -> tuple[CallSignals, CallHistory]:
+) -> tuple[SignalFacts, HistoryFacts]:
     """Nothing is looked at before somebody asks; what is asked is answered as of this turn."""
     session_id = session.session_id
 
@@ -24,8 +25,10 @@ def read_late(
         seen = sessions.histories.of(session_id).places
         return sessions.outflow.going(session.principal.agent, tool, seen, places, size)
 
-    around = Surroundings(prompt=session.prompt, binding=binding, was_read=was_read, going=going)
-    signals = CallSignals(resolved, facts, around)
+    signals: SignalFacts = QUIET
+    if has_signals(resolved, facts):
+        around = Surroundings(prompt=session.prompt, binding=binding, was_read=was_read, going=going)
+        signals = CallSignals(resolved, facts, around)
     history = CallHistory(
         sessions.histories.of(session_id),
         resolved,

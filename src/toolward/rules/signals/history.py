@@ -127,6 +127,8 @@ def _number(value: Any) -> Decimal | None:
 class CallHistory(HistoryFacts):
     """`HistoryFacts` for one call: read late, and it knows whether anybody did."""
 
+    __slots__ = ("_history", "_now_ns", "_opened_ns", "_places", "_read", "_resolved", "_version")
+
     def __init__(
         self,
         history: History,

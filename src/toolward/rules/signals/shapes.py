@@ -54,9 +54,15 @@ def _assigned(text: str) -> str:
 def _is_assigned(text: str) -> bool:
     """`password=…`, where what follows is a value and not a word, a placeholder or a reference."""
     name, value = _assignment(text)
-    if value.isalpha() or value.startswith(("$", "{", "<", "%")) or is_placeholder(value):
+    if _is_expression(value) or value.startswith(("$", "{", "<", "%")) or is_placeholder(value):
         return False
     return looks_secret(name, value)
+
+
+def _is_expression(value: str) -> bool:
+    """`self.password`, `getpass(prompt`, `auth[1]`: a word or a name of a program, and no value."""
+    head = value.replace("[", "(").lstrip("(").partition("(")[0]
+    return all(part.replace("_", "").isalpha() for part in head.split("."))
 
 
 def _has_password(text: str) -> bool:

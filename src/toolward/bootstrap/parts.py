@@ -37,7 +37,7 @@ from toolward.kernel.resilience.turns import Turns
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.rollback.journal import Journal
 from toolward.kernel.rollback.rows import undo_pins
-from toolward.kernel.safeguards.safeguards import make_safeguards
+from toolward.kernel.safeguards.safeguards import Safeguards, make_safeguards
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.signals.honeytokens import Honeytokens
 from toolward.kernel.stages.admit import Admit
@@ -97,9 +97,7 @@ class PartsMaker:
         drift = self._made_drift(registry, upstreams, resilience, watching, discovery)
         admit = Admit(auditor, clock=clock, ids=ids)
         label = Label(sessions)
-        safeguards = make_safeguards(
-            store, auditor, sessions=sessions, registry=registry, incidents=incidents, clock=clock
-        )
+        safeguards = self._safeguards(auditor, sessions, registry, incidents)
         approvals = self._approvals(auditor, incidents, sessions, safeguards.replay)
         journal = make_journal(self.machine, registry, sessions, self.repin)
         own = Answers(ToolCatalogue(registry), discovery, self.take_found)
@@ -142,6 +140,18 @@ class PartsMaker:
             watching=watching,
         )
         return parts, journal
+
+    def _safeguards(
+        self, auditor: Auditor, sessions: Sessions, registry: Registry, incidents: Incidents
+    ) -> Safeguards:
+        return make_safeguards(
+            self.machine.store,
+            auditor,
+            sessions=sessions,
+            registry=registry,
+            incidents=incidents,
+            clock=self.machine.clock,
+        )
 
     def _registry(self, auditor: Auditor, incidents: Incidents) -> Registry:
         store, clock = self.machine.store, self.machine.clock

@@ -33,7 +33,7 @@ _MARK: Final = "\x01"
 _TO_SPACE: Final = str.maketrans(dict.fromkeys("\"'`<>(){}[];|", " "))
 _TO_PIECES: Final = str.maketrans(dict.fromkeys("=:,", " "))
 _STRIP: Final = ".,:;!?*=&#\u2026"
-_PIECES: Final = re.compile(r"[=:,&?#/\\@]+")
+_PIECES: Final = re.compile(r"[=:,&?#/\\]+")
 _NAMES: Final = ("january", "february", "march", "april", "may", "june", "july", "august", "september")
 _MORE: Final = ("october", "november", "december")
 _MONTHS: Final = {
@@ -47,7 +47,7 @@ _IN_WORDS: Final = re.compile(
     rf"|({_MONTH})\.? (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}}))\b"
 )
 _PHONE: Final = re.compile(r"(?<![\w.])(?:\+|00)?\(?\d[\d ()./-]{5,}\d(?!\w)")
-_PHONE_BEGINS: Final = re.compile(r"\d[ ()./-]{1,3}\d")
+_PHONE_BEGINS: Final = re.compile(r"\d[)./-]? [(]?\d")
 _DIGIT: Final = re.compile(r"\d")
 _BEGINS_NUMBER: Final = frozenset("0123456789+")
 _IBAN: Final = re.compile(r"\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]{4}){2,7}(?:[ -]?[a-z0-9]{1,4})?\b")
@@ -155,14 +155,30 @@ def spelled_apart(canonical: str, tokens: list[str], signs: list[str]) -> Iterat
         not _MONTHS.keys().isdisjoint(tokens) or any(each[:3] in _MONTHS for each in signs)
     ):
         for found in _IN_WORDS.finditer(text):
-            day, month, year = found.group(1, 2, 3) if found[1] else found.group(5, 4, 6)
-            yield from _dates(year, str(_MONTHS[month]), day)
+            yield from _in_words(found)
     if len(digits) > 1 and _PHONE_BEGINS.search(text):
         for found in _PHONE.finditer(text):
             yield _phone(found[0])
     if digits and any(len(each) == 4 and _IBAN_HEAD.fullmatch(each) for each in signs):  # noqa: PLR2004 -- DE12
         for found in _IBAN.finditer(text):
             yield f"{_MARK}i{squeezed(found[0])}"
+
+
+def spelled_whole(canonical: str) -> Iterator[str]:
+    """As `spelled_apart`, where the whole text is the one identifier."""
+    if len(canonical) > APART_CHARS_MAX:
+        return
+    if (found := _IN_WORDS.fullmatch(canonical)) is not None:
+        yield from _in_words(found)
+    elif _IBAN.fullmatch(canonical) is not None:
+        yield f"{_MARK}i{squeezed(canonical)}"
+    elif _PHONE.fullmatch(canonical) is not None:
+        yield _phone(canonical)
+
+
+def _in_words(found: re.Match[str]) -> Iterator[str]:
+    day, month, year = found.group(1, 2, 3) if found[1] else found.group(5, 4, 6)
+    return _dates(year, str(_MONTHS[month]), day)
 
 
 def apart_key(token: str) -> str:
@@ -178,10 +194,9 @@ def letters_of(key: str) -> str:
 
 def hides(letters: str) -> bool:
     """Whether a squeezed identifier says enough to be recognised with other letters glued to it."""
-    digits = sum(map(str.isdigit, letters))
-    if not digits or len(letters) > HIDDEN_CHARS_MAX:
+    if letters.isalpha() or len(letters) > HIDDEN_CHARS_MAX:
         return False
-    return len(letters) >= (HIDDEN_DIGITS_MIN if digits == len(letters) else PART_CHARS_MIN)
+    return len(letters) >= (HIDDEN_DIGITS_MIN if letters.isdigit() else PART_CHARS_MIN)
 
 
 def first_digit(letters: str) -> int:

@@ -17,7 +17,6 @@ from toolward.rules.lineage.atoms import (
     letters_of,
     pieces_of,
     signs_of,
-    tells,
     tokens_of,
 )
 from toolward.rules.lineage.grams import BLOCK, blocks_of
@@ -132,26 +131,30 @@ class Index:
         tokens = tokens_of(text)
         keys = keys_in(text, tokens)
         if page.label.confidentiality is Confidentiality.CONFIDENTIAL:
-            self._note_secrets(values, wholes, tokens, page)
-            apart = [apart_key(each) for each in keys if tells(each)]
-            apart += [apart_key(each) for each in wholes]
-            keys.update([each for each in apart if each])
+            keys.update(self._note_secrets(values, wholes, tokens, page))
         else:
             for value in values:
                 if len(value) >= LONG_CHARS:
                     self.passing_blocks.add(blocks_of(squeezed(value)), page)
         self.note(keys | wholes, page)
 
-    def _note_secrets(self, values: list[str], wholes: set[str], tokens: list[str], page: Page) -> None:
-        """What makes a confidential value known again in a longer text."""
+    def _note_secrets(
+        self, values: list[str], wholes: set[str], tokens: list[str], page: Page
+    ) -> Iterator[str]:
+        """What makes a confidential value known again in a longer text; the keys of it without its joints."""
         self._keep(self.words, _words(tokens) | wholes, page)
-        for token in identifiers(signs_of(tokens)) | wholes:
-            if (letters := letters_of(apart_key(token))) and hides(letters):
-                self._hide(letters)
-                self._hide(letters[::-1])
         for value in values:
             if len(value) >= BLOCK and (found := blocks_of(squeezed(value))):
-                self._keep(self.blocks, {*found, *(each[::-1] for each in found)}, page)
+                self._keep(self.blocks, {*found, *[each[::-1] for each in found]}, page)
+        for token in identifiers(signs_of(tokens)) | wholes:
+            if not (key := apart_key(token)):
+                continue
+            letters = letters_of(key)
+            if token in wholes or not letters.isalpha() or "@" in token:
+                yield key
+            if hides(letters):
+                self._hide(letters)
+                self._hide(letters[::-1])
 
     def note(self, keys: set[str], page: Page) -> None:
         """Note the keys of values that stand in a page."""

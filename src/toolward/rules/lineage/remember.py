@@ -92,7 +92,7 @@ def _said(heard: Heard) -> Said | None:
         body = orjson.dumps(heard.result)
     except TypeError:  # what a function gave is no JSON: its values count, and have no places later
         return None
-    return Said(body=body, fields=heard.fields, default=heard.default)
+    return Said(call_id=heard.call_id, body=body, fields=heard.fields, default=heard.default)
 
 
 class _Echo:

@@ -123,8 +123,7 @@ class CallSignals(SignalFacts):
         return (
             link.carries
             and not (own and destination_known(link.host, own))
-            and link.url not in around.prompt
-            and not around.was_read(link.url)
+            and not (link.url and (link.url in around.prompt or around.was_read(link.url)))
         )
 
     @property

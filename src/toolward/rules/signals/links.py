@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -19,8 +20,8 @@ PAYLOAD_CHARS_MIN: Final = 24
 """In a query or fragment: a page number, a language and an anchor are shorter."""
 PART_CHARS_MIN: Final = 40
 """In one part of a path or of a host: names and digests of files are shorter, or have an ending."""
-LINKS_MAX: Final = 256
-"""Links of one text that are looked at; past this the text counts as carrying one."""
+LINKS_MAX: Final = 4_096
+"""Links of one text that are looked at, some microseconds each; past this the text counts as carrying one."""
 _MARKS: Final = (b"://", b"](", b"]:", b"src=", b"href=")
 _LEADING: Final = "a|area|link|iframe|video|audio|source|object|embed|form"
 _TARGET: Final = "href|src|data|action|poster"
@@ -56,16 +57,21 @@ def has_links(text: bytes) -> bool:
 
 
 def links_in(text: bytes) -> list[Link]:
-    """Every link of a text, each URL once, and an image where it is one anywhere; at most `LINKS_MAX`."""
+    """Every link of a text, each URL once, and an image where it is one anywhere.
+
+    Of a text of more than `LINKS_MAX` the last one stands for the rest: a picture that carries something.
+    """
     if not has_links(text):
         return []
     said = text.decode("utf-8", "replace")
     found: dict[str, bool] = {}
-    for url, image in _urls(said):
-        found[url] = found.get(url, False) or image
-        if len(found) >= LINKS_MAX:
+    rest: list[Link] = []
+    for tries, (url, image) in enumerate(_urls(said)):
+        if tries >= LINKS_MAX:
+            rest.append(Link("", "", image=True, carries=True))
             break
-    return [link for url, image in found.items() if (link := _read(url, image=image)) is not None]
+        found[url] = found.get(url, False) or image
+    return [link for url, image in found.items() if (link := _read(url, image=image)) is not None] + rest
 
 
 def _urls(said: str) -> Iterator[tuple[str, bool]]:
@@ -73,11 +79,11 @@ def _urls(said: str) -> Iterator[tuple[str, bool]]:
     for match in patterns[_INLINE].finditer(said):
         yield match.group("url"), match.group("image") == "!"
     if "]:" in said:
-        images = {
-            name.strip().casefold() for m in used.finditer(said) for name in m.groups() if name is not None
-        }
+        uses = list(islice(used.finditer(said), LINKS_MAX + 1))
+        images = {name.strip().casefold() for use in uses for name in use.groups() if name is not None}
         for match in patterns[_REFERENCE].finditer(said):
-            yield match.group("url"), match.group("label").strip().casefold() in images
+            image = len(uses) > LINKS_MAX or match.group("label").strip().casefold() in images
+            yield match.group("url"), image
     if "<" in said:
         for match in patterns[_IMG].finditer(said):
             yield match.group("url"), True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+import time
 import zlib
 
 import pytest
@@ -101,6 +102,21 @@ def test_a_link_that_no_reader_understands_counts_as_carrying() -> None:
     assert all(link.carries for link in links_in(b"https://[broken/x"))
 
 
-def test_no_more_links_are_looked_at_than_the_bound() -> None:
-    text = " ".join(f"https://h{n}.example/a" for n in range(3 * LINKS_MAX))
-    assert len(links_in(text.encode())) == LINKS_MAX
+def test_no_more_links_are_looked_at_than_the_bound_and_the_rest_counts_as_carrying() -> None:
+    plain = [f"https://h{n}.example/a" for n in range(2 * LINKS_MAX)]
+    links = links_in(" ".join(plain).encode())
+    assert len(links) == LINKS_MAX + 1
+    assert [link.carries for link in links[-2:]] == [False, True]
+    assert not any(link.carries for link in links_in(" ".join(plain[: LINKS_MAX // 2]).encode()))
+
+
+def test_a_text_made_to_be_slow_is_not() -> None:
+    for hostile in (
+        "[a](" * 200_000,
+        "<img " * 200_000 + "://",
+        "![a][b] [b]: x " * 60_000,
+        "[a](x://y)" * 100_000,
+    ):
+        began = time.process_time()
+        links_in(hostile.encode())
+        assert time.process_time() - began < 2

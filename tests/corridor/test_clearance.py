@@ -10,8 +10,10 @@ import pytest
 from tests.builders import FakeExchange
 
 from harness import AGENT, MANIFESTS, WARD, World, open_world, tool
-from toolward.errors import Denied
+from toolward.errors import Denied, Rejected
+from toolward.governance.desk import invoke
 from toolward.model.call import Failed, Returned
+from toolward.model.principal import CredentialKind, Principal
 
 SECRET = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"
 STAFF = """\
@@ -165,3 +167,67 @@ async def test_the_receipt_says_from_where_a_text_comes_and_how_far_it_is_to_be_
             "confidentiality": "internal",
         }
         assert record["source"] == receipt["source"]
+
+
+ROLES = "roles:\n  declassify: [dora]\n"
+
+
+async def declassified(world: World, user: str, call_id: str) -> None:
+    made = await invoke(world.house.desk, "keys.create", {"kind": "person"}, person(user))
+    await invoke(
+        world.house.desk,
+        "sources.declassify",
+        {"call": call_id, "why": "the audit asked"},
+        world.house.identity.named(made["name"]),
+    )
+
+
+def person(user: str) -> Principal:
+    return Principal(user=user, agent="cli", credential="person-1", kind=CredentialKind.PERSON)
+
+
+async def test_a_person_with_the_role_lets_one_answer_through_and_its_values_may_flow(tmp_path: Path) -> None:
+    given = salary("98 765 Euro")
+    setting = files("internal")
+    setting["toolward.yaml"] += ROLES
+    async with open_world(
+        tmp_path, files=setting, tools=TOOLS, answers={"mail/staff": gives(given)}
+    ) as world:
+        session = await world.session()
+        first = await world.call(session, "mail/staff")
+        assert "98 765" not in orjson.dumps(first.result).decode()
+        await declassified(world, "dora", first.call_id)
+        again = await world.call(session, "mail/staff")
+        assert again.result == given
+        record = world.records("call.merged")[-1]
+        assert record["declassified"] == "dora"
+        assert record["source"]["confidentiality"] == "internal"
+        assert record["taint"]["confidentiality"] == "internal"
+        elsewhere = await world.call(await world.session(), "mail/staff")
+        assert "98 765" not in orjson.dumps(elsewhere.result).decode()
+        [said] = world.records("source.declassified")
+        assert said["why"] == "the audit asked"
+        assert said["by"]["user"] == "dora"
+
+
+async def test_without_the_role_nobody_declassifies_and_nothing_changes(tmp_path: Path) -> None:
+    """The control."""
+    async with open_world(
+        tmp_path, files=files("internal"), tools=TOOLS, answers={"mail/staff": gives(salary("98 765 Euro"))}
+    ) as world:
+        session = await world.session()
+        first = await world.call(session, "mail/staff")
+        with pytest.raises(Denied):
+            await declassified(world, "dora", first.call_id)
+        again = await world.call(session, "mail/staff")
+        assert "98 765" not in orjson.dumps(again.result).decode()
+
+
+async def test_of_a_call_without_anything_withheld_nothing_is_declassified(tmp_path: Path) -> None:
+    setting = files("internal")
+    setting["toolward.yaml"] += ROLES
+    async with open_world(tmp_path, files=setting, tools=TOOLS) as world:
+        plain = await world.call(await world.session(), "files/read", {"path": "/data/a"})
+        for call_id in (plain.call_id, "none"):
+            with pytest.raises(Rejected):
+                await declassified(world, "dora", call_id)

@@ -13,6 +13,7 @@ from toolward.catalogue import Catalogue
 from toolward.config.ward import Ward
 from toolward.errors import ToolwardError
 from toolward.kernel.approvals.approvals import Approvals, make_approvals
+from toolward.kernel.approvals.declassifying import Declassifying
 from toolward.kernel.approvals.ground import Ground
 from toolward.kernel.approvals.people import People
 from toolward.kernel.audit import Auditor
@@ -105,7 +106,8 @@ class PartsMaker:
         clauses = Clauses(
             (*safeguards.clauses, approvals.clause, *discovery.clauses(), sessions.outflow, journal)
         )
-        settle = self._settle(auditor, sessions, clauses, background)
+        declassifying = Declassifying(store, auditor, approvals.ground.people, clock=clock)
+        settle = self._settle(auditor, sessions, clauses, background, declassifying)
         refuse = Refuse(store, auditor)
         hooks.on_request = requests = GovernRequests(
             admit=admit, label=label, settle=settle, refuse=refuse, ids=ids, revision=self.current
@@ -119,6 +121,7 @@ class PartsMaker:
             registry=registry,
             objectives=ObjectivePins(store, auditor, clock=clock),
             incidents=incidents,
+            declassifying=declassifying,
             honeytokens=Honeytokens(store, auditor, incidents, clock=clock, ids=ids),
             approvals=approvals,
             drift=drift,
@@ -183,7 +186,12 @@ class PartsMaker:
         return undo_pins(self.machine.store, call_id)
 
     def _settle(
-        self, auditor: Auditor, sessions: Sessions, clauses: Clauses, background: Background
+        self,
+        auditor: Auditor,
+        sessions: Sessions,
+        clauses: Clauses,
+        background: Background,
+        declassifying: Declassifying,
     ) -> Settle:
         return Settle(
             store=self.machine.store,
@@ -193,6 +201,7 @@ class PartsMaker:
             clock=self.machine.clock,
             background=background,
             clauses=clauses,
+            declassified=declassifying.by,
         )
 
     def _watching(

@@ -29,6 +29,7 @@ VERBS: Final[Mapping[str, str]] = {
     "approvals": "What waits for a person: list, show, open, approve, refuse, break-glass, review.",
     "grants": "Standing approvals of like calls: list, make, end.",
     "endorse": "Stand for what a source said in a session.",
+    "declassify": "Let an agent be told what its clearance does not cover.",
     "audit": "The record: tail, show, query, verify, export.",
     "revision": "Known-good states: list, show, diff, restore.",
     "keys": "Credentials of agents and people: create, list, revoke.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toolward.kernel.approvals.approvals import Approvals
+from toolward.kernel.approvals.declassifying import Declassifying
 from toolward.kernel.audit import Auditor
 from toolward.kernel.cages.hints import CageHints
 from toolward.kernel.discovery.discovery import Discovery
@@ -46,6 +47,7 @@ class Parts:
     registry: Registry
     objectives: ObjectivePins
     incidents: Incidents
+    declassifying: Declassifying
     honeytokens: Honeytokens
     approvals: Approvals
     drift: DriftWatch

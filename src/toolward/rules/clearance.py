@@ -7,6 +7,7 @@ time in a text is taken out there too, and a text in which that can not be done 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -42,6 +43,17 @@ def marker(label: Confidentiality) -> str:
 def result_label(manifest: Manifest | None) -> Label:
     """The label of what a manifest says nothing more of."""
     return manifest.result if manifest is not None and manifest.result is not None else UNKNOWN
+
+
+def lowered(manifest: Manifest | None, to: Confidentiality) -> Manifest:
+    """The manifest with no label more confidential than `to`: what a person let through counts as that."""
+    manifest = manifest or Manifest()
+
+    def low(label: Label) -> Label:
+        return Label(label.integrity, min(label.confidentiality, to))
+
+    fields = {pointer: low(label) for pointer, label in manifest.result_fields.items()}
+    return replace(manifest, result=low(result_label(manifest)), result_fields=fields)
 
 
 def cleared_result(

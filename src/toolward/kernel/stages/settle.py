@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -38,7 +38,7 @@ from toolward.ports.clock import Clock
 from toolward.ports.secrets import Secrets
 from toolward.ports.store import Change, Delete, Store, Table
 from toolward.rules.canonical import depth_at_most
-from toolward.rules.clearance import Withheld, cleared_result, marker, result_label, unseen
+from toolward.rules.clearance import Withheld, cleared_result, lowered, marker, result_label, unseen
 from toolward.rules.lineage.memory import Heard
 from toolward.rules.lineage.remember import remember_result
 from toolward.rules.redact import redact
@@ -78,6 +78,7 @@ class Settle:
     clock: Clock
     background: Background
     clauses: Clauses
+    declassified: Callable[[Permit], str] = lambda _: ""  # who let through what this call answers
 
     async def __call__(
         self, permit: Permit, intent: Intent, outcome: RawOutcome, *, revision: ActiveRevision
@@ -87,12 +88,16 @@ class Settle:
         outcome = _fit(outcome)
         bound = self.clauses.of(call.call_id)
         gone = bool(bound) and await self._looked(bound, permit, outcome)
-        checked = self._check(outcome, permit, revision.clearance_of(call.session.principal.agent))
+        clearance = revision.clearance_of(call.session.principal.agent)
+        by = self.declassified(permit) if clearance < Confidentiality.CONFIDENTIAL else ""
+        checked = self._check(outcome, permit, Confidentiality.CONFIDENTIAL if by else clearance)
         changes: list[Change] = []
         body: dict[str, Any] = describe(permit, revision) if intent.merged else {}
         said = _said(outcome, checked)
         if said is not None and is_governed(permit, outcome):
-            known, change = self._taint(permit, said, checked.body)
+            known, change = self._taint(permit, said, checked.body, lower=clearance if by else None)
+            if by:
+                known["declassified"] = by
             body |= known
             changes += change
         body |= _notes(outcome)
@@ -242,7 +247,7 @@ class Settle:
                 assert_never(outcome)
 
     def _taint(
-        self, permit: Permit, result: Mapping[str, Any], encoded: bytes
+        self, permit: Permit, result: Mapping[str, Any], encoded: bytes, *, lower: Confidentiality | None
     ) -> tuple[dict[str, Any], list[Change]]:
         """Remember the result's values and raise the session's taint; what the record says of both.
 
@@ -253,12 +258,13 @@ class Settle:
         """
         call = permit.labelled.call
         version = permit.labelled.resolved.version
+        manifest = version.manifest if version else None
         memory, signs = self.sessions.memory(call.session.session_id), look_at_result(result, encoded)
         label = remember_result(
             memory,
             result,
             call_id=call.call_id,
-            manifest=version.manifest if version else None,
+            manifest=manifest if lower is None else lowered(manifest, lower),
             asked=permit.labelled,
         )
         if signs.secrets:

@@ -138,16 +138,16 @@ def by_command(ward: Path, *words: str) -> Any:
     return orjson.loads(done.stdout)
 
 
-def planted(ward: Path) -> list[str]:
+def planted(ward: Path, each: int) -> list[str]:
     """Plant so many of each shape by the command line, and put them and look-alikes into the database."""
     values = [
         by_command(ward, "honeytokens", "plant", shape.value, "--source", "crm", "--tenant", f"t{number}")[
             "value"
         ]
         for shape in TokenShape
-        for number in range(ROUNDS)
+        for number in range(each)
     ]
-    alike = [f"C-LOOKALIKE{number:02d}" for number in range(ROUNDS)]
+    alike = [f"C-LOOKALIKE{number:02d}" for number in range(each)]
     with closing(sqlite3.connect(HOME / "books" / "crm.db")) as books, books:
         books.execute("CREATE TABLE customers(note TEXT)")
         books.executemany("INSERT INTO customers VALUES (?)", [(value,) for value in (*values, *alike)])
@@ -162,9 +162,9 @@ def thefts(notes: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield note, {"name": sink, "arguments": arguments(write(note))}
 
 
-def played(ward: Path, port: int, token: str) -> list[Row]:
+def played(ward: Path, port: int, token: str, each: int) -> list[Row]:
     """Plant, steal, and compare what got out with what was told."""
-    values = planted(ward)
+    values = planted(ward, each)
     url = f"http://127.0.0.1:{port}/servers/office/mcp"
     tried = {True: 0, False: 0}
     denied = answered = told = 0
@@ -239,13 +239,18 @@ def _times(waits: list[float]) -> list[Row]:
     ]
 
 
-def main() -> int:
-    """Play it and report; 1 if something does not hold."""
+def on_a_ward(each: int = ROUNDS) -> list[Row]:
+    """The whole, with so many values of each shape."""
     ward, token = asyncio.run(prepare())
     port = free_port()
     command: list[str | Path] = [sys.executable, "-m", "toolward", "up", ward, "--port", str(port)]
     with child("honeytokens", command, port=port, env=ITS_OWN_NOTES):
-        rows = played(ward, port, token)
+        return played(ward, port, token, each)
+
+
+def main() -> int:
+    """Play it and report; 1 if something does not hold."""
+    rows = on_a_ward()
     _ = write_report("honeytokens", rows)
     return 0 if all(row.holds for row in rows) else 1
 

@@ -103,15 +103,12 @@ class PartsMaker:
         approvals = self._approvals(auditor, incidents, sessions, safeguards.replay)
         journal = make_journal(self.machine, registry, sessions, self.repin)
         own = Answers(ToolCatalogue(registry), discovery, self.take_found)
-        clauses = Clauses(
-            (*safeguards.clauses, approvals.clause, *discovery.clauses(), sessions.outflow, journal)
-        )
+        beside = (approvals.clause, *discovery.clauses(), sessions.outflow, journal)
+        clauses = Clauses((*safeguards.clauses, *beside))
         declassifying = Declassifying(store, auditor, approvals.ground.people, clock=clock)
         settle = self._settle(auditor, sessions, clauses, background, declassifying)
-        refuse = Refuse(store, auditor)
-        hooks.on_request = requests = GovernRequests(
-            admit=admit, label=label, settle=settle, refuse=refuse, ids=ids, revision=self.current
-        )
+        requests = self._requests(admit, label, settle, Refuse(store, auditor))
+        hooks.on_request = requests
         hooks.events = UpstreamNews(drift, notices)
         parts = Parts(
             store=store,
@@ -144,6 +141,12 @@ class PartsMaker:
             watching=watching,
         )
         return parts, journal
+
+    def _requests(self, admit: Admit, label: Label, settle: Settle, refuse: Refuse) -> GovernRequests:
+        ids, revision = self.machine.ids, self.current
+        return GovernRequests(
+            admit=admit, label=label, settle=settle, refuse=refuse, ids=ids, revision=revision
+        )
 
     def _safeguards(
         self, auditor: Auditor, sessions: Sessions, registry: Registry, incidents: Incidents

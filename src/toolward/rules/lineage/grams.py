@@ -32,6 +32,8 @@ def blocks_of(letters: str) -> list[str]:
 
 def shared(letters: str, known: Mapping[str, _T]) -> list[str]:
     """The runs of a squeezed text that are among `known` blocks, in order."""
+    if not known:
+        return []
     last = min(len(letters), PROBED_CHARS_MAX) - BLOCK + 1
     starts = [at for at in range(last) if letters[at : at + BLOCK] in known]
     if not starts:

@@ -82,10 +82,12 @@ class Index:
         "_serial",
         "blocks",
         "hidden",
+        "hosts",
         "kept",
         "overflowed",
         "passing",
         "passing_blocks",
+        "secrets",
         "shelf",
         "words",
     )
@@ -93,9 +95,11 @@ class Index:
     def __init__(self) -> None:
         self.kept: dict[Label, dict[str, Page]] = {}
         self.passing: dict[Label, Generations[Page]] = {}
+        self.secrets: list[dict[str, Page]] = []  # those of `kept` that are confidential
         self.words: dict[str, Page] = {}
         self.blocks: dict[str, Page] = {}
         self.hidden: dict[str, tuple[tuple[int, str], ...]] = {}  # by what stands at their first digit
+        self.hosts: set[str] = set()  # of confidential mail addresses
         self.passing_blocks: Generations[Page] = Generations()
         self.shelf = Shelf()
         self.overflowed = False
@@ -150,6 +154,8 @@ class Index:
             if not (key := apart_key(token)):
                 continue
             letters = letters_of(key)
+            if "@" in token and len(self.hosts) < KEPT_MAX:
+                self.hosts.add(token.partition("@")[2])
             if token in wholes or not letters.isalpha() or "@" in token:
                 yield key
             if hides(letters):
@@ -165,7 +171,11 @@ class Index:
                 passing = self.passing[label] = Generations()
             passing.add(keys, page)
         else:
-            self._keep(self.kept.setdefault(label, {}), keys, page)
+            if (kept := self.kept.get(label)) is None:
+                kept = self.kept[label] = {}
+                if not passes:
+                    self.secrets.append(kept)
+            self._keep(kept, keys, page)
 
     def pages(self, key: str) -> list[Page]:
         """The first page of each label in which a key stands, in the order in which they were read."""

@@ -92,8 +92,9 @@ def _turned(index: Index, token: str, apart: str) -> Iterator[Source]:
     for key in (token[::-1], apart_key(letters_of(apart)[::-1])):
         for each in _secret(index, key, How.VIEW):
             yield replace(each, view="reversed")
-    if "@" in token:
-        for at in range(1, min(token.index("@"), GLUED_MAX)):
+    name, _, host = token.partition("@")
+    if host in index.hosts:
+        for at in range(1, min(len(name), GLUED_MAX)):
             yield from _secret(index, token[at:], How.PART)
 
 
@@ -122,6 +123,11 @@ def _whole(canonical: str, index: Index) -> Iterator[Source]:
 
 def _secret(index: Index, key: str, how: How) -> Iterator[Source]:
     """The confidential places of a key, unless the session knew it before from elsewhere."""
+    for kept in index.secrets:  # nearly always it is in none
+        if key in kept:
+            break
+    else:
+        return
     pages = index.pages(key)
     for page in pages:
         if page.label.confidentiality is not Confidentiality.CONFIDENTIAL:

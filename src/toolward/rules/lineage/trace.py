@@ -24,7 +24,7 @@ from toolward.rules.lineage.spelling import canonical_text, squeezed
 from toolward.rules.places import destination_known, path_inside
 from toolward.rules.spoken import spoken_words, stands_in
 
-SHOWN_CHARS_MAX: Final = 1_024
+SHOWN_CHARS_MAX: Final = 320
 """Of a value that nothing depends on: so much of it is compared for what a person is shown."""
 
 

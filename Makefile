@@ -11,7 +11,7 @@ WARD ?= build/ward
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools day paths rug-pulls interleavings lock clean bench-lineage leaks
+.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools day paths rug-pulls interleavings lock clean bench-lineage leaks honeytokens
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -83,6 +83,8 @@ rug-pulls: setup ## hostile servers that turn, each with a control; false alarms
 
 day: setup ## a benign day on twelve real servers, and the same day with an attacker's words in what is read
 	$(BIN)/python -m toolward.lab.day
+honeytokens: setup ## planted values stolen by an agent over the daemon: incidents, and how soon
+	$(BIN)/python -m toolward.lab.honeytokens
 
 paths: setup ## one ward with a secure core and an open periphery at work; a canary that rolls itself back
 	$(BIN)/python -m toolward.lab.paths work

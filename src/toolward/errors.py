@@ -91,6 +91,7 @@ class ReasonCode(StrEnum):
     PROMOTION_REFUSED = "promotion_refused"
     BEYOND_OPEN_PATH = "beyond_open_path"
     BUDGET_SPENT = "budget_spent"
+    HONEYTOKEN = "honeytoken"
     # the gateway's
     AUDIT_UNAVAILABLE = "audit_unavailable"
     STORE_UNAVAILABLE = "store_unavailable"

@@ -13,6 +13,7 @@ from toolward.catalogue import Catalogue
 from toolward.config.ward import Ward
 from toolward.errors import ToolwardError
 from toolward.kernel.approvals.approvals import Approvals, make_approvals
+from toolward.kernel.approvals.declassifying import Declassifying
 from toolward.kernel.approvals.ground import Ground
 from toolward.kernel.approvals.people import People
 from toolward.kernel.audit import Auditor
@@ -39,8 +40,9 @@ from toolward.kernel.resilience.turns import Turns
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.rollback.journal import Journal
 from toolward.kernel.rollback.rows import undo_pins
-from toolward.kernel.safeguards.safeguards import make_safeguards
+from toolward.kernel.safeguards.safeguards import Safeguards, make_safeguards
 from toolward.kernel.sessions import Sessions
+from toolward.kernel.signals.honeytokens import Honeytokens
 from toolward.kernel.stages.admit import Admit
 from toolward.kernel.stages.authorize import Authorize
 from toolward.kernel.stages.execute import Execute
@@ -98,14 +100,14 @@ class PartsMaker:
         drift = self._made_drift(registry, upstreams, resilience, watching, discovery)
         admit = Admit(auditor, clock=clock, ids=ids, handles=Handles(store))
         label = Label(sessions)
-        safeguards = make_safeguards(
-            store, auditor, sessions=sessions, registry=registry, incidents=incidents, clock=clock
-        )
+        safeguards = self._safeguards(auditor, sessions, registry, incidents)
         approvals = self._approvals(auditor, incidents, sessions, safeguards.replay)
         journal = make_journal(self.machine, registry, sessions, self.repin)
         own = Answers(ToolCatalogue(registry), discovery, self.take_found)
-        clauses = Clauses((*safeguards.clauses, approvals.clause, *discovery.clauses(), journal))
-        settle = self._settle(auditor, sessions, clauses, background)
+        beside = (approvals.clause, *discovery.clauses(), sessions.outflow, journal)
+        clauses = Clauses((*safeguards.clauses, *beside))
+        declassifying = Declassifying(store, auditor, approvals.ground.people, clock=clock)
+        settle = self._settle(auditor, sessions, clauses, background, declassifying)
         hooks.on_request = requests = self._requests(auditor, admit, label, settle)
         hooks.events = UpstreamNews(drift, notices)
         parts = Parts(
@@ -116,6 +118,8 @@ class PartsMaker:
             registry=registry,
             objectives=ObjectivePins(store, auditor, clock=clock),
             incidents=incidents,
+            declassifying=declassifying,
+            honeytokens=Honeytokens(store, auditor, incidents, clock=clock, ids=ids),
             approvals=approvals,
             drift=drift,
             discovery=discovery,
@@ -138,6 +142,18 @@ class PartsMaker:
             watching=watching,
         )
         return parts, journal
+
+    def _safeguards(
+        self, auditor: Auditor, sessions: Sessions, registry: Registry, incidents: Incidents
+    ) -> Safeguards:
+        return make_safeguards(
+            self.machine.store,
+            auditor,
+            sessions=sessions,
+            registry=registry,
+            incidents=incidents,
+            clock=self.machine.clock,
+        )
 
     def _registry(self, auditor: Auditor, incidents: Incidents) -> Registry:
         store, clock = self.machine.store, self.machine.clock
@@ -178,7 +194,12 @@ class PartsMaker:
         return undo_pins(self.machine.store, call_id)
 
     def _settle(
-        self, auditor: Auditor, sessions: Sessions, clauses: Clauses, background: Background
+        self,
+        auditor: Auditor,
+        sessions: Sessions,
+        clauses: Clauses,
+        background: Background,
+        declassifying: Declassifying,
     ) -> Settle:
         return Settle(
             store=self.machine.store,
@@ -188,6 +209,7 @@ class PartsMaker:
             clock=self.machine.clock,
             background=background,
             clauses=clauses,
+            declassified=declassifying.by,
         )
 
     def _watching(

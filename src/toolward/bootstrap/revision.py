@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 
-from toolward.config.shape import WardConfig
+from toolward.config.shape import ConfidentialityName, WardConfig
 from toolward.config.sources import to_sources
 from toolward.config.ward import Ward
 from toolward.kernel.objectives.pins import ObjectivePins
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.revision import OBJECTIVE_PIN, ActiveRevision
+from toolward.model.label import Confidentiality
 from toolward.model.revision import Revision
 from toolward.model.server import ServerBinding
 from toolward.model.tool import BindingKind, ToolVersion
@@ -52,6 +53,11 @@ def compile_revision(
         profile=config.profile.value,
         channel=config.channel,
         channels={name: agent.channel for name, agent in config.agents.items() if agent.channel},
+        clearances={
+            name: Confidentiality[agent.clearance.name]
+            for name, agent in config.agents.items()
+            if agent.clearance is not ConfidentialityName.CONFIDENTIAL
+        },
         book=book,
         bindings=bindings,
         objectives=_objectives(ward, registry, approved, book),

@@ -92,6 +92,7 @@ def to_manifest(
         arguments={name: Argument(role=a.role, kind=a.kind) for name, a in entry.arguments.items()},
         result=_label(entry.result) if entry.result else None,
         result_fields={pointer: _label(item) for pointer, item in entry.result_fields.items()},
+        clearance=Confidentiality[entry.clearance.name],
         timeout_ms=entry.timeout_ms or timeout_ms,
         output_bytes_max=entry.output_bytes_max,
         capabilities=to_capabilities(capabilities, ward) if capabilities is not None else None,

@@ -183,6 +183,7 @@ def entry_of(manifest: Manifest, *, timeout_ms: int, purpose: str = "") -> ToolE
         arguments={name: ArgumentConfig(role=a.role, kind=a.kind) for name, a in manifest.arguments.items()},
         result=_label(manifest.result) if manifest.result else None,
         result_fields={pointer: _label(label) for pointer, label in manifest.result_fields.items()},
+        clearance=ConfidentialityName(manifest.clearance.name.lower()),
         timeout_ms=manifest.timeout_ms if manifest.timeout_ms != timeout_ms else None,
         output_bytes_max=manifest.output_bytes_max,
         undo=from_undo(manifest.undo) if manifest.undo is not None else None,

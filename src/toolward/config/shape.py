@@ -139,6 +139,14 @@ class ServerConfig(Section, frozen=True):
     ] = msgspec.field(default_factory=dict)
 
 
+class ConfidentialityName(StrEnum):
+    """Who may read a value."""
+
+    PUBLIC = "public"
+    INTERNAL = "internal"
+    CONFIDENTIAL = "confidential"
+
+
 class AgentConfig(Section, frozen=True):
     """What an agent may do at most; policies can only narrow it. What is left out sets no ceiling."""
 
@@ -152,6 +160,10 @@ class AgentConfig(Section, frozen=True):
     ] = ()
     effects: Annotated[tuple[Effect, ...], Meta(min_length=1, description="Only these effects.")] = ()
     face: Annotated[Face | None, Meta(description="What it is shown, instead of `discovery.face`.")] = None
+    clearance: Annotated[
+        ConfidentialityName,
+        Meta(description="The most confidential that it is told; what is above is withheld from results."),
+    ] = ConfidentialityName.CONFIDENTIAL
 
 
 class SecretsConfig(Section, frozen=True):
@@ -229,14 +241,6 @@ class IntegrityName(StrEnum):
 
     TRUSTED = "trusted"
     UNTRUSTED = "untrusted"
-
-
-class ConfidentialityName(StrEnum):
-    """Who may read a value."""
-
-    PUBLIC = "public"
-    INTERNAL = "internal"
-    CONFIDENTIAL = "confidential"
 
 
 class EffectSource(StrEnum):
@@ -335,6 +339,9 @@ class ToolEntry(Section, frozen=True):
         dict[Annotated[str, Meta(pattern=r"^(/.*)?$")], LabelConfig],
         Meta(description="JSON pointer into the result -> label."),
     ] = msgspec.field(default_factory=dict)
+    clearance: Annotated[
+        ConfidentialityName, Meta(description="What may go where the tool sends to: this, or what is less.")
+    ] = ConfidentialityName.INTERNAL
     timeout_ms: Milliseconds | None = None
     output_bytes_max: Annotated[int, Meta(ge=1, le=256 * 1024 * 1024)] = limits.OUTPUT_BYTES_MAX
     capabilities: Annotated[

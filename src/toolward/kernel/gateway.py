@@ -85,6 +85,7 @@ class Gateway:
             try:
                 session = self._parts.sessions.find(attempt.session_id, attempt.principal)
                 call = self._parts.admit(attempt, session)  # 1
+                await self._parts.honeytokens.check(call)
                 return await again(self._decided, call, exchange, self._parts.approvals)
             finally:
                 self._room.leave(caller)
@@ -103,7 +104,10 @@ class Gateway:
         decision = decide(labelled, revision)  # 4
         permit = await self._parts.authorize(labelled, decision, revision)  # 5
         self._parts.sessions.let_through(permit)
-        return await self._walk(permit, exchange, revision)  # 6, 7, 8
+        try:
+            return await self._walk(permit, exchange, revision)  # 6, 7, 8
+        finally:
+            self._parts.sessions.answered(permit)
 
     async def _walk(self, permit: Permit, exchange: Exchange, revision: ActiveRevision) -> Reply:
         """Steps 6 to 8. A caller that hangs up stops the tool, never the record."""
@@ -237,7 +241,8 @@ class Gateway:
         if self._running.closed:
             return NOT_BEGUN
         try:
-            interim = Interim(exchange, permit, self._parts.settle)
+            clearance = revision.clearance_of(permit.labelled.call.session.principal.agent)
+            interim = Interim(exchange, permit, self._parts.settle, clearance)
             waiting = self._running.begin()
             try:
                 outcome = await self._parts.execute(permit, intent, interim, revision=revision)

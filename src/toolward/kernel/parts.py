@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toolward.kernel.approvals.approvals import Approvals
+from toolward.kernel.approvals.declassifying import Declassifying
 from toolward.kernel.audit import Auditor
 from toolward.kernel.cages.hints import CageHints
 from toolward.kernel.discovery.discovery import Discovery
@@ -20,6 +21,7 @@ from toolward.kernel.resilience.resilience import Resilience
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.safeguards.safeguards import Safeguards
 from toolward.kernel.sessions import Sessions
+from toolward.kernel.signals.honeytokens import Honeytokens
 from toolward.kernel.stages.admit import Admit
 from toolward.kernel.stages.authorize import Authorize
 from toolward.kernel.stages.execute import Execute
@@ -46,6 +48,8 @@ class Parts:
     registry: Registry
     objectives: ObjectivePins
     incidents: Incidents
+    declassifying: Declassifying
+    honeytokens: Honeytokens
     approvals: Approvals
     drift: DriftWatch
     discovery: Discovery

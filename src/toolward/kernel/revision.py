@@ -8,6 +8,7 @@ from typing import Any
 
 from toolward.model.face import Face
 from toolward.model.found import Source
+from toolward.model.label import Confidentiality
 from toolward.model.revision import Revision
 from toolward.model.server import ServerBinding, server_of
 from toolward.model.tool import Channel, ToolVersion
@@ -34,6 +35,7 @@ class ActiveRevision:
         default_factory=dict
     )  # server with variants -> who may run its tools -> identity
     channels: Mapping[str, Channel] = field(default_factory=dict)  # agent -> its own, where it has one
+    clearances: Mapping[str, Confidentiality] = field(default_factory=dict)  # agent -> less than everything
     review_by: Mapping[str, str] = field(default_factory=dict)  # "server/tool" -> ISO date
     definition_age_max_s: Mapping[str, float] = field(default_factory=dict)  # server -> seconds
     sources: Mapping[str, Source] = field(default_factory=dict)  # of found servers, by name
@@ -61,6 +63,10 @@ class ActiveRevision:
     def channel_of(self, agent: str) -> Channel:
         """The channel that an agent is served from."""
         return self.channels.get(agent, self.channel)
+
+    def clearance_of(self, agent: str) -> Confidentiality:
+        """The most confidential that an agent may be told; everything, if nobody said otherwise."""
+        return self.clearances.get(agent, Confidentiality.CONFIDENTIAL)
 
     def declared(self) -> tuple[str, ...]:
         """The servers that were not found: all that is asked for more than tools."""

@@ -16,10 +16,12 @@ from toolward.config.limits import (
     SESSION_VALUES_MAX,
     SESSIONS_MAX,
 )
+from toolward.errors import Contested, Rejected
 from toolward.errors import ReasonCode as Code
-from toolward.errors import Rejected
 from toolward.kernel.audit import Auditor
 from toolward.kernel.endorsed import endorsed_before
+from toolward.kernel.signals.histories import Histories
+from toolward.kernel.signals.outflow import Outflow
 from toolward.model.call import LIST_ACTIONS
 from toolward.model.event import Event, EventKind
 from toolward.model.label import CLEAN, Integrity, Label
@@ -33,6 +35,7 @@ from toolward.ports.store import Put, Store, Table
 from toolward.rules.canonical import canonical
 from toolward.rules.lineage.memory import SessionMemory
 from toolward.rules.objective import is_name
+from toolward.rules.signals.history import amount_of
 from toolward.rules.standing import Move
 from toolward.rules.step import bytes_out, counted, entered, has_effect, recounted
 
@@ -48,8 +51,10 @@ class Sessions:
     def __init__(self, store: Store, auditor: Auditor, *, clock: Clock, ids: Ids) -> None:
         self._store = store
         self._auditor = auditor
-        self._clock = clock
+        self.clock = clock
         self._ids = ids
+        self.histories = Histories(store)
+        self.outflow = Outflow(store, clock=clock)
         self._live: OrderedDict[str, Session] = OrderedDict()
         self._memories: dict[str, SessionMemory] = {}
         self._sizes: dict[str, int] = {}
@@ -71,7 +76,7 @@ class Sessions:
 
         `first` is its first step, if its objective is a declared one.
         """
-        now = self._clock.now_ns()
+        now = self.clock.now_ns()
         session = Session(
             session_id=session_id or self._ids.new(),
             principal=principal,
@@ -103,6 +108,7 @@ class Sessions:
             session, moved = self._moved(session, first)
             events.append(moved)
         await self._store.commit(events, [self.put(session)])
+        self.histories.opened(session.session_id)
         self._remember(session)
         return session
 
@@ -114,7 +120,7 @@ class Sessions:
         return moved
 
     def _moved(self, session: Session, move: Move) -> tuple[Session, Event]:
-        now = self._clock.now_ns()
+        now = self.clock.now_ns()
         event = self._auditor.event(
             EventKind.SESSION_STEP,
             session_id=session.session_id,
@@ -150,11 +156,11 @@ class Sessions:
             known = self._idle_session(key, principal)
             if known is None:
                 known = await self.open(principal, SessionOrigin.IDLE)
-                self._idle[key] = (known.session_id, self._clock.monotonic_ns())
+                self._idle[key] = (known.session_id, self.clock.monotonic_ns())
             return known
 
     def _idle_session(self, key: tuple[str, str, str], principal: Principal) -> Session | None:
-        found, now = self._idle.get(key), self._clock.monotonic_ns()
+        found, now = self._idle.get(key), self.clock.monotonic_ns()
         if found is None or now - found[1] > SESSION_IDLE_S * 1_000_000_000:
             return None
         self._idle[key] = (found[0], now)
@@ -196,6 +202,7 @@ class Sessions:
 
     def tainted(self, session: Session, label: Label, *, source: str) -> tuple[Session, bool]:
         """The session after call `source` brought such a label, and whether its row must be written."""
+        self.histories.of(session.session_id).saw(label, self.clock.now_ns())
         taint, untrusted = session.taint.join(label), session.untrusted
         if label.integrity is Integrity.UNTRUSTED and not {source, MANY}.intersection(untrusted):
             untrusted = (*untrusted, source if len(untrusted) < UNTRUSTED_NAMED_MAX else MANY)
@@ -206,13 +213,17 @@ class Sessions:
         """Count a call from its permit on, so that calls that run at once can not pass one bound together.
 
         Nothing may wait between the decision and this. Raises `Denied` where the call would break a bound
-        of its step, `Contested` where the session was moved to another step meanwhile.
+        of its step, `Contested` where the session was moved to another step meanwhile, or where policies
+        asked for its history and that went on.
         """
         resolved = permit.labelled.resolved
         if resolved.call.action in LIST_ACTIONS or resolved.call.copy_of:
             return
         session_id = resolved.call.session.session_id
         session = self.current(session_id) or resolved.call.session
+        history, judged = self.histories.of(session_id), permit.labelled.history
+        if judged.read and judged.version != history.version:
+            raise Contested("the session went on while this was decided", remedy="send the same call again")
         wrote = resolved.version is not None and resolved.version.manifest.effect is not Effect.READ_ONLY
         if resolved.step is not None and not resolved.call.held_in:
             session = counted(
@@ -220,9 +231,21 @@ class Sessions:
                 resolved.step,
                 writes=wrote,
                 out=bytes_out(permit.labelled),
-                now_ns=self._clock.now_ns(),
+                now_ns=self.clock.now_ns(),
             )
         self._live[session_id] = replace(session, calls=session.calls + 1, written=session.written + wrote)
+        history.let_through(
+            resolved.version.key if resolved.version is not None else "",
+            amount=amount_of(resolved),
+            places=self.outflow.take(permit),
+            now_ns=self.clock.now_ns(),
+        )
+
+    def answered(self, permit: Permit) -> None:
+        """A call that was let through is over, however it ended."""
+        call = permit.labelled.call
+        if call.action not in LIST_ACTIONS:
+            self.histories.answered(call.session.session_id)
 
     def _counted(self, session: Session) -> Session:
         """As its row does not have it: what the log says of how often it was let through."""
@@ -289,6 +312,7 @@ class Sessions:
         """Drop the live copy; the row stays, for the audit and for rollback."""
         self._live.pop(session_id, None)
         self._drop_memory(session_id)
+        self.histories.forget(session_id)
 
     def _make_room(self, newest: str) -> None:
         """Forget the values of the sessions that were quiet longest; their taint then stands as the floor."""
@@ -313,6 +337,7 @@ class Sessions:
         while len(self._live) > SESSIONS_MAX:
             oldest, _ = self._live.popitem(last=False)
             self._drop_memory(oldest)
+            self.histories.forget(oldest)
 
 
 def session_to_json(session: Session) -> bytes:

@@ -13,6 +13,7 @@ from toolward.model.label import Label
 from toolward.model.lineage import Handle, Leaf
 from toolward.model.objective import Step
 from toolward.model.session import Session
+from toolward.model.signal import NO_HISTORY, QUIET, HistoryFacts, SignalFacts
 from toolward.model.tool import CallScope, Path, ToolState, ToolVersion
 
 
@@ -119,6 +120,8 @@ class LabelledCall(Struct, frozen=True, kw_only=True):
     leaves: tuple[Leaf, ...]
     arguments_label: Label
     facts: Facts
+    signals: SignalFacts = QUIET
+    history: HistoryFacts = NO_HISTORY
 
     @property
     def call(self) -> Call:
@@ -144,6 +147,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     read_confidential: bool  # the session has seen something confidential
     outside_roots: bool = True  # some path argument lies outside them; True where nobody looked
     found: bool = False  # the tool was found by an admitted source, and nobody approved it
+    cleared: bool = False  # what is confidential may go where the tool sends to, by its manifest
     critical: bool = False  # its step is decision-critical, or its host or a policy moved it
     undoable: bool = False  # the manifest says how it is undone
     confidence: str = ""  # the agent's own word, "" if it said nothing

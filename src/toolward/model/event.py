@@ -82,6 +82,9 @@ class EventKind(StrEnum):
     CREDENTIAL_REVOKED = "credential.revoked"
     INCIDENT_OPENED = "incident.opened"
     INCIDENT_RESTORED = "incident.restored"
+    DECLASSIFIED = "source.declassified"  # a person let through what a clearance does not cover
+    HONEYTOKEN_PLANTED = "honeytoken.planted"
+    HONEYTOKEN_RETIRED = "honeytoken.retired"
     EGRESS_JUDGED = "egress.judged"  # a cage asked for a connection
     EGRESS_ENDED = "egress.ended"
     EXPORTED = "audit.exported"

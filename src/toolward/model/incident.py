@@ -18,6 +18,7 @@ class IncidentKind(StrEnum):
     CIRCUIT = (
         "circuit"  # calls of a tool or server failed one after the other; `subject` may end in ` for CALLER`
     )
+    HONEYTOKEN = "honeytoken"  # a planted value stood in a call; `subject` is `honeytoken ID`
     RESULT_DRIFT = "result_drift"  # a tool's results are no longer like its baseline
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from toolward.model.capability import Capabilities, IsolationLevel
-from toolward.model.label import Label
+from toolward.model.label import Confidentiality, Label
 from toolward.model.undo import Undo
 
 SEPARATOR = "__"
@@ -39,6 +39,7 @@ class ArgumentKind(StrEnum):
     PATH = "path"  # a file system path: `inside_roots` is judged on it
     URL = "url"  # a destination
     ADDRESS = "address"  # a mail address, account or channel: a destination too
+    AMOUNT = "amount"  # how much: summed over the session for `context.session.amount`
 
 
 class CallScope(StrEnum):
@@ -112,15 +113,18 @@ class Manifest:
     min_isolation: IsolationLevel = IsolationLevel.NONE  # below it the call is denied
     min_scope: CallScope = CallScope.REMOTE  # wider, and the call is denied
     undo: Undo | None = None  # how its effect is known, undone and held back
+    clearance: Confidentiality = Confidentiality.INTERNAL  # what may go where it sends to, or less
     output: OutputRule | None = None  # None: results are not held to the tool's output schema
 
     def as_json(self) -> dict[str, Any]:
-        """Canonical content for the digest and the store; `undo` and `output` only where they are stated."""
+        """Canonical content for the digest and the store; what came later only where it is stated."""
         undo = {"undo": self.undo.as_json()} if self.undo else {}
         output = {"output": {"repair": [each.value for each in self.output.repair]}} if self.output else {}
+        cleared = self.clearance is not Confidentiality.INTERNAL
         return {
             **undo,
             **output,
+            **({"clearance": self.clearance.name.lower()} if cleared else {}),
             "effect": self.effect.value,
             "effect_source": self.effect_source,
             "egress": self.egress,

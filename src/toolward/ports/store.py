@@ -44,6 +44,9 @@ class Table(StrEnum):
     BASELINE = "baseline"  # key: version digest -> what its results were like after its approval
     FOUND = "found"  # key: id of a found server -> what it is, and where it stands
     OPEN_USE = "open_use"  # key: session/, day/ or tool/ -> what calls of found tools used up
+    OUTFLOW = "outflow"  # key: agent/name/place or tool/server/name/place -> what was sent there
+    DECLASSIFIED = "declassified"  # key: session/version digest/args digest -> who let it through
+    HONEYTOKEN = "honeytoken"  # key: token_id -> where it was planted; its value is derived, never stored
     LINK = "link"  # key: sha-256 of a one-time link's token, or of a browser's cookie
 
 

@@ -77,6 +77,7 @@ def _facts(
         confidential_argument=confidential,
         tainted=session.taint.integrity is Integrity.UNTRUSTED,
         read_confidential=session.taint.confidentiality is Confidentiality.CONFIDENTIAL,
+        cleared=manifest is not None and manifest.clearance is Confidentiality.CONFIDENTIAL,
         critical=bool(critical),
         undoable=manifest is not None and manifest.undo is not None and manifest.undo.compensate is not None,
         confidence=resolved.call.confidence,

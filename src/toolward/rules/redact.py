@@ -51,7 +51,7 @@ def _clean(value: Any, pattern: re.Pattern[str]) -> tuple[Any, int]:
 @lru_cache(maxsize=8)
 def _pattern(secrets: tuple[str, ...]) -> re.Pattern[str] | None:
     """All forms of all secrets, the longest first. Literals only: nothing here can backtrack far."""
-    forms = {form for secret in secrets if len(secret) >= CHARS_MIN for form in _forms(secret)}
+    forms = {form for secret in secrets if len(secret) >= CHARS_MIN for form in forms_of(secret)}
     if not forms:
         return None
     return re.compile(
@@ -59,7 +59,8 @@ def _pattern(secrets: tuple[str, ...]) -> re.Pattern[str] | None:
     )
 
 
-def _forms(secret: str) -> set[str]:
+def forms_of(secret: str) -> set[str]:
+    """A text as it is, as JSON and URLs write it, in hex, and in base64 at any offset."""
     raw = secret.encode("utf-8", "surrogatepass")
     plain = {secret, quote(secret, safe=""), quote_plus(secret), raw.hex(), raw.hex().upper()}
     if secret.isprintable():

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from toolward.model.capability import IsolationLevel
-from toolward.model.label import Label
+from toolward.model.label import Confidentiality, Label
 from toolward.model.tool import (
     Argument,
     ArgumentKind,
@@ -97,6 +97,7 @@ def manifest_from_json(value: Mapping[str, Any]) -> Manifest:
             for name, item in value["arguments"].items()
         },
         result=Label.from_json(result) if result else None,
+        clearance=Confidentiality[value.get("clearance", "internal").upper()],
         result_fields={name: Label.from_json(item) for name, item in value["result_fields"].items()},
         capabilities=capabilities_from_json(value["capabilities"]) if value["capabilities"] else None,
         min_isolation=IsolationLevel(value["min_isolation"]),

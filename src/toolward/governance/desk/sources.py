@@ -25,4 +25,9 @@ async def endorse(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> d
     }
 
 
-VERBS = {"sources.endorse": Verb(endorse)}
+async def declassify(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
+    """Let through what a call's answer had withheld, once it is asked again. Parameters: `call`, `why`."""
+    return await desk.parts.declassifying.declassify(text(parameters, "call"), by, text(parameters, "why"))
+
+
+VERBS = {"sources.endorse": Verb(endorse), "sources.declassify": Verb(declassify)}

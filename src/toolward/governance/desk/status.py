@@ -33,6 +33,7 @@ async def status(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> di
         "records": desk.parts.store.size(),
         "open_approvals": desk.parts.approvals.watch.count(),
         "open_circuits": desk.parts.resilience.open_circuits(),
+        "honeytokens_seen": desk.parts.honeytokens.seen,
         "open_incidents": sum(not incident.restored_ns for incident in desk.parts.incidents.all()),
     }
 

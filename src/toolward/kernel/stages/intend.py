@@ -20,6 +20,7 @@ from toolward.model.tool import Effect, ToolState
 from toolward.ports.store import Change, Conflict, Put, Store, Table
 from toolward.rules.canonical import canonical
 from toolward.rules.lineage.edges import edges_to_json
+from toolward.rules.signals.history import amount_of
 from toolward.rules.step import bytes_out
 
 _MERGED = LIST_ACTIONS | UPSTREAM_ACTIONS | {Action.SEARCH_TOOLS, Action.DESCRIBE_TOOL}
@@ -162,6 +163,8 @@ def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
     }
     if facts.step:
         body |= {"objective": facts.objective, "step": facts.step, "bytes_out": bytes_out(permit.labelled)}
+    if (amount := amount_of(permit.labelled.resolved)) != 0:
+        body["amount"] = f"{amount:f}" if amount is not None else ""
     if call.confidence:
         body["self_reported"] = {"confidence": call.confidence}
     if call.undo_of:

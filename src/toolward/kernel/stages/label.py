@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.sessions import Sessions
+from toolward.kernel.stages.read_late import read_late
 from toolward.model.call import LabelledCall, ResolvedCall
 from toolward.model.tool import Path
 from toolward.rules.flow import label_call
@@ -28,7 +29,17 @@ class Label:
             self._sessions.memory(session.session_id),
             revision.upstream(resolved.upstream),
         )
-        labelled = LabelledCall(resolved=resolved, leaves=leaves, arguments_label=label, facts=facts)
+        signals, history = read_late(
+            resolved, facts, session, revision.binding(resolved.server), self._sessions
+        )
+        labelled = LabelledCall(
+            resolved=resolved,
+            leaves=leaves,
+            arguments_label=label,
+            facts=facts,
+            signals=signals,
+            history=history,
+        )
         if facts.critical or not (policy := revision.book.moved(labelled)):
             return labelled
         moved = replace(facts, critical=True, path=Path.SECURE, path_why=moved_by(policy))

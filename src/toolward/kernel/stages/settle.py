@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -31,14 +31,18 @@ from toolward.model.call import (
     WireError,
 )
 from toolward.model.event import Event, EventKind
+from toolward.model.label import Confidentiality, Label
 from toolward.model.permit import Permit
 from toolward.model.tool import ToolState
 from toolward.ports.clock import Clock
 from toolward.ports.secrets import Secrets
 from toolward.ports.store import Change, Delete, Store, Table
 from toolward.rules.canonical import depth_at_most
+from toolward.rules.clearance import Withheld, cleared_result, lowered, marker, result_label, unseen
+from toolward.rules.lineage.memory import Heard
 from toolward.rules.lineage.remember import remember_result
 from toolward.rules.redact import redact
+from toolward.rules.signals.results import look_at_result
 
 UPSTREAM_ERROR = -32000
 """JSON-RPC code for what is the tool's fault and has no code of its own."""
@@ -60,6 +64,7 @@ class Checked(Struct, frozen=True, kw_only=True):
     error: WireError | None
     body: bytes
     redactions: int
+    withheld: Withheld | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +78,7 @@ class Settle:
     clock: Clock
     background: Background
     clauses: Clauses
+    declassified: Callable[[Permit], str] = lambda _: ""  # who let through what this call answers
 
     async def __call__(
         self, permit: Permit, intent: Intent, outcome: RawOutcome, *, revision: ActiveRevision
@@ -82,17 +88,17 @@ class Settle:
         outcome = _fit(outcome)
         bound = self.clauses.of(call.call_id)
         gone = bool(bound) and await self._looked(bound, permit, outcome)
-        checked = self._check(outcome)
+        clearance = revision.clearance_of(call.session.principal.agent)
+        by = self.declassified(permit) if clearance < Confidentiality.CONFIDENTIAL else ""
+        checked = self._check(outcome, permit, Confidentiality.CONFIDENTIAL if by else clearance)
         changes: list[Change] = []
         body: dict[str, Any] = describe(permit, revision) if intent.merged else {}
         said = _said(outcome, checked)
-        if (
-            said is not None
-            and call.action not in LIST_ACTIONS
-            and not call.copy_of  # nobody sees it: it taints nothing, and vouches for nothing
-            and not (type(outcome) is Returned and outcome.own)
-        ):
-            body["taint"], change = self._taint(permit, said)
+        if said is not None and is_governed(permit, outcome):
+            known, change = self._taint(permit, said, checked.body, lower=clearance if by else None)
+            if by:
+                known["declassified"] = by
+            body |= known
             changes += change
         body |= _notes(outcome)
         body |= self._facts(checked, duration_ns=self.clock.monotonic_ns() - call.received_ns)
@@ -125,6 +131,7 @@ class Settle:
             "scope": resolved.scope,
             **_warnings(resolved),
         }
+        receipt |= {name: body[name] for name in ("source", "withheld", "signals") if name in body}
         reply = Reply(call_id=call.call_id, result=checked.result, error=checked.error, receipt=receipt)
         self.clauses.conclude(permit, reply)
         if gone:
@@ -193,12 +200,20 @@ class Settle:
                 self.clauses.conclude(permit, Reply(call_id=event.call_id))
                 return
 
-    def _check(self, outcome: RawOutcome) -> Checked:
-        """Redact, and turn the outcome into what may leave."""
+    def _check(self, outcome: RawOutcome, permit: Permit, clearance: Confidentiality) -> Checked:
+        """Redact, and turn the outcome into what may leave to an agent of that clearance."""
         known = self.secrets.known_values()
+        version = permit.labelled.resolved.version
+        manifest = version.manifest if version is not None else None
         match outcome:
             case Returned():
                 result, redactions = redact(outcome.result, known)
+                kept: Withheld | None = None
+                if clearance < Confidentiality.CONFIDENTIAL and is_governed(permit, outcome):
+                    kept = cleared_result(
+                        result, manifest, clearance, look_at_result(result, orjson.dumps(result)).secrets
+                    )
+                    result = kept.result
                 return Checked(
                     status="tool_error" if outcome.result.get("isError") is True else "returned",
                     reason="",
@@ -207,10 +222,13 @@ class Settle:
                     error=None,
                     body=orjson.dumps(result),
                     redactions=redactions,
+                    withheld=kept,
                 )
             case Failed():
                 data, redactions = redact(outcome.data, known)
                 text, more = redact(outcome.message, known)
+                if outcome.from_server and result_label(manifest).confidentiality > clearance:
+                    data, text = None, marker(result_label(manifest).confidentiality)
                 error = WireError(code=outcome.code, message=text, data=data)
                 return _refused("failed", outcome.reason, error, redactions + more)
             case Stopped():
@@ -228,25 +246,43 @@ class Settle:
             case _:
                 assert_never(outcome)
 
-    def _taint(self, permit: Permit, result: Mapping[str, Any]) -> tuple[dict[str, str], list[Change]]:
-        """Remember the result's values and raise the session's taint.
+    def _taint(
+        self, permit: Permit, result: Mapping[str, Any], encoded: bytes, *, lower: Confidentiality | None
+    ) -> tuple[dict[str, Any], list[Change]]:
+        """Remember the result's values and raise the session's taint; what the record says of both.
+
+        A credential is confidential wherever it stands, and so is a session that has read one.
 
         The live session is raised before the commit: a taint that comes too early only makes a
         decision stricter, one that comes too late would let another call of the session slip through.
         """
         call = permit.labelled.call
         version = permit.labelled.resolved.version
+        manifest = version.manifest if version else None
+        memory, signs = self.sessions.memory(call.session.session_id), look_at_result(result, encoded)
         label = remember_result(
-            self.sessions.memory(call.session.session_id),
+            memory,
             result,
             call_id=call.call_id,
-            manifest=version.manifest if version else None,
+            manifest=manifest if lower is None else lowered(manifest, lower),
             asked=permit.labelled,
         )
+        if signs.secrets:
+            label = Label(label.integrity, Confidentiality.CONFIDENTIAL)
+            said = {"secrets": list(signs.secrets)}
+            memory.waiting.append(
+                Heard(result=said, call_id=call.call_id, default=label, fields={}, asked=None)
+            )
         session = self.sessions.current(call.session.session_id) or call.session
         session, changed = self.sessions.tainted(session, label, source=call.call_id)
         self.sessions.keep(session)
-        return session.taint.as_json(), [self.sessions.put(session)] if changed else []
+        body: dict[str, Any] = {
+            "taint": session.taint.as_json(),
+            "source": {"from": tool_of(permit), **label.as_json()},
+        }
+        if seen := signs.as_json():
+            body["signals"] = seen
+        return body, [self.sessions.put(session)] if changed else []
 
     def _facts(self, checked: Checked, *, duration_ns: int) -> dict[str, Any]:
         facts: dict[str, Any] = {
@@ -259,7 +295,15 @@ class Settle:
             facts["reason"] = checked.reason
         if checked.redactions:
             facts["redactions"] = checked.redactions
+        if checked.withheld is not None and checked.withheld.count:
+            facts["withheld"] = checked.withheld.as_json()
         return facts
+
+
+def is_governed(permit: Permit, outcome: RawOutcome) -> bool:
+    """Whether words of a server reach the agent: no list, no copy, and not the gateway's own answer."""
+    unseen = permit.labelled.call.action in LIST_ACTIONS or permit.labelled.call.copy_of
+    return not unseen and not (type(outcome) is Returned and outcome.own)
 
 
 def _warnings(resolved: ResolvedCall) -> dict[str, Any]:
@@ -318,6 +362,8 @@ def _said(outcome: RawOutcome, checked: Checked) -> Mapping[str, Any] | None:
     """What the server's words reach the model with: its result, or its error, which it words as it likes."""
     if checked.error is not None and isinstance(outcome, Failed) and outcome.from_server:
         return {"content": [checked.error.message, checked.error.data]}
+    if checked.withheld is not None and checked.withheld.count:
+        return unseen(checked.withheld.result)
     return checked.result
 
 

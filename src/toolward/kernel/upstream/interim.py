@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from toolward.errors import AuditUnavailable, Overloaded
+from toolward.errors import AuditUnavailable, Denied, Overloaded, ReasonCode
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stages.settle import Settle
 from toolward.model.call import Era
-from toolward.model.label import UNKNOWN
+from toolward.model.label import UNKNOWN, Confidentiality
 from toolward.model.permit import Permit
 from toolward.model.tool import Manifest
 from toolward.ports.upstream import Exchange
+from toolward.rules.clearance import result_label
 from toolward.rules.lineage.remember import remember_result
 from toolward.rules.redact import redact
 
@@ -22,7 +23,13 @@ PROGRESS = "notifications/progress"
 class Interim:
     """The caller's side of a call as the upstream gets it; `Exchange` as the port says."""
 
-    def __init__(self, exchange: Exchange, permit: Permit, settle: Settle) -> None:
+    def __init__(
+        self, exchange: Exchange, permit: Permit, settle: Settle, clearance: Confidentiality
+    ) -> None:
+        """`clearance` is the caller's: what a server says beside its results is as confidential as those."""
+        version = permit.labelled.resolved.version
+        label = UNKNOWN.join(result_label(version.manifest if version is not None else None))
+        self._withheld = label.confidentiality > clearance
         self._exchange = exchange
         self._permit = permit
         self._settle = settle
@@ -47,7 +54,14 @@ class Interim:
         await self._exchange.waits(approval, reason)
 
     async def notify(self, method: str, params: Mapping[str, Any]) -> None:
-        """Pass it on once what it says is on the session; drop it if that can not be made durable."""
+        """Pass it on once what it says is on the session; drop it if that can not be made durable.
+
+        Of what is above the caller's clearance only the progress itself is passed on.
+        """
+        if self._withheld:
+            if method == PROGRESS:
+                await self._exchange.notify(method, {k: v for k, v in params.items() if k != "message"})
+            return
         params, _ = redact(params, self._settle.secrets.known_values())
         said = params.get("message") if method == PROGRESS else params
         if said:
@@ -59,6 +73,12 @@ class Interim:
 
     async def request(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Ask the caller. Raises `Denied`."""
+        if self._withheld:
+            raise Denied(
+                "what the server says is above this caller's clearance",
+                code=ReasonCode.REQUEST_NOT_ACCEPTED,
+                remedy="ask the operator to raise the agent's `clearance`",
+            )
         params, _ = redact(params, self._settle.secrets.known_values())
         return await self._exchange.request(method, params)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from toolward.errors import Reason, ReasonCode
 from toolward.model.found import Budget, Spent
@@ -11,6 +10,7 @@ from toolward.model.permit import Permit
 from toolward.model.server import ServerBinding
 from toolward.model.tool import ArgumentKind, BindingKind
 from toolward.rules.lineage.leaves import leaves_of
+from toolward.rules.signals.destinations import host_of
 
 
 def destinations_of(permit: Permit, binding: ServerBinding) -> frozenset[str]:
@@ -21,7 +21,7 @@ def destinations_of(permit: Permit, binding: ServerBinding) -> frozenset[str]:
     version = permit.labelled.resolved.version
     if binding.kind is not BindingKind.HTTP or version is None:
         return frozenset()
-    return frozenset({_host(binding.url), *_named(permit)})
+    return frozenset({host_of(binding.url), *_named(permit)})
 
 
 def _named(permit: Permit) -> Iterator[str]:
@@ -33,15 +33,7 @@ def _named(permit: Permit) -> Iterator[str]:
         argument = declared.get(pointer.split("/", 2)[1] if pointer else "")
         kind = argument.kind if argument is not None else ArgumentKind.VALUE
         if kind in (ArgumentKind.URL, ArgumentKind.ADDRESS) or "://" in value:
-            yield _host(value)
-
-
-def _host(text: str) -> str:
-    """The host of a URL; another text as it is, so that no spelling is counted as none."""
-    try:
-        return (urlsplit(text).hostname or text)[:200].casefold()
-    except ValueError:
-        return text[:200].casefold()
+            yield host_of(value)
 
 
 def lacking(

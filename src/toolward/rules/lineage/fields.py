@@ -15,9 +15,9 @@ JSON_CHARS_MAX: Final = 262_144
 """Of a text that is parsed to see its fields."""
 _TOLD: Final = frozenset({str, int, float})
 """What can be told apart from other values; parsed JSON holds no subclass of them."""
-_ENVELOPE: Final = re.compile(r"/resultType|/(?:content|messages)/\d+/(?:type|role|content/type)")
+ENVELOPE: Final = re.compile(r"/resultType|/(?:content|messages)/\d+/(?:type|role|content/type)")
 """What the protocol says and not the server: `text` is no secret because a secret came as text."""
-_MAY_BE_ENVELOPE: Final = frozenset({"/r", "/c", "/m"})
+_MAY_BEENVELOPE: Final = frozenset({"/r", "/c", "/m"})
 _JSON_BEGINS: Final = frozenset("{[")
 
 
@@ -30,7 +30,7 @@ def labelled_fields(
     """
     for pointer, leaf in leaves_of(result):
         kind = type(leaf)
-        if kind not in _TOLD or (pointer[:2] in _MAY_BE_ENVELOPE and _ENVELOPE.fullmatch(pointer)):
+        if kind not in _TOLD or (pointer[:2] in _MAY_BEENVELOPE and ENVELOPE.fullmatch(pointer)):
             continue
         if kind is not str:
             yield pointer, str(leaf), label_at(pointer, fields, default) if fields else default

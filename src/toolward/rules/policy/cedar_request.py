@@ -22,6 +22,7 @@ import orjson
 
 from toolward.errors import CallerError, ReasonCode
 from toolward.model.call import LabelledCall
+from toolward.model.signal import HistoryFacts, SignalFacts
 from toolward.rules.policy import names
 from toolward.rules.policy.argument_types import RESERVED_KEYS, ArgumentType, Member, Record, SetOf
 
@@ -30,6 +31,8 @@ LONG_MAX: Final = 2**63 - 1
 DECIMAL_DIGITS: Final = 4
 _DECIMAL_MAX: Final = Decimal(LONG_MAX).scaleb(-DECIMAL_DIGITS)
 _DECIMAL_MIN: Final = Decimal(LONG_MIN).scaleb(-DECIMAL_DIGITS)
+_AMOUNT: Final = "amount"
+_LATE: Final = frozenset(name for name, _ in names.HISTORY_FACTS)
 _RESERVED: Final = tuple(f'"{key}":'.encode() for key in sorted(RESERVED_KEYS))
 
 Path = tuple[str, ...]
@@ -73,6 +76,8 @@ class ContextBuilder:
     agent: bool
     call: tuple[str, ...]
     session: tuple[str, ...]
+    history: tuple[str, ...]  # of `session` what is read late
+    signals: tuple[str, ...]
     facts: Callable[[Any], Any] | None
     args: Convert | None
 
@@ -91,20 +96,26 @@ class ContextBuilder:
             agent = {"type": names.AGENT, "id": call.session.principal.agent}
             context["agent"] = {"__entity": agent}
         if self.facts is not None:
-            values = self.facts(labelled.facts)
-            split = len(self.call)
-            if split:
-                context["call"] = call_facts = dict(zip(self.call, values, strict=False))
-                if names.CONFIDENCE in call_facts:
-                    _say_confidence(call_facts)
-            if self.session:
-                context["session"] = dict(zip(self.session, values[split:], strict=False))
+            self._put_facts(context, self.facts(labelled.facts))
+        if self.history:
+            context.setdefault("session", {}).update(_read_late(self.history, labelled.history))
+        if self.signals:
+            context["signals"] = _read_late(self.signals, labelled.signals)
         if self.args is not None:
             context["args"] = self.args(call.arguments)
         try:
             return orjson.dumps(context).decode()
         except (TypeError, ValueError) as error:
             raise Unjudgeable(f"the arguments are not plain JSON: {error}") from error
+
+    def _put_facts(self, context: dict[str, Any], values: Any) -> None:
+        split = len(self.call)
+        if split:
+            context["call"] = call_facts = dict(zip(self.call, values, strict=False))
+            if names.CONFIDENCE in call_facts:
+                _say_confidence(call_facts)
+        if self.session:
+            context["session"] = dict(zip(self.session, values[split:], strict=False))
 
 
 def _say_confidence(facts: dict[str, Any]) -> None:
@@ -114,10 +125,26 @@ def _say_confidence(facts: dict[str, Any]) -> None:
         facts[names.CONFIDENCE] = {"__extn": {"fn": "decimal", "arg": said}}
 
 
+def _read_late(wanted: tuple[str, ...], facts: SignalFacts | HistoryFacts) -> dict[str, Any]:
+    """What the policies at hand ask for and no more; what there is none of is absent."""
+    values: dict[str, Any] = {name: getattr(facts, name) for name in wanted}
+    if _AMOUNT in values:
+        if values[_AMOUNT] is None:
+            raise Unjudgeable(
+                "a policy looks at the session's amounts, and one of them is no number",
+                code=ReasonCode.NUMBER_OUT_OF_RANGE,
+                remedy="send amounts as plain numbers; after one that was none, begin a new session",
+            )
+        values[_AMOUNT] = _as_decimal(values[_AMOUNT], "the sum of the session's amounts")
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def compile_context(context: Record) -> ContextBuilder:
     """A builder for a (pruned) context record as `cedar_schema` makes it."""
     parts = {m.name: m.type for m in context.members}
-    call, session = (_names(parts.get(x)) for x in ("call", "session"))
+    call, whole, signals = (_names(parts.get(x)) for x in ("call", "session", "signals"))
+    session = tuple(name for name in whole if name not in _LATE)
+    history = tuple(name for name in whole if name in _LATE)
     wanted = call + session
     get: Callable[[Any], Any] | None = attrgetter(*wanted) if wanted else None
     if get is not None and len(wanted) == 1:
@@ -127,7 +154,7 @@ def compile_context(context: Record) -> ContextBuilder:
             return (only(facts),)
 
     args = _converter(parts["args"], "arguments") if "args" in parts else None
-    return ContextBuilder("agent" in parts, call, session, get, args)
+    return ContextBuilder("agent" in parts, call, session, history, signals, get, args)
 
 
 def _names(record: ArgumentType | None) -> tuple[str, ...]:
@@ -216,17 +243,21 @@ def _decimal(where: str) -> Convert:
     def convert(value: Any) -> dict[str, Any]:
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise _wrong(where, "a number")
-        try:
-            exact = Decimal(repr(value))
-            fits = exact.is_finite() and _DECIMAL_MIN <= exact <= _DECIMAL_MAX
-            kept = exact.quantize(Decimal(1).scaleb(-DECIMAL_DIGITS)) if fits else exact
-        except InvalidOperation as error:
-            raise _out_of_range(where, "a number of four fraction digits") from error
-        if not fits or kept != exact:
-            raise _out_of_range(where, f"a number of {DECIMAL_DIGITS} fraction digits below 9.2e14")
-        return {"__extn": {"fn": "decimal", "arg": f"{kept:f}"}}
+        return _as_decimal(Decimal(repr(value)), where)
 
     return convert
+
+
+def _as_decimal(exact: Decimal, where: str) -> dict[str, Any]:
+    """Exactly that number, as the engine takes it. Raises `Unjudgeable`."""
+    try:
+        fits = exact.is_finite() and _DECIMAL_MIN <= exact <= _DECIMAL_MAX
+        kept = exact.quantize(Decimal(1).scaleb(-DECIMAL_DIGITS)) if fits else exact
+    except InvalidOperation as error:
+        raise _out_of_range(where, "a number of four fraction digits") from error
+    if not fits or kept != exact:
+        raise _out_of_range(where, f"a number of {DECIMAL_DIGITS} fraction digits below 9.2e14")
+    return {"__extn": {"fn": "decimal", "arg": f"{kept:f}"}}
 
 
 def _out_of_range(where: str, what: str) -> Unjudgeable:

@@ -131,8 +131,15 @@ AGENT_TYPE: Final = Scalar("Agent")
 
 def _facts(pairs: tuple[tuple[str, str], ...]) -> Record:
     return Record(
-        tuple(Member(n, Scalar(t), required=n != names.CONFIDENCE, nullable=False) for n, t in pairs)
+        tuple(
+            Member(n, _fact_type(t), required=n not in names.MAY_BE_ABSENT, nullable=False) for n, t in pairs
+        )
     )
+
+
+def _fact_type(text: str) -> ArgumentType:
+    element = text.removeprefix("Set<").removesuffix(">")
+    return Scalar(text) if element == text else SetOf(Scalar(element))
 
 
 def _context(arguments: Record) -> Record:
@@ -140,7 +147,8 @@ def _context(arguments: Record) -> Record:
     parts: tuple[tuple[str, ArgumentType], ...] = (
         ("agent", AGENT_TYPE),
         ("call", _facts(names.CALL_FACTS)),
-        ("session", _facts(names.SESSION_FACTS)),
+        ("session", _facts((*names.SESSION_FACTS, *names.HISTORY_FACTS))),
+        ("signals", _facts(names.SIGNAL_FACTS)),
         ("args", arguments),
     )
     return Record(tuple(Member(n, t, required=True, nullable=False) for n, t in parts))

@@ -41,6 +41,7 @@ CALL_FACTS: Final = (
     ("proven", "Bool"),
     ("assumed", "Bool"),
     ("confidential_argument", "Bool"),
+    ("cleared", "Bool"),
     ("critical", "Bool"),
     ("undoable", "Bool"),
     ("confidence", "decimal"),
@@ -49,7 +50,7 @@ CALL_FACTS: Final = (
 )
 """Attributes of `context.call`; each is a field of `model.call.Facts`."""
 CONFIDENCE: Final = "confidence"
-"""The one fact that may be absent: what the agent says of itself, if it says anything."""
+"""What the agent says of itself, if it says anything."""
 SESSION_FACTS: Final = (
     ("tainted", "Bool"),
     ("read_confidential", "Bool"),
@@ -59,6 +60,36 @@ SESSION_FACTS: Final = (
     ("step", "String"),
 )
 """Attributes of `context.session`; each is a field of `model.call.Facts`."""
+
+HISTORY_FACTS: Final = (
+    ("tools", "Set<String>"),
+    ("tool_calls", "Long"),
+    ("in_flight", "Long"),
+    ("amount", "decimal"),
+    ("destinations", "Long"),
+    ("labels_read", "Set<String>"),
+    ("since_opened_s", "Long"),
+    ("since_untrusted_s", "Long"),
+    ("since_call_s", "Long"),
+)
+"""More attributes of `context.session`; each is a property of `model.signal.HistoryFacts`."""
+SIGNAL_FACTS: Final = (
+    ("secret", "Bool"),
+    ("own_secret", "Bool"),
+    ("personal", "Long"),
+    ("kinds", "Set<String>"),
+    ("blob", "Bool"),
+    ("link", "Bool"),
+    ("image", "Bool"),
+    ("unseen_by_session", "Bool"),
+    ("unseen_by_agent", "Bool"),
+    ("unseen_by_tool", "Bool"),
+    ("bytes_today", "Long"),
+    ("surge", "Bool"),
+)
+"""Attributes of `context.signals`; each is a property of `model.signal.SignalFacts`."""
+MAY_BE_ABSENT: Final = frozenset({CONFIDENCE, "since_untrusted_s", "since_call_s"})
+"""Facts that policies have to ask for first, with `has`."""
 
 _OWN: Final = "toolward/"
 ANY_TOOL: Final = "call"

@@ -167,12 +167,8 @@ def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
         body["amount"] = f"{amount:f}" if amount is not None else ""
     if call.confidence:
         body["self_reported"] = {"confidence": call.confidence}
-    if call.undo_of:
-        body["undo_of"] = call.undo_of
-    if call.copy_of:
-        body["copy_of"] = call.copy_of
-    if call.stands_in_for:
-        body["stands_in_for"] = call.stands_in_for
+    said_of = {"undo_of": call.undo_of, "copy_of": call.copy_of, "stands_in_for": call.stands_in_for}
+    body |= {name: other for name, other in said_of.items() if other}
     resolved = permit.labelled.resolved
     if resolved.variant:
         body["variant"] = resolved.variant

@@ -6,7 +6,8 @@ import orjson
 
 from toolward.model.event import EventKind
 from toolward.ports.store import Record, Store, Table
-from toolward.rules.flow import SessionMemory, remember_result
+from toolward.rules.lineage.memory import SessionMemory
+from toolward.rules.lineage.remember import remember_result
 
 
 def endorsed_before(store: Store, session_id: str, memory: SessionMemory) -> None:

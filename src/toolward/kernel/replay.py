@@ -17,7 +17,7 @@ from toolward.model.event import EventKind
 from toolward.model.label import UNKNOWN
 from toolward.model.tool import Manifest
 from toolward.ports.store import Change, Store
-from toolward.rules.flow import remember_result
+from toolward.rules.lineage.remember import remember_result
 
 UPSTREAM_ERROR = -32000
 """JSON-RPC code of what is the tool's, as settle has it."""

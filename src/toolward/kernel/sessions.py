@@ -31,7 +31,7 @@ from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
 from toolward.ports.store import Put, Store, Table
 from toolward.rules.canonical import canonical
-from toolward.rules.flow import SessionMemory
+from toolward.rules.lineage.memory import SessionMemory
 from toolward.rules.objective import is_name
 from toolward.rules.standing import Move
 from toolward.rules.step import bytes_out, counted, entered, has_effect, recounted

@@ -21,12 +21,10 @@ from toolward.model.tool import (
     ToolState,
 )
 from toolward.rules.canonical import canonical
-from toolward.rules.flow import (
-    SessionMemory,
-    label_call,
-    leaves_of,
-    remember_result,
-)
+from toolward.rules.flow import label_call
+from toolward.rules.lineage.leaves import leaves_of
+from toolward.rules.lineage.memory import SessionMemory
+from toolward.rules.lineage.remember import remember_result
 from toolward.rules.places import destination_known, path_inside
 from toolward.rules.spoken import stands_in
 from toolward.rules.version import make_version

@@ -37,7 +37,7 @@ from toolward.ports.clock import Clock
 from toolward.ports.secrets import Secrets
 from toolward.ports.store import Change, Delete, Store, Table
 from toolward.rules.canonical import depth_at_most
-from toolward.rules.flow import remember_result
+from toolward.rules.lineage.remember import remember_result
 from toolward.rules.redact import redact
 
 UPSTREAM_ERROR = -32000

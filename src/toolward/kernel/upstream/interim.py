@@ -13,7 +13,7 @@ from toolward.model.label import UNKNOWN
 from toolward.model.permit import Permit
 from toolward.model.tool import Manifest
 from toolward.ports.upstream import Exchange
-from toolward.rules.flow import remember_result
+from toolward.rules.lineage.remember import remember_result
 from toolward.rules.redact import redact
 
 PROGRESS = "notifications/progress"

@@ -10,7 +10,7 @@ from toolward.model.found import Budget, Spent
 from toolward.model.permit import Permit
 from toolward.model.server import ServerBinding
 from toolward.model.tool import ArgumentKind, BindingKind
-from toolward.rules.flow import leaves_of
+from toolward.rules.lineage.leaves import leaves_of
 
 
 def destinations_of(permit: Permit, binding: ServerBinding) -> frozenset[str]:

@@ -135,7 +135,7 @@ class Corridor:
         if reply.error is None:
             return
         parameters = {"approval": reply.error.data["details"]["approval"], "note": ""}
-        await invoke(self.house.desk, "approve", parameters, PERSON)
+        await invoke(self.house.desk, "approvals.approve", parameters, PERSON)
 
     async def close(self, session_id: str) -> None:
         """The case is over."""

@@ -99,7 +99,7 @@ class World:
         planted = asked.get("injections")
         if planted is None:
             planted = self.attack(asked["attack"]) if self.injection is not None else {}
-        self.planted = [text.strip() for text in planted.values() if len(text.strip()) >= VISIBLE_CHARS_MIN]
+        self.planted = [text for each in planted.values() if len(text := folded(each)) >= VISIBLE_CHARS_MIN]
         env = self.suite.load_and_inject_default_environment(planted)
         self.env = self.user.init_environment(env)
         self.before = self.env.model_copy(deep=True)
@@ -139,7 +139,7 @@ class World:
             return {"text": str(error), "value": None, "error": str(error), "visible": False}
         text = execution.tool_result_to_str(value) if not isinstance(value, dict) else str(value)
         plain = as_plain(value)
-        seen = "\n".join(texts_in(plain))
+        seen = folded("\n".join(texts_in(plain)))
         return {
             "text": text,
             "value": plain,
@@ -167,6 +167,11 @@ def verdict(task: Any, kind: str, said: str, *, before: Any, after: Any, trace: 
     if by_trace is not None:
         return bool(by_trace)
     return bool(getattr(task, kind)(said, before, after))
+
+
+def folded(text: str) -> str:
+    """Without white space: suites read what was planted from YAML, which folds lines."""
+    return "".join(text.replace("\\n", "").replace("\\t", "").split())
 
 
 def base_of(package: str) -> str:

@@ -10,6 +10,7 @@ from toolward.model.call import Call, LabelledCall
 from toolward.model.label import CLEAN, UNKNOWN, Integrity, Label
 from toolward.model.lineage import Source, SourceKind
 from toolward.model.tool import Manifest
+from toolward.rules.lineage.fields import label_at
 from toolward.rules.lineage.leaves import leaves_of, names_in
 from toolward.rules.lineage.memory import CHARS_MAX, SessionMemory, normalise
 
@@ -46,7 +47,7 @@ def remember_result(
     for pointer, leaf in leaves_of(result):
         if type(leaf) not in _TOLD or _ENVELOPE.fullmatch(pointer):
             continue
-        label = _label_at(pointer, fields, default)
+        label = label_at(pointer, fields, default)
         worst = worst.join(label)
         _remember_text(memory, str(leaf), label, call_id=call_id, echoed=echoed)
     if (structured := result.get("structuredContent")) is not None:
@@ -77,13 +78,6 @@ def _words_of(text: str) -> Iterator[str]:
         if _ASSIGNED.search(word):
             yield from _ASSIGNED.split(word)
             yield from _ASSIGNED.split(word, maxsplit=1)
-
-
-def _label_at(pointer: str, fields: Mapping[str, Label], default: Label) -> Label:
-    for prefix, label in fields.items():
-        if pointer == prefix or pointer.startswith(prefix + "/"):
-            return label
-    return default
 
 
 def normalise_arguments(call: Call) -> str:

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from toolward.model.capability import IsolationLevel
 from toolward.model.label import Label
 from toolward.model.lineage import Leaf
+from toolward.model.verdict import Verdict
 from toolward.model.objective import Step
 from toolward.model.session import Session
 from toolward.model.tool import CallScope, Path, ToolState, ToolVersion
@@ -149,6 +150,12 @@ class Facts(Struct, frozen=True, kw_only=True):
     written: int = 0
     objective: str = ""
     step: str = ""
+    words_known: bool = False  # a prompt, an objective or a declared plan is there to judge by
+    asked_for: bool = False  # … and they ask for this deed on this object
+    new_address: bool = False  # content carries an address that no words and no vouched field hold
+    why_unproven: str = ""  # in words; no fact for policy
+    verdicts: tuple[Verdict, ...] = ()  # of each argument that was judged; what is not here carries its label
+    lent_by: tuple[str, ...] = ()  # calls whose results lent a value because the words hand over to them
     review_overdue: bool = False  # somebody was to look at the tool again before today
     undo: bool = False  # the call undoes an earlier one, with arguments from recorded data
 

@@ -39,6 +39,11 @@ class ArgumentKind(StrEnum):
     PATH = "path"  # a file system path: `inside_roots` is judged on it
     URL = "url"  # a destination
     ADDRESS = "address"  # a mail address, account or channel: a destination too
+    QUANTITY = "quantity"  # how much: free up to what the session's own words and vouched records hold
+    TIME = "time"  # when: it decides neither who nor which
+    CHOICE = "choice"  # one of a few that the tool knows
+    NEW_NAME = "new_name"  # what something is called that the call makes
+    CODE = "code"  # proof for one verifier: a one-time code, a password
 
 
 class CallScope(StrEnum):

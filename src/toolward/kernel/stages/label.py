@@ -9,6 +9,7 @@ from toolward.kernel.sessions import Sessions
 from toolward.model.call import LabelledCall, ResolvedCall
 from toolward.model.tool import Path
 from toolward.rules.flow import label_call
+from toolward.rules.integrity.judge import EVERYTHING
 from toolward.rules.path import moved_by
 
 
@@ -17,6 +18,7 @@ class Label:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
+        self.mechanisms = EVERYTHING  # fewer only where a measurement shows what each buys
 
     def __call__(self, resolved: ResolvedCall, revision: ActiveRevision) -> LabelledCall:
         """Never fails: what is not known is untrusted."""
@@ -27,6 +29,7 @@ class Label:
             session,
             self._sessions.memory(session.session_id),
             revision.upstream(resolved.upstream),
+            mechanisms=self.mechanisms,
         )
         labelled = LabelledCall(resolved=resolved, leaves=leaves, arguments_label=label, facts=facts)
         if facts.critical or not (policy := revision.book.moved(labelled)):

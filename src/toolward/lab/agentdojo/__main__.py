@@ -35,7 +35,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--path", action="append", default=[], help="put on the package's import path")
     parser.add_argument("--require", action="append", default=[], help="requirement to install beside it")
     parser.add_argument("--name", default="agentdojo", help="of the report below build/reports")
-    parser.add_argument("--only", default="", help="`toolward`: leave the baselines out")
+    parser.add_argument("--only", default="", help="`toolward`: no baselines; `quick`: auto-deny alone")
     parser.add_argument("--verbose", action="store_true", help="name each refused call of a benign task")
     return parser.parse_args()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from toolward.model.lineage import Source
+from toolward.rules.lineage.records import Records
 
 VALUES_MAX: Final = 20_000
 """Distinct values remembered for one session; past this the session's taint alone counts."""
@@ -23,6 +24,7 @@ class SessionMemory:
     overflowed: bool = False  # not everything is in it: the session's taint counts where nothing is known
     endorsed: dict[str, str] = field(default_factory=dict)  # value -> the endorsed call that said it
     endorsed_calls: set[str] = field(default_factory=set)
+    records: Records = field(default_factory=Records)
 
     def remember(self, value: str, source: Source) -> None:
         """Note that `value` stood in `source`."""

@@ -13,6 +13,7 @@ from toolward.model.tool import Manifest
 from toolward.rules.lineage.fields import label_at
 from toolward.rules.lineage.leaves import leaves_of, names_in
 from toolward.rules.lineage.memory import CHARS_MAX, SessionMemory, normalise
+from toolward.rules.lineage.records import record_result
 
 _TOLD: Final = frozenset({str, int, float})
 """What can be told apart from other values; parsed JSON holds no subclass of them."""
@@ -35,6 +36,8 @@ def remember_result(
 
     `asked` is the call: a server that says its arguments again does not make them more trustworthy.
     """
+    if asked is not None:
+        record_result(memory.records, result, call_id=call_id, manifest=manifest, asked=asked)
     echoed = None
     if asked is not None and asked.arguments_label.integrity is not Integrity.TRUSTED:
         echoed = (

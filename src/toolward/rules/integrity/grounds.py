@@ -1,0 +1,128 @@
+"""What the session's own words say: the prompt, the objective, the step, and a plan declared in time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from toolward.model.objective import Step
+from toolward.model.session import Session
+from toolward.rules.integrity import words as vocabulary
+from toolward.rules.integrity.atoms import Day, addresses_in, days_in, numbers_in, same_day
+from toolward.rules.spoken import stands_in
+
+GROUNDS_REMEMBERED: Final = 1_024
+"""Prompts that stay read, some kilobytes each."""
+_QUOTED: Final = re.compile(r"[\"“”]([^\"“”\n]{2,200})[\"“”]|(?<!\w)['‘]([^'‘’\n]{2,200})['’](?!\w)")
+_NAME: Final = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w-]+")
+_SUPERLATIVE: Final = re.compile(r"\b[a-z]{3,}est\b")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grounds:
+    """The words, read once."""
+
+    text: str  # folded, as values are compared with it
+    stems: tuple[str, ...]
+    pointing: frozenset[str]  # stems that point at something
+    names: frozenset[str]  # stems of words that are written as names
+    quoted: tuple[str, ...]
+    deeds: frozenset[str]
+    topics: frozenset[str]
+    numbers: frozenset[float]
+    days: tuple[Day, ...]
+    addresses: frozenset[str]
+    several: bool  # all, each, every …
+    greatest: bool
+    smallest: bool
+    delegates: bool  # hands over to what a source says
+    delegates_all: bool  # "do what it says": whatever deed that is
+
+    @property
+    def known(self) -> bool:
+        """Whether anybody said anything."""
+        return bool(self.text)
+
+    def says(self, value: str) -> bool:
+        """Whether the value stands in the words, in one of its spellings."""
+        text = value.strip().casefold()
+        if not text:
+            return False
+        if stands_in(text, self.text):
+            return True
+        squeezed = text.replace(" ", "")
+        return squeezed in self.addresses or self.says_number(text) or self.says_day(text)
+
+    def says_number(self, text: str) -> bool:
+        """`1200` where the words say `1,200.00`."""
+        try:
+            return float(text) in self.numbers
+        except ValueError:
+            return False
+
+    def says_day(self, text: str) -> bool:
+        """`2024-05-15` where the words say `May 15th`."""
+        days = tuple(days_in(text))
+        return bool(days) and all(any(same_day(day, other) for other in self.days) for day in days)
+
+    def touches(self, text: str) -> bool:
+        """Whether a text shares a word with them that says more than a deed or a kind of thing."""
+        return any(
+            each in self.pointing and each not in vocabulary.DEEDS and each not in vocabulary.TOPICS
+            for each in vocabulary.stems(text)
+        )
+
+    def means(self, value: str) -> bool:
+        """Whether every word of a short value that points at something is among the words."""
+        pointing = [each for each in vocabulary.stems(value) if each not in vocabulary.EMPTY]
+        return bool(pointing) and all(each in self.pointing for each in pointing)
+
+
+def grounds_of(session: Session, step: Step | None) -> Grounds:
+    """What was said in this session by those who may say."""
+    said = step.words if step is not None else ""
+    return read_words("\n".join(each for each in (session.prompt, session.objective, said, session.plan) if each))
+
+
+@lru_cache(maxsize=GROUNDS_REMEMBERED)
+def read_words(text: str) -> Grounds:
+    """Read a text once."""
+    stems = tuple(vocabulary.stems(text))
+    known = frozenset(stems)
+    plain = set(re.findall(r"[a-z]+", text.lower()))
+    quoted = tuple(one or other for one, other in _QUOTED.findall(text))
+    superlative = _SUPERLATIVE.search(text.lower()) is not None
+    full = any(stems[at] in vocabulary.FULL_DEEDS and _hands_over(stems[at + 1 : at + 9]) for at in range(len(stems)))
+    return Grounds(
+        text=text.casefold(),
+        stems=stems,
+        pointing=known - vocabulary.EMPTY,
+        names=frozenset(vocabulary.stem(each) for each in _NAME.findall(text)) - vocabulary.EMPTY,
+        quoted=tuple(each.casefold() for each in quoted),
+        deeds=vocabulary.deeds_in(stems),
+        topics=vocabulary.topics_in(stems),
+        numbers=frozenset(numbers_in(text)),
+        days=tuple(days_in(text)),
+        addresses=frozenset(addresses_in(text)),
+        several=bool(known & vocabulary.ALL),
+        greatest=superlative or bool(plain & vocabulary.GREATEST),
+        smallest=superlative or bool(plain & vocabulary.SMALLEST),
+        delegates=full or bool(known & vocabulary.DELEGATES),
+        delegates_all=full,
+    )
+
+
+def _hands_over(following: tuple[str, ...]) -> bool:
+    """`do the actions specified in …`, `follow what … says`: the verb's object is what somebody else wrote."""
+    return any(word in _WRITTEN for word in following)
+
+
+_WRITTEN: Final = frozenset(
+    vocabulary.stem(word)
+    for word in (
+        "actions action tasks task instructions instruction steps step todo todos says say what whatever requests"
+        " request asks everything item items list it them"
+    ).split()
+)

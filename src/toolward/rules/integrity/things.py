@@ -1,0 +1,151 @@
+"""Which objects of earlier results are the ones that the session's own words speak of.
+
+A mail's sender, an event's number, a file's owner say something only for *their* mail, event or file. So a
+value of such a field is proven by the words that point at its object: a title that they name, a search that
+they asked for, the greatest or the latest of a list, all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from toolward.rules.integrity import words as vocabulary
+from toolward.rules.integrity.atoms import days_in, same_day
+from toolward.rules.integrity.grounds import Grounds
+from toolward.rules.lineage.records import Item, Member, Record, Records, same
+from toolward.rules.spoken import stands_in
+
+LABEL_CHARS_MAX: Final = 120
+"""Longer texts are prose: whoever wrote them could put every word of a prompt there."""
+TEXT_CHARS_MIN: Final = 3
+DEPTH_MAX: Final = 3
+"""A search by what a search found that the words asked for; no longer chains."""
+STRONG: Final = 10
+"""A score that needs no comparison with the other objects of its list."""
+TWO: Final = 2
+
+
+@dataclass(slots=True)
+class Things:
+    """What the words point at, among a session's results. One for each judgement."""
+
+    grounds: Grounds
+    records: Records
+    _scores: dict[Item, int] = field(default_factory=dict)
+    _best: dict[Record, tuple[int, int]] = field(default_factory=dict)
+
+    def pointed_at(self, item: Item, depth: int = 0) -> str:
+        """Why this object is the one, in words; "" if it is not."""
+        record = item.record
+        if record.asked_for:
+            return "this session was asked to make it, and did"
+        score = self._score(item)
+        if score >= STRONG:
+            return "the session's own words name it"
+        best, many = self._best_of(record)
+        if score and score == best and (score >= TWO or many == 1):
+            return "the session's own words describe it, and nothing else in that result as well"
+        if self._named(record, depth) and (self.grounds.several or _objects(record) <= 1):
+            return "the session's own words ask for what this call looked up"
+        if self._extreme(item):
+            return "the session's own words ask for the first or the last of that list"
+        return ""
+
+    def named(self, record: Record) -> bool:
+        """Whether what the call said, to get this result, is in the session's own words."""
+        return self._named(record, 0)
+
+    def _named(self, record: Record, depth: int) -> bool:
+        given = [each for each in record.given if len(each) >= TEXT_CHARS_MIN or each.isdigit()]
+        if not given:
+            return False
+        return all(self._said(each, depth) for each in given)
+
+    def _said(self, value: str, depth: int) -> bool:
+        if self.grounds.says(value) or (len(value) <= LABEL_CHARS_MAX and self.grounds.means(value)):
+            return True
+        if depth >= DEPTH_MAX:
+            return False
+        places = self.records.places.get(same(value), ())
+        return any(member.vouched and self.pointed_at(item, depth + 1) for item, member in places)
+
+    def _best_of(self, record: Record) -> tuple[int, int]:
+        """The best score of its objects, and how many have it."""
+        known = self._best.get(record)
+        if known is None:
+            scores = [self._score(item) for item in record.items if item.members and not _inside(item)]
+            best = max(scores, default=0)
+            known = self._best[record] = (best, scores.count(best))
+        return known
+
+    def _score(self, item: Item) -> int:
+        known = self._scores.get(item)
+        if known is None:
+            known = max((self._points(each) for each in item.members), default=0)
+            if item.above is not None and len(item.above.members) > 0:
+                known = max(known, self._score(item.above))
+            self._scores[item] = known
+        return known
+
+    def _points(self, member: Member) -> int:
+        """How much one member says of its object being meant."""
+        text, grounds = member.text.strip(), self.grounds
+        if not TEXT_CHARS_MIN <= len(text) <= LABEL_CHARS_MAX:
+            return 0
+        folded = text.casefold()
+        if any(quote in folded or folded in quote for quote in grounds.quoted):
+            return STRONG
+        pointing = {each for each in vocabulary.stems(text) if each not in vocabulary.EMPTY}
+        shared = pointing & grounds.pointing
+        if pointing and stands_in(folded, grounds.text) and not pointing <= _COMMON:
+            return STRONG if len(pointing) >= TWO or not folded.isalpha() else TWO
+        if shared & grounds.names:
+            return TWO
+        points = len({each for each in shared if each not in _COMMON})
+        if not points and grounds.days and any(
+            same_day(day, other) for day in days_in(text) for other in grounds.days
+        ):
+            return 1
+        return points
+
+    def _extreme(self, item: Item) -> bool:
+        """Whether it is the first or the last of its list, by place or by a field that can be ordered."""
+        if not (self.grounds.greatest or self.grounds.smallest):
+            return False
+        objects = [each for each in item.record.items if each.above is item.above and each.members]
+        if len(objects) <= 1:
+            return False
+        for member in item.members:
+            values = [_ordered(other, member.name) for other in objects]
+            mine = _ordered(item, member.name)
+            known = [value for value in values if value is not None]
+            if mine is None or len(known) < len(objects):
+                continue
+            if (self.grounds.greatest and mine == max(known)) or (self.grounds.smallest and mine == min(known)):
+                return True
+        return False
+
+
+def _ordered(item: Item, name: str) -> tuple[int, float, str] | None:
+    """A vouched field as something that can be compared: a number, or a time in its spelling."""
+    for member in item.members:
+        if member.name == name and member.vouched:
+            try:
+                return (0, float(member.text), "")
+            except ValueError:
+                return (1, 0.0, member.text) if next(days_in(member.text), None) else None
+    return None
+
+
+def _inside(item: Item) -> bool:
+    """Whether it is a part of another object, and has its score from there."""
+    return item.above is not None and bool(item.above.members)
+
+
+def _objects(record: Record) -> int:
+    return sum(1 for item in record.items if item.members and not _inside(item)) or 1
+
+
+_COMMON: Final = frozenset(vocabulary.DEEDS) | frozenset(vocabulary.TOPICS) | vocabulary.ALL
+"""Words that say what is to be done to what kind of thing, not to which."""

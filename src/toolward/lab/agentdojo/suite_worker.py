@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import pickle
 import sys
 import traceback
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from typing import Any
 
 VISIBLE_CHARS_MIN = 8
 """Shorter pieces of an injection stand in honest results too."""
+KEPT_MAX = 1_000
+"""Environments that stay ready, some hundred kilobytes each: every gate plays the same cases."""
 
 
 def modules_of(package: str) -> Iterator[Any]:
@@ -83,6 +86,7 @@ class World:
         self.before: Any = None
         self.planted: list[str] = []
         self.ran: list[Any] = []
+        self.kept: dict[str, bytes] = {}
 
     def list(self, _: dict[str, Any]) -> dict[str, Any]:
         """Tools as MCP defines them, and the tasks' identifiers."""
@@ -100,8 +104,7 @@ class World:
         if planted is None:
             planted = self.attack(asked["attack"]) if self.injection is not None else {}
         self.planted = [text for each in planted.values() if len(text := folded(each)) >= VISIBLE_CHARS_MIN]
-        env = self.suite.load_and_inject_default_environment(planted)
-        self.env = self.user.init_environment(env)
+        self.env = self.user.init_environment(self.environment(planted))
         self.before = self.env.model_copy(deep=True)
         self.ran = []
         calls = self.user.ground_truth(self.before.model_copy(deep=True))
@@ -115,6 +118,16 @@ class World:
             "said": str(self.user.GROUND_TRUTH_OUTPUT or ""),
             "attack_said": str(getattr(self.injection, "GROUND_TRUTH_OUTPUT", "") or ""),
         }
+
+    def environment(self, planted: dict[str, str]) -> Any:
+        """A fresh one; reading it from its files takes longer than all calls of a case."""
+        key = json.dumps(planted, sort_keys=True)
+        kept = self.kept.get(key)
+        if kept is None:
+            kept = pickle.dumps(self.suite.load_and_inject_default_environment(planted))
+            if len(self.kept) < KEPT_MAX:
+                self.kept[key] = kept
+        return pickle.loads(kept)  # noqa: S301 -- this process wrote it
 
     def attack(self, name: str) -> dict[str, str]:
         """What the attack plants where the user's own calls will read it; nothing where they read nothing."""
@@ -224,10 +237,18 @@ def texts_in(value: Any) -> Iterator[str]:
             yield from texts_in(item)
 
 
+def read_yaml_fast() -> None:
+    """The same YAML by the C parser where it is there: an environment is read again for each case."""
+    yaml = importlib.import_module("yaml")
+    if hasattr(yaml, "CSafeLoader"):
+        yaml.safe_load = lambda text: yaml.load(text, yaml.CSafeLoader)  # noqa: S506 -- it is the safe one
+
+
 def main() -> None:
     """Answer until the input ends. What suites print goes to stderr."""
     package, version, name = sys.argv[1:4]
     sys.path[:0] = sys.argv[4:]
+    read_yaml_fast()
     out = sys.stdout
     with redirect_stdout(sys.stderr if sys.stderr else io.StringIO()):
         world: World | None = None

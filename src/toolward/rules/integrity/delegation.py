@@ -1,20 +1,29 @@
 """Sources that the session's own words hand over to: "do what the mail says", "pay the bill in FILE".
 
-Such a source is endorsed by the words, for what they ask to be done, and once: a second effect of the same
-tool out of the same source is a question again, unless the words speak of several.
+Such a source is endorsed by the words, once, and not for everything:
+
+- what a value decides may be lent where the effect can be undone ("set the location to the one in the mail");
+- an address may be lent only if something else vouches for it, for whoever wrote the source could put their own
+  there; the exception is a document that is there to say who is to be paid, if the words ask to pay it;
+- a password or a code is never lent;
+- "do what it says" lends deeds too, but none that can not be undone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from toolward.model.tool import Effect
+from toolward.rules.integrity.arguments import Decides
+from toolward.rules.integrity.atoms import addresses_in, numbers_in
 from toolward.rules.integrity.grounds import Grounds
 from toolward.rules.integrity.things import Things
+from toolward.rules.integrity.words import PAYABLE, stems
 from toolward.rules.lineage.records import Item, Record, Records, same
 from toolward.rules.spoken import stands_in
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, frozen=True, kw_only=True)
 class Lending:
     """What a call may draw from sources."""
 
@@ -22,43 +31,63 @@ class Lending:
     things: Things
     records: Records
     target: str
+    effect: Effect
     once: bool
 
-    def lends(self, value: str) -> Record | None:
+    def lends(self, value: str, decides: Decides, *, address: bool) -> Record | None:
         """The result that lends the value, if one does."""
         text = value.strip()
-        if not self.grounds.delegates or not text:
+        if decides is Decides.CODE or not text:
             return None
-        folded = same(text)
-        for record in self.records.kept:
-            if self._used(record):
+        undoable = self.effect is not Effect.IRREVERSIBLE
+        for item in self.sources():
+            pays = decides in (Decides.WHICH, Decides.HOW_MUCH) and self._is_to_be_paid(item)
+            if not (pays or undoable) or not _holds(item, text, decides):
                 continue
-            if any(self._hands_over_to(item) and _holds(item, folded) for item in record.items):
-                return record
+            if pays or not (address or next(addresses_in(text), None)) or self._vouched(text):
+                return item.record
         return None
 
     def sources(self) -> list[Item]:
         """Every object that the words hand over to."""
-        if not self.grounds.delegates:
+        if not (self.grounds.delegates or self.grounds.pays):
             return []
         return [
             item
             for record in self.records.kept
-            if not self._used(record)
+            if not record.wrote and not self._used(record)
             for item in record.items
-            if self._hands_over_to(item)
+            if item.members and self.things.pointed_at(item)
         ]
 
+    def _is_to_be_paid(self, item: Item) -> bool:
+        """Whether the words ask to pay, and this is what they name for it: a file or a mail that is a bill."""
+        if not self.grounds.pays or not self.things.named(item.record):
+            return False
+        said = [*item.record.given, *(member.text for member in item.members)]
+        return any(word in PAYABLE for text in said for word in stems(text))
+
+    def handed(self) -> tuple[str, tuple[str, ...]]:
+        """The texts of sources whose every deed is handed over to, and the calls that they are from."""
+        if not self.grounds.delegates_all or self.effect is Effect.IRREVERSIBLE:
+            return "", ()
+        items = self.sources()
+        text = "\n".join(same(member.text) for item in items for member in item.members)
+        return text, tuple(dict.fromkeys(item.record.call_id for item in items))
+
     def _used(self, record: Record) -> bool:
-        return (
-            self.once
-            and not (self.grounds.several or self.grounds.delegates_all)
-            and (record.call_id, self.target) in self.records.lent
-        )
+        several = self.grounds.several or self.grounds.delegates_all
+        return self.once and not several and (record.call_id, self.target) in self.records.lent
 
-    def _hands_over_to(self, item: Item) -> bool:
-        return bool(item.members) and bool(self.things.pointed_at(item))
+    def _vouched(self, text: str) -> bool:
+        return any(member.vouched for _, member in self.records.places.get(same(text), ()))
 
 
-def _holds(item: Item, folded: str) -> bool:
-    return any(stands_in(folded, same(member.text)) for member in item.members)
+def _holds(item: Item, text: str, decides: Decides) -> bool:
+    if decides is Decides.HOW_MUCH:
+        try:
+            wanted = float(text)
+        except ValueError:
+            return False
+        return any(wanted == number for member in item.members for number in numbers_in(member.text))
+    return any(stands_in(same(text), same(member.text)) for member in item.members)

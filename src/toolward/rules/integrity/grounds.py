@@ -17,7 +17,6 @@ GROUNDS_REMEMBERED: Final = 1_024
 """Prompts that stay read, some kilobytes each."""
 _QUOTED: Final = re.compile(r"[\"“”]([^\"“”\n]{2,200})[\"“”]|(?<!\w)['‘]([^'‘’\n]{2,200})['’](?!\w)")
 _NAME: Final = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w-]+")
-_SUPERLATIVE: Final = re.compile(r"\b[a-z]{3,}est\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +34,13 @@ class Grounds:
     days: tuple[Day, ...]
     addresses: frozenset[str]
     several: bool  # all, each, every …
-    greatest: bool
-    smallest: bool
+    most: bool
+    least: bool
+    latest: bool
+    earliest: bool
     delegates: bool  # hands over to what a source says
     delegates_all: bool  # "do what it says": whatever deed that is
+    pays: bool  # a bill, an invoice: a document that is there to say who gets how much
 
     @property
     def known(self) -> bool:
@@ -93,7 +95,6 @@ def read_words(text: str) -> Grounds:
     known = frozenset(stems)
     plain = set(re.findall(r"[a-z]+", text.lower()))
     quoted = tuple(one or other for one, other in _QUOTED.findall(text))
-    superlative = _SUPERLATIVE.search(text.lower()) is not None
     full = any(stems[at] in vocabulary.FULL_DEEDS and _hands_over(stems[at + 1 : at + 9]) for at in range(len(stems)))
     return Grounds(
         text=text.casefold(),
@@ -107,10 +108,13 @@ def read_words(text: str) -> Grounds:
         days=tuple(days_in(text)),
         addresses=frozenset(addresses_in(text)),
         several=bool(known & vocabulary.ALL),
-        greatest=superlative or bool(plain & vocabulary.GREATEST),
-        smallest=superlative or bool(plain & vocabulary.SMALLEST),
+        most=bool(plain & vocabulary.MOST),
+        least=bool(plain & vocabulary.LEAST),
+        latest=bool(plain & vocabulary.LATEST),
+        earliest=bool(plain & vocabulary.EARLIEST),
         delegates=full or bool(known & vocabulary.DELEGATES),
         delegates_all=full,
+        pays="pay" in vocabulary.deeds_in(stems) and bool(known & vocabulary.PAYABLE),
     )
 
 

@@ -17,7 +17,7 @@ from toolward.model.call import ResolvedCall
 from toolward.model.label import Integrity
 from toolward.model.lineage import Leaf, SourceKind
 from toolward.model.session import Session
-from toolward.model.tool import ArgumentKind, ArgumentRole, Manifest
+from toolward.model.tool import ArgumentKind, Manifest
 from toolward.model.verdict import Verdict, Witness
 from toolward.rules.integrity.arguments import Decides, Tool, read_tool
 from toolward.rules.integrity.atoms import addresses_in
@@ -84,6 +84,8 @@ def judge(
         things=Things(grounds, memory.records),
         mechanisms=mechanisms,
     )
+    if Mechanism.DELEGATION in mechanisms:
+        bench.things.handed, bench.handed_by = bench.lending().handed()
     values = leaves_of(resolved.call.arguments)
     verdicts = [bench.verdict(leaf, value) for leaf, (_, value) in zip(leaves, values, strict=True)]
     verdicts = bench.second_look(verdicts, values)
@@ -101,6 +103,18 @@ class _Bench:
     things: Things
     mechanisms: Mechanism
     lent: set[str] = field(default_factory=set)
+    handed_by: tuple[str, ...] = ()
+
+    def lending(self) -> Lending:
+        """What the words hand over to."""
+        return Lending(
+            grounds=self.grounds,
+            things=self.things,
+            records=self.memory.records,
+            target=self.resolved.call.target,
+            effect=self.manifest.effect,
+            once=Mechanism.ONCE in self.mechanisms,
+        )
 
     # --- one value --------------------------------------------------------------------------------
 
@@ -171,17 +185,15 @@ class _Bench:
 
     def second_look(self, verdicts: list[Verdict], values: list[tuple[str, Any]]) -> list[Verdict]:
         """What only the whole call tells: a source that was handed over to, a bound, a code's verifier."""
-        lending = Lending(
-            self.grounds,
-            self.things,
-            self.memory.records,
-            target=self.resolved.call.target,
-            once=Mechanism.ONCE in self.mechanisms,
-        )
+        lending = self.lending()
         out = list(verdicts)
         if Mechanism.DELEGATION in self.mechanisms:
             for at, (verdict, (_, value)) in enumerate(zip(out, values, strict=True)):
-                if verdict.integrity is not Integrity.TRUSTED and (record := lending.lends(str(value))):
+                if verdict.integrity is not Integrity.TRUSTED and (
+                    record := lending.lends(
+                        str(value), Decides(verdict.decides), address=self._is_address(verdict.pointer)
+                    )
+                ):
                     self.lent.add(record.call_id)
                     why = f"the session's own words hand over to what `{record.tool}` returned"
                     out[at] = self._found(
@@ -201,6 +213,11 @@ class _Bench:
             if why:
                 out[at] = self._found(verdict.pointer, witness, why, Decides(verdict.decides))
         return out
+
+    def _is_address(self, pointer: str) -> bool:
+        name = pointer.split("/", 2)[1] if pointer else ""
+        argument = self.manifest.arguments.get(name)
+        return argument is not None and argument.kind in (ArgumentKind.ADDRESS, ArgumentKind.URL)
 
     def judgement(self, verdicts: list[Verdict], values: list[tuple[str, Any]]) -> Judgement:
         """The call as a whole."""
@@ -226,13 +243,13 @@ class _Bench:
             new_address=bool(new),
             verdicts=tuple(verdicts),
             why_unproven=why,
-            lent_by=tuple(sorted(self.lent)),
+            lent_by=tuple(sorted({*self.lent, *self.handed_by})),
         )
 
     def _asked_for(self, deciding: list[Verdict], values: list[tuple[str, Any]]) -> bool:
         """Whether the words ask for such a deed, and for this object or at least for one of its kind."""
         grounds, tool = self.grounds, self.tool
-        handed_over = bool(self.lent) and grounds.delegates_all
+        handed_over = bool(self.handed_by)
         if tool.deeds and not tool.deeds & grounds.deeds and not handed_over:
             return False
         named = {Witness.WORDS, Witness.FIELD, Witness.SOURCE, Witness.OPERATOR, Witness.ENDORSED}
@@ -285,4 +302,3 @@ _SAID: Final[Mapping[Decides, str]] = {
     Decides.CHOICE: "between a few",
     Decides.NEW_NAME: "what something new is called",
 }
-__all__ = ["EVERYTHING", "ArgumentKind", "ArgumentRole", "Judgement", "Mechanism", "judge"]

@@ -11,7 +11,7 @@ from toolward.rules.integrity.arguments import Decides
 from toolward.rules.integrity.atoms import numbers_in
 from toolward.rules.integrity.delegation import Lending
 from toolward.rules.integrity.grounds import Grounds
-from toolward.rules.integrity.things import Things
+from toolward.rules.integrity.things import Things, counts
 
 NUMBERS_MAX: Final = 24
 """Numbers that a quantity may be computed from; among more, some sum always fits."""
@@ -45,7 +45,7 @@ def _vouched(things: Things) -> Iterator[float]:
     for record in things.records.kept:
         for item in record.items:
             for member in item.members:
-                if member.vouched and _amount_like(member.name):
+                if member.vouched and counts(member.name):
                     yield from _number(member.text)
 
 
@@ -54,7 +54,7 @@ def _of_objects(things: Things) -> Iterator[float]:
         for item in record.items:
             if any(member.vouched for member in item.members) and things.pointed_at(item):
                 for member in item.members:
-                    if member.vouched and _amount_like(member.name):
+                    if member.vouched and counts(member.name):
                         yield from _number(member.text)
 
 
@@ -69,11 +69,6 @@ def _number(text: str) -> Iterator[float]:
         yield abs(float(text))
     except ValueError:
         return
-
-
-def _amount_like(name: str) -> bool:
-    """A number that counts something, not one that identifies."""
-    return not name.lower().rstrip("_").endswith(("id", "key", "no", "number", "iban", "phone", "zip", "year"))
 
 
 def _computed(numbers: list[float]) -> Iterator[float]:

@@ -32,6 +32,7 @@ class Things:
 
     grounds: Grounds
     records: Records
+    handed: str = ""  # what stands in sources that the words hand over to, whatever deed it is
     _scores: dict[Item, int] = field(default_factory=dict)
     _best: dict[Record, tuple[int, int]] = field(default_factory=dict)
 
@@ -46,7 +47,9 @@ class Things:
         best, many = self._best_of(record)
         if score and score == best and (score >= TWO or many == 1):
             return "the session's own words describe it, and nothing else in that result as well"
-        if self._named(record, depth) and (self.grounds.several or _objects(record) <= 1):
+        if self._named(record, depth) and (
+            score >= TWO or self.grounds.several or _objects(record) <= 1
+        ):
             return "the session's own words ask for what this call looked up"
         if self._extreme(item):
             return "the session's own words ask for the first or the last of that list"
@@ -65,6 +68,8 @@ class Things:
     def _said(self, value: str, depth: int) -> bool:
         if self.grounds.says(value) or (len(value) <= LABEL_CHARS_MAX and self.grounds.means(value)):
             return True
+        if self.handed and len(value) >= TEXT_CHARS_MIN and stands_in(same(value), self.handed):
+            return True
         if depth >= DEPTH_MAX:
             return False
         places = self.records.places.get(same(value), ())
@@ -82,15 +87,18 @@ class Things:
     def _score(self, item: Item) -> int:
         known = self._scores.get(item)
         if known is None:
-            known = max((self._points(each) for each in item.members), default=0)
+            kind = frozenset(vocabulary.parts_of_name(item.record.tool))
+            known = max((self._points(each, kind) for each in item.members), default=0)
             if item.above is not None and len(item.above.members) > 0:
                 known = max(known, self._score(item.above))
             self._scores[item] = known
         return known
 
-    def _points(self, member: Member) -> int:
+    def _points(self, member: Member, kind: frozenset[str]) -> int:
         """How much one member says of its object being meant."""
         text, grounds = member.text.strip(), self.grounds
+        if member.vouched and counts(member.name) and grounds.says_number(text):
+            return TWO
         if not TEXT_CHARS_MIN <= len(text) <= LABEL_CHARS_MAX:
             return 0
         folded = text.casefold()
@@ -98,11 +106,11 @@ class Things:
             return STRONG
         pointing = {each for each in vocabulary.stems(text) if each not in vocabulary.EMPTY}
         shared = pointing & grounds.pointing
-        if pointing and stands_in(folded, grounds.text) and not pointing <= _COMMON:
+        if pointing and stands_in(folded, grounds.text) and not pointing <= kind:
             return STRONG if len(pointing) >= TWO or not folded.isalpha() else TWO
         if shared & grounds.names:
             return TWO
-        points = len({each for each in shared if each not in _COMMON})
+        points = len(shared - kind - vocabulary.ALL)
         if not points and grounds.days and any(
             same_day(day, other) for day in days_in(text) for other in grounds.days
         ):
@@ -110,21 +118,28 @@ class Things:
         return points
 
     def _extreme(self, item: Item) -> bool:
-        """Whether it is the first or the last of its list, by place or by a field that can be ordered."""
-        if not (self.grounds.greatest or self.grounds.smallest):
+        """Whether it is the first or the last of its list, by a vouched field: by how much, or by when."""
+        grounds = self.grounds
+        if not (grounds.most or grounds.least or grounds.latest or grounds.earliest):
             return False
         objects = [each for each in item.record.items if each.above is item.above and each.members]
-        if len(objects) <= 1:
-            return False
-        for member in item.members:
+        for member in item.members if len(objects) > 1 else ():
+            if not member.vouched or not counts(member.name):
+                continue
             values = [_ordered(other, member.name) for other in objects]
-            mine = _ordered(item, member.name)
             known = [value for value in values if value is not None]
+            mine = _ordered(item, member.name)
             if mine is None or len(known) < len(objects):
                 continue
-            if (self.grounds.greatest and mine == max(known)) or (self.grounds.smallest and mine == min(known)):
+            last, first = (grounds.most, grounds.least) if mine[0] == 0 else (grounds.latest, grounds.earliest)
+            if (last and mine == max(known)) or (first and mine == min(known)):
                 return True
         return False
+
+
+def counts(name: str) -> bool:
+    """Whether a member's number counts something, and does not identify it."""
+    return not name.lower().rstrip("_").endswith(("id", "key", "no", "number", "iban", "phone", "zip", "year", "index"))
 
 
 def _ordered(item: Item, name: str) -> tuple[int, float, str] | None:
@@ -145,7 +160,3 @@ def _inside(item: Item) -> bool:
 
 def _objects(record: Record) -> int:
     return sum(1 for item in record.items if item.members and not _inside(item)) or 1
-
-
-_COMMON: Final = frozenset(vocabulary.DEEDS) | frozenset(vocabulary.TOPICS) | vocabulary.ALL
-"""Words that say what is to be done to what kind of thing, not to which."""

@@ -110,18 +110,18 @@ TOPICS: Final = _stemmed(
 """What a noun is about."""
 ALL: Final = frozenset(stem(word) for word in "all every each both any everything everyone entire whole".split())
 """Words that mean each of several."""
-SMALLEST: Final = frozenset(
-    "smallest lowest least fewest shortest cheapest earliest oldest first minimum min next soonest".split()
-)
-GREATEST: Final = frozenset(
-    "largest biggest highest greatest most longest latest newest last recent maximum max top best".split()
-)
+LEAST: Final = frozenset("smallest lowest least fewest shortest cheapest minimum min".split())
+MOST: Final = frozenset("largest biggest highest greatest most longest maximum max top best expensive".split())
+EARLIEST: Final = frozenset("earliest oldest first next soonest".split())
+LATEST: Final = frozenset("latest newest last recent".split())
+"""What picks one out of a list: by how much, by when."""
+PAYABLE: Final = frozenset(stem(word) for word in "bill invoice payslip fine receipt quote statement".split())
+"""Documents that are there to say who is to be paid, and how much."""
 DELEGATES: Final = frozenset(
     stem(word)
     for word in (
-        "accordingly according based following follow per using use described specified mentioned listed"
-        " stated says say instructs instruction instructions todo tasks actions steps requested request"
-        " detail details outlined bill invoice notice instructed asked given adjust reflect inform"
+        "accordingly according based following follow per described specified mentioned listed stated says say"
+        " instructs instruction instructions outlined given contained requested detailed found"
     ).split()
 )
 """Words by which people hand over to what a source says."""

@@ -58,6 +58,7 @@ class Record:
     tool: str
     given: tuple[str, ...] = ()  # what the call said, texts and numbers
     asked_for: bool = False  # the call itself was asked for and proven, and had an effect
+    wrote: bool = False
     items: list[Item] = field(default_factory=list)
     chars: int = 0
 
@@ -122,6 +123,7 @@ def record_result(
         asked.call.target,
         given,
         asked_for=asked.facts.writes and asked.facts.proven and asked.facts.asked_for,
+        wrote=asked.facts.writes,
     )
     brought: frozenset[str] = frozenset()
     if asked.arguments_label.integrity is not Integrity.TRUSTED and not record.asked_for:

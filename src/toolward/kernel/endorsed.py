@@ -7,7 +7,7 @@ import orjson
 from toolward.model.event import EventKind
 from toolward.ports.store import Record, Store, Table
 from toolward.rules.lineage.memory import SessionMemory
-from toolward.rules.lineage.remember import remember_result
+from toolward.rules.lineage.remember import values_of
 
 
 def endorsed_before(store: Store, session_id: str, memory: SessionMemory) -> None:
@@ -24,10 +24,7 @@ def endorse_call(store: Store, call_id: str, memory: SessionMemory) -> None:
     body = store.payload(record.index, "result") if record is not None else None
     if body is None:
         return  # erased: it taints no more, and lends nothing either
-    said = SessionMemory()
-    remember_result(said, orjson.loads(body), call_id=call_id, manifest=None)
-    for value in said.seen:
-        memory.endorsed.setdefault(value, call_id)
+    memory.endorse(call_id, values_of(orjson.loads(body)))
 
 
 def answer_of(store: Store, call_id: str) -> Record | None:

@@ -174,7 +174,7 @@ class Sessions:
         memory = self._memories.get(session_id)
         if memory is None:
             session = self.current(session_id)
-            memory = SessionMemory(overflowed=session is None or session.taint != CLEAN)
+            memory = SessionMemory(holes=session is None or session.taint != CLEAN)
             if session is not None:
                 self._memories[session_id] = memory
                 endorsed_before(self._store, session_id, memory)
@@ -280,7 +280,7 @@ class Sessions:
         self._remember(session)
         memory = self._memories.get(session.session_id)
         if memory is not None:
-            size = len(memory.seen)
+            size = memory.size
             self._values += size - self._sizes.get(session.session_id, 0)
             self._sizes[session.session_id] = size
             self._make_room(session.session_id)

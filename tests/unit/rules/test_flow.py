@@ -24,7 +24,7 @@ from toolward.rules.canonical import canonical
 from toolward.rules.flow import label_call
 from toolward.rules.lineage.leaves import leaves_of
 from toolward.rules.lineage.memory import SessionMemory
-from toolward.rules.lineage.remember import remember_result
+from toolward.rules.lineage.remember import index_waiting, remember_result
 from toolward.rules.places import destination_known, path_inside
 from toolward.rules.spoken import stands_in
 from toolward.rules.version import make_version
@@ -158,8 +158,9 @@ def test_a_field_label_holds_for_its_field_and_the_rest_keeps_the_default() -> N
     )
     result = {"structuredContent": {"sender": "bob@own.example", "body": "wire money"}}
     remember_result(memory, result, call_id="c1", manifest=manifest)
-    assert memory.seen["bob@own.example"].label.integrity is Integrity.TRUSTED
-    assert memory.seen["wire money"].label.integrity is Integrity.UNTRUSTED
+    index_waiting(memory)
+    assert [page.label.integrity for page in memory.pages("bob@own.example")] == [Integrity.TRUSTED]
+    assert [page.label.integrity for page in memory.pages("wire money")] == [Integrity.UNTRUSTED]
 
 
 CONFIDENTIAL = Label(Integrity.TRUSTED, Confidentiality.CONFIDENTIAL)
@@ -203,7 +204,7 @@ def test_the_protocols_own_words_are_no_secret() -> None:
 
 def test_a_memory_with_holes_makes_the_sessions_confidentiality_count() -> None:
     """Else a restart, or a flood of values, would make a confidential value anybody's."""
-    whole, holed = SessionMemory(), SessionMemory(overflowed=True)
+    whole, holed = SessionMemory(), SessionMemory(holes=True)
     assert not facts({"text": "zx-81-7734"}, memory=whole, taint=CONFIDENTIAL).confidential_argument
     assert facts({"text": "zx-81-7734"}, memory=holed, taint=CONFIDENTIAL).confidential_argument
     assert not facts({"text": "zx-81-7734"}, memory=holed, taint=UNKNOWN).confidential_argument

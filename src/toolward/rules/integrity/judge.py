@@ -29,6 +29,7 @@ from toolward.rules.integrity.verifier import belongs_to
 from toolward.rules.lineage.leaves import leaves_of
 from toolward.rules.lineage.memory import SessionMemory
 from toolward.rules.lineage.records import same
+from toolward.rules.lineage.spelling import canonical_text
 
 
 class Mechanism(Flag):
@@ -74,6 +75,7 @@ def judge(
     version = resolved.version
     tool = read_tool(version.definition) if version is not None else Tool(resolved.name, "", {})
     grounds = grounds_of(session, resolved.step)
+    memory.records.read()
     bench = _Bench(
         resolved=resolved,
         session=session,
@@ -143,7 +145,7 @@ class _Bench:
             return Witness.WORDS, "it stands in the session's own words", ""
         if SourceKind.OPERATOR in kinds:
             return Witness.OPERATOR, "the operator declared it", ""
-        endorsed = self.memory.endorsed.get(same(text)) if text else None
+        endorsed = self.memory.endorsed.get(canonical_text(text)) if text else None
         if endorsed is not None:
             return Witness.ENDORSED, "a person stands for the source", endorsed
         if text and Mechanism.FIELDS in self.mechanisms and (found := self._field(text)) is not None:

@@ -1,55 +1,69 @@
-"""Which label a place in a result has, by the patterns of a manifest.
-
-A pattern is a JSON pointer; `*` stands for any one member or index, `**` for any number of them, so
-`/**/sender` is every member named `sender` at any depth. A pattern covers what lies below it. The first that
-fits counts, in the order in which they are written.
-"""
+"""The fields of a result, each under its label. A text that is JSON is read as the fields it has."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
-from toolward.model.label import Label
+import orjson
 
-SHAPES_REMEMBERED: Final = 16_384
-"""Shapes of pointers whose pattern stays known; a tool's results have some dozens."""
-_INDEX: Final = re.compile(r"/\d+(?=/|$)")
+from toolward.model.label import Confidentiality, Label
+from toolward.rules.lineage.leaves import leaves_of, names_in
+from toolward.rules.lineage.patterns import label_at
 
-
-def label_at(pointer: str, fields: Mapping[str, Label], default: Label) -> Label:
-    """The label of what stands at `pointer`."""
-    if not fields:
-        return default
-    patterns = tuple(fields)
-    found = _first(patterns, pointer if _numbered(patterns) else _INDEX.sub("/0", pointer))
-    return fields[patterns[found]] if found >= 0 else default
-
-
-@lru_cache(maxsize=SHAPES_REMEMBERED)
-def _numbered(patterns: tuple[str, ...]) -> bool:
-    """Whether a pattern names an index, so that one element is not as good as another."""
-    return any(_INDEX.search(pattern) for pattern in patterns)
+JSON_CHARS_MAX: Final = 262_144
+"""Of a text that is parsed to see its fields."""
+_TOLD: Final = frozenset({str, int, float})
+"""What can be told apart from other values; parsed JSON holds no subclass of them."""
+_ENVELOPE: Final = re.compile(r"/resultType|/(?:content|messages)/\d+/(?:type|role|content/type)")
+"""What the protocol says and not the server: `text` is no secret because a secret came as text."""
+_MAY_BE_ENVELOPE: Final = frozenset({"/r", "/c", "/m"})
+_JSON_BEGINS: Final = frozenset("{[")
 
 
-@lru_cache(maxsize=SHAPES_REMEMBERED)
-def _first(patterns: tuple[str, ...], pointer: str) -> int:
-    """The first pattern that covers the place, -1 if none does."""
-    parts = pointer.split("/")[1:]
-    for at, pattern in enumerate(patterns):
-        if _covers(pattern.split("/")[1:], parts):
-            return at
-    return -1
+def labelled_fields(
+    result: Mapping[str, Any], fields: Mapping[str, Label], default: Label
+) -> Iterator[tuple[str, str, Label]]:
+    """Pointer, text and label of every value, then of every member name (without a pointer).
+
+    The pointer of a value inside a text that is JSON goes on from the text's own: `/content/0/text/id`.
+    """
+    for pointer, leaf in leaves_of(result):
+        kind = type(leaf)
+        if kind not in _TOLD or (pointer[:2] in _MAY_BE_ENVELOPE and _ENVELOPE.fullmatch(pointer)):
+            continue
+        if kind is not str:
+            yield pointer, str(leaf), label_at(pointer, fields, default) if fields else default
+        elif leaf[:1] not in _JSON_BEGINS:
+            yield pointer, leaf, label_at(pointer, fields, default) if fields else default
+        elif (inside := _parsed(leaf)) is None:
+            yield pointer, leaf, label_at(pointer, fields, default)
+        else:
+            yield from _inside(inside, pointer, fields, default)
+            if (label := label_at(pointer, fields, default)).confidentiality is Confidentiality.CONFIDENTIAL:
+                yield pointer, leaf, label  # it may be passed on as it is
+    if (structured := result.get("structuredContent")) is not None:
+        for name in dict.fromkeys(names_in(structured)):
+            yield "", name, default
 
 
-def _covers(pattern: Sequence[str], parts: Sequence[str]) -> bool:
-    """Whether `pattern` is the place or a place above it."""
-    for at, want in enumerate(pattern):
-        if want == "**":
-            rest = pattern[at + 1 :]
-            return not rest or any(_covers(rest, parts[start:]) for start in range(at, len(parts)))
-        if at >= len(parts) or (want not in ("*", parts[at])):
-            return False
-    return True
+def _inside(
+    value: Any, pointer: str, fields: Mapping[str, Label], default: Label
+) -> Iterator[tuple[str, str, Label]]:
+    for below, leaf in leaves_of(value, pointer):
+        if type(leaf) in _TOLD:
+            yield below, str(leaf), label_at(below, fields, default)
+    outer = label_at(pointer, fields, default)
+    for name in dict.fromkeys(names_in(value)):
+        yield "", name, outer
+
+
+def _parsed(text: str) -> Any:
+    """What a text that begins like a JSON object or array says; None if it is none."""
+    if len(text) > JSON_CHARS_MAX:
+        return None
+    try:
+        return orjson.loads(text)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        return None

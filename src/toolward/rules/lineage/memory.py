@@ -1,46 +1,65 @@
-"""The values that a session's results held."""
+"""What a session has read, as later calls are compared with it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any
 
-from toolward.model.lineage import Source
+from toolward.model.call import LabelledCall
+from toolward.model.label import Label
+from toolward.rules.lineage.index import Index
+from toolward.rules.lineage.pages import Page
 from toolward.rules.lineage.records import Records
+from toolward.rules.lineage.spelling import canonical_text
 
-VALUES_MAX: Final = 20_000
-"""Distinct values remembered for one session; past this the session's taint alone counts."""
-CHARS_MIN: Final = 3
-"""Shorter values are seen everywhere and prove nothing."""
-CHARS_MAX: Final = 4_096
-"""Longer leaves are remembered by their beginning only."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """One result that is not in the index yet."""
+
+    result: Mapping[str, Any]
+    call_id: str
+    default: Label
+    fields: Mapping[str, Label]
+    asked: LabelledCall | None
 
 
 @dataclass(slots=True)
 class SessionMemory:
-    """Values that this session's results held, with the worst label each was seen under."""
+    """The values that this session's results held, and what a person said of them.
 
-    seen: dict[str, Source] = field(default_factory=dict)
-    overflowed: bool = False  # not everything is in it: the session's taint counts where nothing is known
+    A result is put into the index when the next call is labelled: most sessions' last results never are.
+    """
+
+    holes: bool = False  # something was forgotten before: the session's taint counts where nothing is known
+    index: Index = field(default_factory=Index)
+    waiting: list[Heard] = field(default_factory=list)
     endorsed: dict[str, str] = field(default_factory=dict)  # value -> the endorsed call that said it
     endorsed_calls: set[str] = field(default_factory=set)
     records: Records = field(default_factory=Records)
 
-    def remember(self, value: str, source: Source) -> None:
-        """Note that `value` stood in `source`."""
-        key = normalise(value)
-        if len(key) < CHARS_MIN:
-            return
-        known = self.seen.get(key)
-        if known is None:
-            if len(self.seen) >= VALUES_MAX:
-                self.overflowed = True
-                return
-            self.seen[key] = source
-        elif known.label != (joined := known.label.join(source.label)):
-            self.seen[key] = Source(known.kind, known.reference, joined)
+    @property
+    def overflowed(self) -> bool:
+        """Whether not everything is in it: where nothing is known, the session's taint counts."""
+        return self.holes or self.index.overflowed
 
+    @property
+    def size(self) -> int:
+        """Entries in it, about 200 bytes each."""
+        return self.index.size
 
-def normalise(value: str) -> str:
-    """The form in which values are compared."""
-    return value[:CHARS_MAX].strip().casefold()
+    @property
+    def proves(self) -> bool:
+        """Whether what a trusted field said can be told from what somebody else said before."""
+        return not self.index.forgot
+
+    def pages(self, text: str) -> list[Page]:
+        """Under which labels a value was seen, the first result of each; only of what was indexed."""
+        return self.index.pages(canonical_text(text))
+
+    def endorse(self, call_id: str, values: Iterator[str]) -> None:
+        """From now on these count as a person's own words."""
+        self.endorsed_calls.add(call_id)
+        for value in values:
+            self.endorsed.setdefault(value, call_id)

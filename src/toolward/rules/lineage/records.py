@@ -16,9 +16,9 @@ import orjson
 
 from toolward.model.call import LabelledCall
 from toolward.model.label import UNKNOWN, Integrity, Label
-from toolward.model.tool import Effect, Manifest
-from toolward.rules.lineage.fields import label_at
+from toolward.model.tool import Manifest
 from toolward.rules.lineage.leaves import leaves_of
+from toolward.rules.lineage.patterns import label_at
 
 RECORDS_MAX: Final = 200
 """Results of one session that are kept in their shape."""
@@ -30,6 +30,9 @@ MEMBER_CHARS_MAX: Final = 16_384
 """Of one scalar; longer ones are kept by their beginning."""
 PLACES_MAX: Final = 64
 """Places that are kept for one value; vouched ones are kept before others."""
+
+
+_SAID: Final = frozenset({str, int, float})
 
 
 @dataclass(slots=True, frozen=True)
@@ -67,14 +70,38 @@ class Record:
         return "\n".join(member.text for item in self.items for member in item.members)
 
 
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """One result that was not looked at yet."""
+
+    result: Mapping[str, Any]
+    call_id: str
+    manifest: Manifest | None
+    asked: LabelledCall
+
+
 @dataclass(slots=True)
 class Records:
-    """The results of one session."""
+    """The results of one session. They are read when a call with an effect is judged: most never are."""
 
+    waiting: deque[_Heard] = field(default_factory=lambda: deque(maxlen=RECORDS_MAX))
     kept: deque[Record] = field(default_factory=deque)
     places: dict[str, list[tuple[Item, Member]]] = field(default_factory=dict)
     lent: set[tuple[str, str]] = field(default_factory=set)  # (source call, tool): a delegation that was used
     chars: int = 0
+
+    def hear(
+        self, result: Mapping[str, Any], *, call_id: str, manifest: Manifest | None, asked: LabelledCall
+    ) -> None:
+        """Keep a result, and what its call drew on."""
+        self.waiting.append(_Heard(result, call_id, manifest, asked))
+        if asked.facts.lent_by and result.get("isError") is not True:
+            self.lent.update((source, asked.call.target) for source in asked.facts.lent_by)
+
+    def read(self) -> None:
+        """Put into their shape the results that are not in it yet."""
+        while self.waiting:
+            self.add(_shaped(self.waiting.popleft()))
 
     def add(self, record: Record) -> None:
         """Keep one more; forget the oldest where that is too much."""
@@ -112,14 +139,13 @@ def same(value: str) -> str:
     return value[:MEMBER_CHARS_MAX].strip().casefold()
 
 
-def record_result(
-    records: Records, result: Mapping[str, Any], *, call_id: str, manifest: Manifest | None, asked: LabelledCall
-) -> None:
-    """Keep a result in its shape, and what its call drew on."""
+def _shaped(heard: _Heard) -> Record:
+    """A result in its shape."""
+    manifest, asked = heard.manifest, heard.asked
     default = manifest.result if manifest is not None and manifest.result is not None else UNKNOWN
-    given = tuple(str(value) for _, value in leaves_of(asked.call.arguments) if type(value) in (str, int, float))
+    given = tuple(str(value) for _, value in leaves_of(asked.call.arguments) if type(value) in _SAID)
     record = Record(
-        call_id,
+        heard.call_id,
         asked.call.target,
         given,
         asked_for=asked.facts.writes and asked.facts.proven and asked.facts.asked_for,
@@ -129,12 +155,10 @@ def record_result(
     if asked.arguments_label.integrity is not Integrity.TRUSTED and not record.asked_for:
         brought = frozenset(same(each) for each in given)
     reader = _Reader(record, manifest.result_fields if manifest is not None else {}, default, brought)
-    for pointer, value in _parts(result):
+    for pointer, value in _parts(heard.result):
         record.items.append(Item(record))
         reader.read(value, pointer, record.items[-1])
-    records.add(record)
-    if manifest is not None and manifest.effect is not Effect.READ_ONLY and result.get("isError") is not True:
-        records.lent.update((source, asked.call.target) for source in asked.facts.lent_by)
+    return record
 
 
 def _parts(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

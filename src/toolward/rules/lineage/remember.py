@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from toolward.model.call import Call, LabelledCall
-from toolward.model.label import CLEAN, UNKNOWN, Integrity, Label
-from toolward.model.lineage import Source, SourceKind
-from toolward.model.tool import Manifest
-from toolward.rules.lineage.fields import label_at
-from toolward.rules.lineage.leaves import leaves_of, names_in
-from toolward.rules.lineage.memory import CHARS_MAX, SessionMemory, normalise
-from toolward.rules.lineage.records import record_result
+import orjson
 
-_TOLD: Final = frozenset({str, int, float})
-"""What can be told apart from other values; parsed JSON holds no subclass of them."""
-_BETWEEN_WORDS: Final = re.compile(r"[\s\"'`<>(){}\[\],;|=:]")
-_WORD: Final = re.compile(r"[^\s\"'`<>(){}\[\],;|]+")
-_ENVELOPE: Final = re.compile(r"/resultType|/(?:content|messages)/\d+/(?:type|role|content/type)")
-"""What the protocol says and not the server: `text` is no secret because a secret came as text."""
-_ASSIGNED: Final = re.compile(r"[=:]")
+from toolward.model.call import LabelledCall
+from toolward.model.label import CLEAN, UNKNOWN, Integrity, Label
+from toolward.model.tool import Manifest
+from toolward.rules.lineage.atoms import CHARS_MIN, keys_in, pieces_of, tokens_of
+from toolward.rules.lineage.fields import labelled_fields
+from toolward.rules.lineage.leaves import leaves_of
+from toolward.rules.lineage.memory import Heard, SessionMemory
+from toolward.rules.lineage.pages import Page, Said
+from toolward.rules.lineage.spelling import canonical_text, squeezed
+
+TEXT_CHARS_MAX: Final = 65_536
+"""Of one value; what stands behind is not remembered, and the session's taint counts for it."""
 
 
 def remember_result(
@@ -36,53 +33,87 @@ def remember_result(
 
     `asked` is the call: a server that says its arguments again does not make them more trustworthy.
     """
-    if asked is not None:
-        record_result(memory.records, result, call_id=call_id, manifest=manifest, asked=asked)
-    echoed = None
-    if asked is not None and asked.arguments_label.integrity is not Integrity.TRUSTED:
-        echoed = (
-            normalise_arguments(asked.call),
-            Label(asked.arguments_label.integrity, CLEAN.confidentiality),
-        )
     default = manifest.result if manifest is not None and manifest.result is not None else UNKNOWN
     fields = manifest.result_fields if manifest is not None else {}
+    if asked is not None:
+        memory.records.hear(result, call_id=call_id, manifest=manifest, asked=asked)
+    if asked is not None and asked.arguments_label.integrity is Integrity.TRUSTED:
+        asked = None
+    memory.waiting.append(Heard(result=result, call_id=call_id, default=default, fields=fields, asked=asked))
     worst = default
-    for pointer, leaf in leaves_of(result):
-        if type(leaf) not in _TOLD or _ENVELOPE.fullmatch(pointer):
-            continue
-        label = label_at(pointer, fields, default)
-        worst = worst.join(label)
-        _remember_text(memory, str(leaf), label, call_id=call_id, echoed=echoed)
-    if (structured := result.get("structuredContent")) is not None:
-        for name in names_in(structured):
-            _remember_text(memory, name, default, call_id=call_id, echoed=echoed)
+    if fields:
+        for _, _, label in labelled_fields(result, fields, default):
+            worst = worst.join(label)
     return worst
 
 
-def _remember_text(
-    memory: SessionMemory, text: str, label: Label, *, call_id: str, echoed: tuple[str, Label] | None
-) -> None:
-    """A text and its words. A word that the call itself brought is no better than it was there."""
-    vouched = label if echoed is None else label.join(echoed[1])
-    for word in _words_of(text):
-        came_along = echoed is not None and normalise(word) in echoed[0]
-        memory.remember(word, Source(SourceKind.RESULT, call_id, vouched if came_along else label))
-    if len(text) > CHARS_MAX * 16:
-        memory.overflowed = True
+def index_waiting(memory: SessionMemory) -> None:
+    """Put the results into the index that are not in it yet."""
+    waiting, memory.waiting = memory.waiting, []
+    for heard in waiting:
+        _index(memory, heard)
 
 
-def _words_of(text: str) -> Iterator[str]:
-    """The text, its words, and what stands on either side of `=` and `:` in them (`KEY=value`)."""
-    yield text
-    if not _BETWEEN_WORDS.search(text):
-        return
-    for word in _WORD.findall(text[: CHARS_MAX * 16]):
-        yield word.strip(".:!?")
-        if _ASSIGNED.search(word):
-            yield from _ASSIGNED.split(word)
-            yield from _ASSIGNED.split(word, maxsplit=1)
+def values_of(result: Mapping[str, Any]) -> Iterator[str]:
+    """The values of a result and the words in them, as they are compared."""
+    for _, text, _ in labelled_fields(result, {}, UNKNOWN):
+        canonical = canonical_text(text[:TEXT_CHARS_MAX])
+        yield canonical
+        for token in tokens_of(canonical):
+            bare = token.strip(".,:;!?")
+            if len(bare) >= CHARS_MIN:
+                yield bare
+            yield from (piece for piece in pieces_of(bare) if len(piece) >= CHARS_MIN)
 
 
-def normalise_arguments(call: Call) -> str:
-    """All that a call says, as words are compared with it."""
-    return "\n".join(str(leaf) for _, leaf in leaves_of(call.arguments)).casefold()
+def _index(memory: SessionMemory, heard: Heard) -> None:
+    groups: dict[Label, list[str]] = {}
+    fields: list[tuple[str, str]] = []
+    for pointer, text, label in labelled_fields(heard.result, heard.fields, heard.default):
+        if len(text) > TEXT_CHARS_MAX:
+            memory.holes = True
+            text = text[:TEXT_CHARS_MAX]  # noqa: PLW2901 -- what is behind it is not remembered
+        canonical = canonical_text(text)
+        fields.append((pointer, canonical))
+        if (group := groups.get(label)) is None:
+            groups[label] = [canonical]
+        else:
+            group.append(canonical)
+    index = memory.index
+    serial = index.begin(_said(heard), fields)
+    echo = _Echo(heard.asked) if heard.asked is not None else None
+    for label, values in groups.items():
+        index.add(values, Page(serial=serial, call_id=heard.call_id, label=label))
+        if echo is not None and label.integrity < echo.label.integrity:
+            joined = label.join(echo.label)
+            index.note(echo.again(values), Page(serial=serial, call_id=heard.call_id, label=joined))
+
+
+def _said(heard: Heard) -> Said | None:
+    try:
+        body = orjson.dumps(heard.result)
+    except TypeError:  # what a function gave is no JSON: its values count, and have no places later
+        return None
+    return Said(body=body, fields=heard.fields, default=heard.default)
+
+
+class _Echo:
+    """What a call brought along. Said again by its answer, it is no better than it was there."""
+
+    __slots__ = ("_keys", "_letters", "label")
+
+    def __init__(self, asked: LabelledCall) -> None:
+        said = canonical_text("\n".join(str(leaf) for _, leaf in leaves_of(asked.call.arguments)))
+        self.label = Label(asked.arguments_label.integrity, CLEAN.confidentiality)
+        self._letters = squeezed(said)
+        self._keys = keys_in(said, tokens_of(said))
+
+    def again(self, values: list[str]) -> set[str]:
+        """The keys of an answer's values that the call had said, in whatever spelling."""
+        text = "\n".join(values)
+        keys = {*values, *keys_in(text, tokens_of(text))}
+        return {
+            key
+            for key in keys
+            if key in self._keys or ((letters := squeezed(key)) and letters in self._letters)
+        }

@@ -2,31 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
+from msgspec import Struct
 from orjson import dumps
 
 from toolward.model.call import ResolvedCall
 from toolward.model.label import CLEAN, Confidentiality, Integrity, Label
-from toolward.model.lineage import Leaf, Source, SourceKind
+from toolward.model.lineage import PROVES, How, Leaf, Source, SourceKind
 from toolward.model.server import ServerBinding
 from toolward.model.session import Session
+from toolward.rules.lineage.atoms import CHARS_MIN, signs_of, spelled, spelled_apart, tokens_of
+from toolward.rules.lineage.grams import BLOCK, shared
+from toolward.rules.lineage.index import WHOLE_CHARS_MAX, Index
 from toolward.rules.lineage.leaves import leaves_of, names_in
-from toolward.rules.lineage.memory import CHARS_MAX, CHARS_MIN, SessionMemory, normalise
+from toolward.rules.lineage.memory import SessionMemory
+from toolward.rules.lineage.probe import SOURCES_MAX, confidential_in, pointer_of, source_of
+from toolward.rules.lineage.remember import index_waiting
+from toolward.rules.lineage.spelling import canonical_text, squeezed
 from toolward.rules.places import destination_known, path_inside
 from toolward.rules.spoken import spoken_words, stands_in
+
+SHOWN_CHARS_MAX: Final = 1_024
+"""Of a value that nothing depends on: so much of it is compared for what a person is shown."""
 
 
 def trace_arguments(
     resolved: ResolvedCall, session: Session, memory: SessionMemory, binding: ServerBinding | None
 ) -> list[Leaf]:
     """Every argument leaf, in the order of `leaves_of`, with where its value was seen."""
+    index_waiting(memory)
     said = resolved.step.words if resolved.step is not None else ""
-    words = spoken_words(session.prompt, session.objective, said)
-    return [
-        _label_leaf(pointer, value, words=words, session=session, memory=memory, binding=binding)
-        for pointer, value in leaves_of(resolved.call.arguments)
-    ]
+    ground = _Ground(
+        words=_said(session.prompt, session.objective, said),
+        session=session,
+        memory=memory,
+        binding=binding,
+        definition=resolved.version.definition if resolved.version else b"",
+    )
+    return [_traced(pointer, value, ground) for pointer, value in leaves_of(resolved.call.arguments)]
+
+
+class _Ground(Struct, frozen=True, kw_only=True):
+    """What the values of one call are compared with."""
+
+    words: str
+    session: Session
+    memory: SessionMemory
+    binding: ServerBinding | None
+    definition: bytes
+
+
+@lru_cache(maxsize=64)
+def _said(*texts: str) -> str:
+    return canonical_text(spoken_words(*texts))
 
 
 def carries_confidential(
@@ -56,54 +86,120 @@ def _may_be_confidential(
         source.kind is SourceKind.MODEL for leaf in leaves for source in leaf.sources
     ):
         return True
+    if not memory.index.confidential:
+        return False
     definition = resolved.version.definition if resolved.version else b""
-    answers = (str(value) for _, value in leaves_of(resolved.call.retry.get("inputResponses")))
-    return any(
-        (seen := memory.seen.get(normalise(text))) is not None
-        and seen.label.confidentiality is Confidentiality.CONFIDENTIAL
-        for text in answers
-    ) or any(
-        (seen := memory.seen.get(normalise(name))) is not None
-        and seen.label.confidentiality is Confidentiality.CONFIDENTIAL
-        and dumps(name) not in definition  # a name of the schema says nothing
-        for name in names_in(resolved.call.arguments)
-    )
+    said = [str(value) for _, value in leaves_of(resolved.call.retry.get("inputResponses"))]
+    # a name of the schema says nothing
+    said += [name for name in names_in(resolved.call.arguments) if dumps(name) not in definition]
+    return any(confidential_in(text, canonical_text(text), memory.index) for text in said)
 
 
-def _label_leaf(
-    pointer: str,
-    value: Any,
-    *,
-    words: str,
-    session: Session,
-    memory: SessionMemory,
-    binding: ServerBinding | None,
-) -> Leaf:
+def _traced(pointer: str, value: Any, ground: _Ground) -> Leaf:
     """Positive provenance first, then what it was read from, then what the model may have made up."""
     if not isinstance(value, str):
         text = "" if isinstance(value, bool) or value is None else str(value)
     else:
         text = value
-    key = normalise(text)
+    key = canonical_text(text)
+    memory, binding = ground.memory, ground.binding
     sources: list[Source] = []
-    whole = len(text) <= CHARS_MAX  # of a longer one only the beginning is compared: it proves nothing
-    if len(key) >= CHARS_MIN and words and whole and stands_in(key, words):
+    whole = (
+        CHARS_MIN <= len(key) <= WHOLE_CHARS_MAX
+    )  # parts of a longer one are compared: that proves nothing
+    told = whole and bool(ground.words) and stands_in(key, ground.words)
+    if told:
         sources.append(Source(SourceKind.PROMPT, "prompt", CLEAN))
     if binding is not None and key and _in_domain(text, binding):
         sources.append(Source(SourceKind.OPERATOR, binding.server, CLEAN))
-    seen = memory.seen.get(key)
-    if seen is not None and whole:
-        sources.append(seen)
-    elif seen is not None:
-        sources.append(Source(seen.kind, seen.reference, seen.label.join(_model_label(session))))
+    seen = _seen(key, memory.index) if whole else []
     if whole and (endorsed := memory.endorsed.get(key)) is not None:
         # a person's word makes it trusted, and never readable by more than before
-        readers = (seen.label if seen is not None else session.taint).confidentiality
-        sources.append(Source(SourceKind.RESULT, endorsed, Label(Integrity.TRUSTED, readers)))
-    if not sources:
-        sources.append(Source(SourceKind.MODEL, "", _model_label(session)))
-    label = _combine(sources)
-    return Leaf(pointer, tuple(sources), label)
+        readers = max(
+            (each.label.confidentiality for each in seen), default=ground.session.taint.confidentiality
+        )
+        sources.append(Source(SourceKind.RESULT, endorsed, Label(Integrity.TRUSTED, readers), how=How.ATOM))
+    held = [] if told or _is_secret(seen) else _held(text, key, memory)
+    if (_is_secret(seen) or _is_secret(held)) and dumps(text) in ground.definition:
+        seen, held = [each for each in seen if not _is_secret([each])], []  # the schema itself says it
+    best = _best(sources, seen if memory.proves else [_untrusted(each) for each in seen])
+    if best is None:
+        sources.append(Source(SourceKind.MODEL, "", _model_label(ground.session)))
+    return Leaf(pointer, (*sources, *seen, *held), _combined(best, sources, seen + held))
+
+
+def _seen(key: str, index: Index) -> list[Source]:
+    """Where a value stood as it is, or as another spelling of the same: the first place under each label."""
+    found = [source_of(page, *index.shelf.place(page, key)) for page in index.pages(key)]
+    if key.isalnum():
+        return found
+    tokens = tokens_of(key)
+    if len(tokens) == 1:
+        others = spelled({key})
+    elif len(key) < SHORT and (signs := signs_of(tokens)):
+        others = spelled_apart(key, tokens, signs)
+    else:
+        return found
+    for other in others:
+        found += [source_of(page, pointer_of(index, page, other), How.ATOM) for page in index.pages(other)]
+    return found
+
+
+SHORT: Final = 64
+"""No identifier with spaces in it is longer."""
+
+
+def _held(text: str, key: str, memory: SessionMemory) -> list[Source]:
+    """What a value holds of something confidential; without that, what a longer one was copied from."""
+    index = memory.index
+    if index.confidential and (found := confidential_in(text, key, index)):
+        return found
+    letters = squeezed(key[:SHOWN_CHARS_MAX])
+    if len(letters) < 2 * BLOCK - 1 or not len(index.passing_blocks):
+        return []
+    found = []
+    blocks = index.passing_blocks
+    for block in (*shared(letters, blocks.young), *shared(letters, blocks.old)):
+        page = blocks.get(block)
+        if page is not None and all(each.reference != page.call_id for each in found):
+            found.append(source_of(page, index.shelf.holding(page, block), How.GRAM))
+            if len(found) >= SOURCES_MAX:
+                break
+    return [_endorsed(each) if each.reference in memory.endorsed_calls else each for each in found]
+
+
+def _endorsed(source: Source) -> Source:
+    label = Label(Integrity.TRUSTED, source.label.confidentiality)
+    return Source(source.kind, source.reference, label, source.pointer, source.how, source.view)
+
+
+def _untrusted(source: Source) -> Source:
+    label = source.label.join(Label(Integrity.UNTRUSTED, source.label.confidentiality))
+    return Source(source.kind, source.reference, label, source.pointer, source.how, source.view)
+
+
+def _is_secret(sources: list[Source]) -> bool:
+    return any(each.label.confidentiality is Confidentiality.CONFIDENTIAL for each in sources)
+
+
+def _best(sources: list[Source], seen: list[Source]) -> Integrity | None:
+    """The integrity of the best witness of the whole value; None without any.
+
+    All results together are one witness, as good as the worst of them: a vouched-for server that was told
+    something and says it again would otherwise vouch for it.
+    """
+    witnesses = [each.label.integrity for each in sources]
+    results = [each.label.integrity for each in seen if each.how in PROVES]
+    if results:
+        witnesses.append(max(results))
+    return min(witnesses, default=None)
+
+
+def _combined(best: Integrity | None, sources: list[Source], tainting: list[Source]) -> Label:
+    """Integrity by the best witness (positive provenance), confidentiality by the most restricted source."""
+    everything = sources + tainting
+    integrity = max(each.label.integrity for each in everything) if best is None else best
+    return Label(integrity, max(each.label.confidentiality for each in everything))
 
 
 def _model_label(session: Session) -> Label:
@@ -114,13 +210,6 @@ def _model_label(session: Session) -> Label:
     if session.taint.integrity is Integrity.UNTRUSTED:
         return session.taint
     return Label(Integrity.ASSUMED, session.taint.confidentiality)
-
-
-def _combine(sources: list[Source]) -> Label:
-    """Integrity by the best witness (positive provenance), confidentiality by the most restricted source."""
-    integrity = min(source.label.integrity for source in sources)
-    readers = max(source.label.confidentiality for source in sources)
-    return Label(integrity, readers)
 
 
 def _in_domain(text: str, binding: ServerBinding) -> bool:

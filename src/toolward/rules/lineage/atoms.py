@@ -1,0 +1,235 @@
+"""Identifiers in a text: addresses, URLs, account numbers, ids, numbers, dates, however they are spelled.
+
+A key names a value: the token itself, or, where there are several spellings, a form that all of them share,
+marked by a first character that no canonical text holds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from toolward.rules.lineage.spelling import squeezed
+
+CHARS_MIN: Final = 3
+"""Shorter values are seen everywhere and prove nothing."""
+ATOM_CHARS_MAX: Final = 512
+"""No identifier that means anything alone is longer; longer runs are left to the runs of characters."""
+PART_CHARS_MIN: Final = 6
+"""Letters and digits of an identifier that is recognised inside a text: what is shorter is everywhere."""
+HIDDEN_DIGITS_MIN: Final = 8
+"""Of an identifier of digits alone that is recognised inside a longer run of digits."""
+HIDDEN_CHARS_MAX: Final = 30
+"""Longer ones hold a whole block of `grams`, wherever they begin."""
+APART_CHARS_MAX: Final = 128
+"""Longer values are found by the runs of characters in them."""
+APART_TEXT_CHARS_MAX: Final = 16_384
+"""Of one text in which identifiers with spaces in them are looked for."""
+ANCHOR: Final = 3
+"""Letters from its first digit on, by which an identifier inside a longer run is found."""
+
+_MARK: Final = "\x01"
+_TO_SPACE: Final = str.maketrans(dict.fromkeys("\"'`<>(){}[];|", " "))
+_TO_PIECES: Final = str.maketrans(dict.fromkeys("=:,", " "))
+_STRIP: Final = ".,:;!?*=&#\u2026"
+_PIECES: Final = re.compile(r"[=:,&?#/\\@]+")
+_NAMES: Final = ("january", "february", "march", "april", "may", "june", "july", "august", "september")
+_MORE: Final = ("october", "november", "december")
+_MONTHS: Final = {
+    **{name: number for number, name in enumerate((*_NAMES, *_MORE), 1)},
+    **{name[:3]: number for number, name in enumerate((*_NAMES, *_MORE), 1)},
+    "sept": 9,
+}
+_MONTH: Final = "|".join(sorted(_MONTHS, key=len, reverse=True))
+_IN_WORDS: Final = re.compile(
+    rf"\b(?:(\d{{1,2}})(?:st|nd|rd|th)?[ .-]+(?:of )?({_MONTH})\.?,?[ -]+(\d{{4}})"
+    rf"|({_MONTH})\.? (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}}))\b"
+)
+_PHONE: Final = re.compile(r"(?<![\w.])(?:\+|00)?\(?\d[\d ()./-]{5,}\d(?!\w)")
+_PHONE_BEGINS: Final = re.compile(r"\d[)./-]? [(]?\d")
+_DIGIT: Final = re.compile(r"\d")
+_BEGINS_NUMBER: Final = frozenset("0123456789+")
+_IBAN: Final = re.compile(r"\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]{4}){2,7}(?:[ -]?[a-z0-9]{1,4})?\b")
+_IBAN_HEAD: Final = re.compile(r"[a-z]{2}\d{2}")
+_SPELLINGS: Final = re.compile(
+    r"^(?:"
+    r"(\d{1,4})([./-])(\d{1,2})\2(\d{1,4})(?:t.*)?"  # 1-4: a date, perhaps with its time
+    r"|(\d{4})(\d{2})(\d{2})t.*"  # 5-7: a compact one, told from a number by its time
+    r"|([+-]?)[$\u20ac\u00a3]?(\d{1,3}(?:[,.'_]\d{3})+|\d+)(?:([.,])(\d+))?[$\u20ac\u00a3%]?"  # 8-11
+    r"|\{?(?:urn:uuid:)?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})\}?"  # 12
+    r"|([a-z]{2}\d{2}(?:-?[a-z0-9]{4}){2,7}(?:-?[a-z0-9]{1,4})?)"  # 13: an account
+    r"|((?:\+|00)\(?\d[\d()./-]{5,}\d)"  # 14: a telephone number
+    r"|[a-z][a-z0-9+.-]*://(?:[^/?#@\n]*@)?([^/?#:@\n]+).*"  # 15: the host of a URL
+    r")$",
+    re.MULTILINE,
+)
+_YEARS: Final = range(1000, 3000)
+_DATE: Final = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}(?:[t ].*)?|\d{8}t.*")
+
+
+def tokens_of(canonical: str) -> list[str]:
+    """The words of a canonical text, what stands at their edges still on them."""
+    return canonical.translate(_TO_SPACE).split()
+
+
+def signs_of(tokens: list[str]) -> list[str]:
+    """The tokens that are not letters alone."""
+    return [each for each in tokens if not each.isalpha()]
+
+
+def identifiers(signs: list[str]) -> set[str]:
+    """What is more than words among `signs`, and the parts of `KEY=value` and of lists."""
+    bare = {each.strip(_STRIP) for each in signs}
+    found = {each for each in bare if len(each) >= CHARS_MIN and not each.isalpha()}
+    text = " ".join(found)
+    if "," in text or "=" in text or ":" in text:
+        parts = text.translate(_TO_PIECES).split()
+        found.update([each for each in parts if len(each) >= CHARS_MIN and not each.isalpha()])
+        if "=" in text:
+            found.update([each.partition("=")[2] for each in bare if "=" in each])
+    return found
+
+
+def keys_in(canonical: str, tokens: list[str]) -> set[str]:
+    """The keys of all identifiers in a text of these tokens."""
+    signs = signs_of(tokens)
+    if not signs:
+        return set()
+    found = identifiers(signs)
+    found.update(spelled(found))
+    if len(tokens) > 1:
+        found.update(spelled_apart(canonical, tokens, signs))
+    return found
+
+
+def pieces_of(token: str) -> list[str]:
+    """What stands between the joints of a token: `KEY=value`, the parts of a URL or a path."""
+    if token.isalnum() or len(token) > ATOM_CHARS_MAX:
+        return []
+    parts = _PIECES.split(token)
+    return [part.strip(_STRIP) for part in parts] if len(parts) > 1 else []
+
+
+def spelled(tokens: set[str]) -> Iterator[str]:
+    """The keys that other spellings of these identifiers give as well, where they differ from the token.
+
+    A number is its digits; so that a plain one needs no key of its own, it has no mark.
+    """
+    lines = "\n".join(
+        [each for each in tokens if not each.isdigit() and CHARS_MIN <= len(each) <= ATOM_CHARS_MAX]
+    )
+    if not lines:
+        return
+    for found in _SPELLINGS.finditer(lines):
+        kind = found.lastindex or 0
+        if kind <= _LAST_OF_DATE:
+            yield from _dates(found[1], found[3], found[4])
+        elif kind <= _LAST_OF_COMPACT:
+            yield from _dates(found[5], found[6], found[7])
+        elif kind <= _LAST_OF_NUMBER:
+            yield from _number(found)
+        elif kind == _UUID_GROUP:
+            yield f"{_MARK}u{found[kind].replace('-', '')}"
+        elif kind == _IBAN_GROUP:
+            yield f"{_MARK}i{squeezed(found[kind])}"
+        elif kind == _PHONE_GROUP:
+            yield _phone(found[kind])
+        else:
+            yield found[kind]
+
+
+_LAST_OF_DATE: Final = 4
+_LAST_OF_COMPACT: Final = 7
+_LAST_OF_NUMBER: Final = 11
+_UUID_GROUP: Final = 12
+_IBAN_GROUP: Final = 13
+_PHONE_GROUP: Final = 14
+
+
+def spelled_apart(canonical: str, tokens: list[str], signs: list[str]) -> Iterator[str]:
+    """As `spelled`, for what has spaces in it: grouped accounts, telephone numbers, dates in words."""
+    text = canonical[:APART_TEXT_CHARS_MAX]
+    digits = [each for each in signs if each[0] in _BEGINS_NUMBER]
+    if len(digits) > 1 and (
+        not _MONTHS.keys().isdisjoint(tokens) or any(each[:3] in _MONTHS for each in signs)
+    ):
+        for found in _IN_WORDS.finditer(text):
+            day, month, year = found.group(1, 2, 3) if found[1] else found.group(5, 4, 6)
+            yield from _dates(year, str(_MONTHS[month]), day)
+    if len(digits) > 1 and _PHONE_BEGINS.search(text):
+        for found in _PHONE.finditer(text):
+            yield _phone(found[0])
+    if digits and any(len(each) == 4 and _IBAN_HEAD.fullmatch(each) for each in signs):  # noqa: PLR2004 -- DE12
+        for found in _IBAN.finditer(text):
+            yield f"{_MARK}i{squeezed(found[0])}"
+
+
+def apart_key(token: str) -> str:
+    """The key of an identifier whose joints may be set elsewhere or left out; "" if it is no such."""
+    letters = squeezed(token) if len(token) <= APART_CHARS_MAX else ""
+    return f"{_MARK}~{letters}" if len(letters) >= PART_CHARS_MIN else ""
+
+
+def letters_of(key: str) -> str:
+    """The letters and digits that an `apart_key` stands for; "" of any other key."""
+    return key[2:] if key[:2] == f"{_MARK}~" else ""
+
+
+def hides(letters: str) -> bool:
+    """Whether a squeezed identifier says enough to be recognised with other letters glued to it."""
+    if letters.isalpha() or len(letters) > HIDDEN_CHARS_MAX:
+        return False
+    return len(letters) >= (HIDDEN_DIGITS_MIN if letters.isdigit() else PART_CHARS_MIN)
+
+
+def first_digit(letters: str) -> int:
+    """Where the first digit stands in letters that hold one."""
+    found = _DIGIT.search(letters)
+    return found.start() if found is not None else 0
+
+
+def tells(token: str) -> bool:
+    """Whether an identifier says enough to be recognised inside another text: no year, no date, no time."""
+    if len(token) < PART_CHARS_MIN:
+        return False
+    if "@" in token[1:-1]:
+        return True
+    if _DATE.fullmatch(token) is not None:
+        return False
+    letters = squeezed(token)
+    return len(letters) >= PART_CHARS_MIN and not letters.isalpha()
+
+
+def is_date(key: str) -> bool:
+    """Whether a key names a day: beside other words that is no secret."""
+    return key[:2] == f"{_MARK}d"
+
+
+def _number(found: re.Match[str]) -> Iterator[str]:
+    """One form for `1,500.00`, `1500`, `1.500,00` and `$1500`, of at least three digits."""
+    sign, whole, mark, rest = found.group(8, 9, 10, 11)
+    if mark and not whole.isdigit() and mark == whole[-4]:
+        return  # 1,500,00 is no number
+    digits = "".join(filter(str.isdigit, whole)).lstrip("0") or "0"
+    decimals = (rest or "").rstrip("0")
+    if len(digits + decimals) >= CHARS_MIN:
+        yield f"{'-' if sign == '-' else ''}{digits}{'.' if decimals else ''}{decimals}"
+
+
+def _dates(first: str, second: str, third: str) -> Iterator[str]:
+    """Year first or last; where day and month can not be told apart, both readings."""
+    if len(first) == 4:  # noqa: PLR2004 -- a year
+        year, readings = int(first), [(int(second), int(third))]
+    elif len(third) == 4:  # noqa: PLR2004 -- a year
+        year, readings = int(third), [(int(second), int(first)), (int(first), int(second))]
+    else:
+        return
+    for month, day in dict.fromkeys(readings):
+        if year in _YEARS and 1 <= month <= 12 and 1 <= day <= 31:  # noqa: PLR2004 -- of a calendar
+            yield f"{_MARK}d{year:04}-{month:02}-{day:02}"
+
+
+def _phone(text: str) -> str:
+    digits = "".join(filter(str.isdigit, text))
+    return f"{_MARK}t{digits if text.startswith('+') else digits.removeprefix('00')}"

@@ -1,0 +1,197 @@
+"""The values of one session's results, by value. Bounded: what is dropped is dropped on the safe side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, Generic, TypeVar
+
+from toolward.model.label import Confidentiality, Integrity, Label
+from toolward.rules.lineage.atoms import (
+    ANCHOR,
+    CHARS_MIN,
+    apart_key,
+    first_digit,
+    hides,
+    identifiers,
+    keys_in,
+    letters_of,
+    pieces_of,
+    signs_of,
+    tokens_of,
+)
+from toolward.rules.lineage.grams import BLOCK, blocks_of
+from toolward.rules.lineage.pages import Page, Said, Shelf
+from toolward.rules.lineage.spelling import squeezed
+
+WHOLE_CHARS_MAX: Final = 4_096
+"""Longer values are not compared whole; the runs of characters in them still are."""
+KEPT_MAX: Final = 150_000
+"""Keys, words and blocks of confidential and of vouched-for results, about 30 MiB: past this the session's
+taint alone counts."""
+PASSING_MAX: Final = 30_000
+"""Keys of all other results in one generation (and as many blocks), of which there are two: about 15 MiB.
+The oldest are forgotten, and from then on no result proves anything."""
+ALIKE_MAX: Final = 64
+"""Identifiers with the same letters at their first digit that are looked for inside longer runs; further
+ones are found where they stand alone."""
+LONG_CHARS: Final = 64
+"""Of a value of no confidential result whose runs of characters are remembered, to show what was copied."""
+
+_T = TypeVar("_T")
+
+
+class Generations(Generic[_T]):
+    """A dict of bounded size that forgets what was put in longest ago, half of it at a time."""
+
+    __slots__ = ("forgot", "old", "young")
+
+    def __init__(self) -> None:
+        self.young: dict[str, _T] = {}
+        self.old: dict[str, _T] = {}
+        self.forgot = False
+
+    def get(self, key: str) -> _T | None:
+        """What was put in under `key` first, unless it was forgotten."""
+        found = self.old.get(key)
+        return found if found is not None else self.young.get(key)
+
+    def add(self, keys: Iterable[str], value: _T) -> None:
+        """Put in those of `keys` that are not there."""
+        if len(self.young) >= PASSING_MAX:
+            self.forgot = self.forgot or bool(self.old)
+            self.old, self.young = self.young, {}
+        self.young.update(dict.fromkeys(set(keys).difference(self.young).difference(self.old), value))
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.young or key in self.old
+
+    def __len__(self) -> int:
+        return len(self.young) + len(self.old)
+
+
+class Index:
+    """What was seen where, of one session.
+
+    `kept` has the values of confidential and of vouched-for results, `passing` of all others, each by label
+    and then by key: the first page that holds it. `words`, `blocks` and `hidden` are of confidential results:
+    they are enough to withhold a value, and never to trust it.
+    """
+
+    __slots__ = (
+        "_entries",
+        "_serial",
+        "blocks",
+        "hidden",
+        "kept",
+        "overflowed",
+        "passing",
+        "passing_blocks",
+        "shelf",
+        "words",
+    )
+
+    def __init__(self) -> None:
+        self.kept: dict[Label, dict[str, Page]] = {}
+        self.passing: dict[Label, Generations[Page]] = {}
+        self.words: dict[str, Page] = {}
+        self.blocks: dict[str, Page] = {}
+        self.hidden: dict[str, tuple[tuple[int, str], ...]] = {}  # by what stands at their first digit
+        self.passing_blocks: Generations[Page] = Generations()
+        self.shelf = Shelf()
+        self.overflowed = False
+        self._entries = 0
+        self._serial = 0
+
+    @property
+    def size(self) -> int:
+        """Entries in it, about 200 bytes each."""
+        return self._entries + sum(map(len, self.passing.values())) + len(self.passing_blocks)
+
+    @property
+    def confidential(self) -> bool:
+        """Whether something in it was confidential."""
+        return bool(self.words or self.blocks)
+
+    @property
+    def forgot(self) -> bool:
+        """Whether it is no longer known of every value who said it."""
+        return any(each.forgot for each in self.passing.values())
+
+    def begin(self, said: Said | None, fields: list[tuple[str, str]]) -> int:
+        """The serial of a result that is about to be added, with its fields' pointers and texts."""
+        self._serial += 1
+        if said is not None:
+            self.shelf.put(self._serial, said, fields)
+        return self._serial
+
+    def add(self, values: list[str], page: Page) -> None:
+        """Note the canonical values of one result under one label, and what stands in them."""
+        wholes = {each for each in values if CHARS_MIN <= len(each) <= WHOLE_CHARS_MAX}
+        text = "\n".join(values)
+        tokens = tokens_of(text)
+        keys = keys_in(text, tokens)
+        if page.label.confidentiality is Confidentiality.CONFIDENTIAL:
+            keys.update(self._note_secrets(values, wholes, tokens, page))
+        else:
+            for value in values:
+                if len(value) >= LONG_CHARS:
+                    self.passing_blocks.add(blocks_of(squeezed(value)), page)
+        self.note(keys | wholes, page)
+
+    def _note_secrets(
+        self, values: list[str], wholes: set[str], tokens: list[str], page: Page
+    ) -> Iterator[str]:
+        """What makes a confidential value known again in a longer text; the keys of it without its joints."""
+        self._keep(self.words, _words(tokens) | wholes, page)
+        for value in values:
+            if len(value) >= BLOCK and (found := blocks_of(squeezed(value))):
+                self._keep(self.blocks, {*found, *[each[::-1] for each in found]}, page)
+        for token in identifiers(signs_of(tokens)) | wholes:
+            if not (key := apart_key(token)):
+                continue
+            letters = letters_of(key)
+            if token in wholes or not letters.isalpha() or "@" in token:
+                yield key
+            if hides(letters):
+                self._hide(letters)
+                self._hide(letters[::-1])
+
+    def note(self, keys: set[str], page: Page) -> None:
+        """Note the keys of values that stand in a page."""
+        label = page.label
+        passes = label.confidentiality is not Confidentiality.CONFIDENTIAL
+        if passes and label.integrity is not Integrity.TRUSTED:
+            if (passing := self.passing.get(label)) is None:
+                passing = self.passing[label] = Generations()
+            passing.add(keys, page)
+        else:
+            self._keep(self.kept.setdefault(label, {}), keys, page)
+
+    def pages(self, key: str) -> list[Page]:
+        """The first page of each label in which a key stands, in the order in which they were read."""
+        found = [page for kept in self.kept.values() if (page := kept.get(key)) is not None]
+        found += [page for passing in self.passing.values() if (page := passing.get(key)) is not None]
+        return found if len(found) < 2 else sorted(found, key=lambda each: each.serial)  # noqa: PLR2004 -- order
+
+    def _keep(self, kept: dict[str, Page], keys: set[str], page: Page) -> None:
+        fresh = keys.difference(kept)
+        if self._entries + len(fresh) > KEPT_MAX:
+            self.overflowed = True
+            return
+        self._entries += len(fresh)
+        kept.update(dict.fromkeys(fresh, page))
+
+    def _hide(self, letters: str) -> None:
+        at = first_digit(letters)
+        anchor = letters[at : at + ANCHOR]
+        known = self.hidden.get(anchor, ())
+        entry = (at, letters)
+        if entry not in known and len(known) < ALIKE_MAX and len(self.hidden) < KEPT_MAX:
+            self.hidden[anchor] = (*known, entry)
+
+
+def _words(tokens: Iterable[str]) -> set[str]:
+    """The words of a text, and the pieces of those that have joints."""
+    bare = {each.strip(".,:;!?") for each in tokens}
+    pieces: Iterator[str] = (piece for each in bare if not each.isalnum() for piece in pieces_of(each))
+    return {each for each in (*bare, *pieces) if len(each) >= CHARS_MIN}

@@ -1,0 +1,106 @@
+"""What was read, kept small: enough to find again where in a result a value stood."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+from msgspec import Struct
+
+from toolward.model.label import Label
+from toolward.model.lineage import How
+from toolward.rules.lineage.atoms import keys_in, letters_of, tokens_of
+from toolward.rules.lineage.fields import labelled_fields
+from toolward.rules.lineage.grams import BLOCK
+from toolward.rules.lineage.spelling import canonical_text, squeezed
+
+KEPT_BYTES_MAX: Final = 8 * 2**20
+"""Of the results of one session; of older ones it is known that a value stood in them, not where."""
+OPENED_MAX: Final = 8
+"""Results that are kept as fields, for the next question."""
+SEARCHED_FIELDS_MAX: Final = 2_000
+"""Fields of one result that are looked through for a part of a text; what stands behind has no pointer."""
+
+
+class Page(Struct, frozen=True, gc=False, kw_only=True):
+    """One result under one label. `serial` tells what was read first; all pages of a result share it."""
+
+    serial: int
+    call_id: str
+    label: Label
+
+
+class Said(Struct, frozen=True, kw_only=True):
+    """A result as it was, and how its fields are labelled."""
+
+    body: bytes
+    fields: Mapping[str, Label]
+    default: Label
+
+
+class Shelf:
+    """The newest results of a session, by serial, and the places of values in them."""
+
+    __slots__ = ("_bytes", "_opened", "_said")
+
+    def __init__(self) -> None:
+        self._said: OrderedDict[int, Said] = OrderedDict()
+        self._opened: OrderedDict[int, list[tuple[str, str]]] = OrderedDict()
+        self._bytes = 0
+
+    def put(self, serial: int, said: Said, fields: list[tuple[str, str]]) -> None:
+        """Keep a result, and for now its fields: pointers and canonical texts."""
+        self._said[serial] = said
+        self._bytes += len(said.body)
+        while self._bytes > KEPT_BYTES_MAX:
+            gone, oldest = self._said.popitem(last=False)
+            self._opened.pop(gone, None)
+            self._bytes -= len(oldest.body)
+        self._keep(serial, fields)
+
+    def place(self, page: Page, key: str) -> tuple[str, How]:
+        """Pointer and manner in which `key` stands in a page; "" where that is not known any more."""
+        inside = ""
+        for pointer, canonical in self._open(page.serial):
+            if canonical == key:
+                return pointer, How.EXACT
+            if not inside and key in canonical:
+                inside = pointer
+        return inside, How.ATOM
+
+    def respelled(self, page: Page, key: str) -> str:
+        """The pointer of the first field of a page in which a key of another spelling stands."""
+        for pointer, canonical in self._open(page.serial)[:SEARCHED_FIELDS_MAX]:
+            if key in keys_in(canonical, tokens_of(canonical)) or (
+                (letters := letters_of(key)) and letters in squeezed(canonical)
+            ):
+                return pointer
+        return ""
+
+    def holding(self, page: Page, block: str) -> str:
+        """The pointer of the first field with these letters in it, in the one direction or the other."""
+        turned = block[::-1]
+        for pointer, canonical in self._open(page.serial):
+            if len(canonical) >= BLOCK and (
+                (letters := squeezed(canonical)) and (block in letters or turned in letters)
+            ):
+                return pointer
+        return ""
+
+    def _open(self, serial: int) -> list[tuple[str, str]]:
+        opened = self._opened.get(serial)
+        if opened is None:
+            said = self._said.get(serial)
+            if said is None:
+                return []
+            fields = labelled_fields(orjson.loads(said.body), said.fields, said.default)
+            opened = [(pointer, canonical_text(text)) for pointer, text, _ in fields]
+            self._keep(serial, opened)
+        return opened
+
+    def _keep(self, serial: int, fields: list[tuple[str, str]]) -> None:
+        self._opened[serial] = fields
+        while len(self._opened) > OPENED_MAX:
+            self._opened.popitem(last=False)

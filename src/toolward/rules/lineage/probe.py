@@ -1,0 +1,180 @@
+"""Whether a text holds something of a confidential result, in the open or encoded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec.structs import replace
+
+from toolward.model.label import Confidentiality
+from toolward.model.lineage import How, Source, SourceKind
+from toolward.rules.lineage.atoms import (
+    ANCHOR,
+    PART_CHARS_MIN,
+    apart_key,
+    identifiers,
+    is_date,
+    letters_of,
+    pieces_of,
+    signs_of,
+    spelled,
+    spelled_apart,
+    tells,
+    tokens_of,
+)
+from toolward.rules.lineage.grams import BLOCK, PROBED_CHARS_MAX, PROSE_BLOCKS_MIN, is_prose, shared
+from toolward.rules.lineage.index import Index
+from toolward.rules.lineage.pages import Page
+from toolward.rules.lineage.spelling import canonical_text, squeezed
+from toolward.rules.lineage.views import views_of
+
+SOURCES_MAX: Final = 4
+"""Of one value; one is enough to withhold it, a few show a person where it comes from."""
+LINES_MAX: Final = 64
+"""Lines of a decoded text that are compared as values of their own."""
+GLUED_MAX: Final = 8
+"""Letters that may stand glued to the front of a mail address: what an encoding at another offset adds."""
+
+_DIGIT: Final = re.compile(r"\d")
+
+
+def source_of(page: Page, pointer: str, how: How) -> Source:
+    """A place as a source."""
+    return Source(SourceKind.RESULT, page.call_id, page.label, pointer, how)
+
+
+def confidential_in(text: str, canonical: str, index: Index) -> list[Source]:
+    """Up to `SOURCES_MAX` confidential places of which `text` (`canonical`, as compared) holds something."""
+    found = _gathered(_held_in(canonical, index))
+    if found:
+        return found
+    for view, decoded in views_of(text):
+        found = _gathered(_in_view(decoded, index))
+        if found:
+            return [replace(each, how=How.VIEW, view=view) for each in found]
+    return []
+
+
+def _held_in(canonical: str, index: Index) -> Iterator[Source]:
+    """Confidential identifiers and runs of characters in a canonical text; for one word, the word itself."""
+    yield from _whole(canonical, index)
+    tokens = tokens_of(canonical)
+    letters = squeezed(canonical)
+    if signs := signs_of(tokens):
+        yield from _identified(canonical, tokens, signs, index)
+        yield from _glued(letters, index)
+    if len(letters) >= BLOCK:
+        yield from _runs(letters, index)
+
+
+def _identified(canonical: str, tokens: list[str], signs: list[str], index: Index) -> Iterator[Source]:
+    told = identifiers(signs)
+    told.update([piece for token in tuple(told) for piece in pieces_of(token)])
+    for token in told:
+        if tells(token):
+            yield from _secret(index, token, How.PART)
+            apart = apart_key(token)
+            yield from _secret(index, apart, How.PART)
+            yield from _turned(index, token, apart)
+    for key in spelled(told):
+        if not is_date(key) and len(key) >= PART_CHARS_MIN:
+            yield from _secret(index, key, How.PART)
+    if len(tokens) > 1:
+        for key in spelled_apart(canonical, tokens, signs):
+            if not is_date(key):
+                yield from _secret(index, key, How.PART)
+
+
+def _turned(index: Index, token: str, apart: str) -> Iterator[Source]:
+    """The identifier read backwards, and one with something before its address."""
+    for key in (token[::-1], apart_key(letters_of(apart)[::-1])):
+        for each in _secret(index, key, How.VIEW):
+            yield replace(each, view="reversed")
+    if "@" in token:
+        for at in range(1, min(token.index("@"), GLUED_MAX)):
+            yield from _secret(index, token[at:], How.PART)
+
+
+def _in_view(decoded: str, index: Index) -> Iterator[Source]:
+    """As `_held_in`, line by line too: a decoded text may be several values, or one among noise."""
+    yield from _held_in(canonical_text(decoded), index)
+    lines = decoded.splitlines()
+    if len(lines) > 1:
+        for line in lines[:LINES_MAX]:
+            yield from _whole(canonical_text(line), index)
+
+
+def _whole(canonical: str, index: Index) -> Iterator[Source]:
+    """The value as it stands: as a word, with its joints elsewhere, in another spelling, or backwards."""
+    if (page := index.words.get(canonical)) is not None:
+        yield source_of(page, index.shelf.place(page, canonical)[0], How.WORD)
+    if (page := index.words.get(canonical[::-1])) is not None and len(canonical) >= PART_CHARS_MIN:
+        pointer = index.shelf.place(page, canonical[::-1])[0]
+        yield replace(source_of(page, pointer, How.VIEW), view="reversed")
+    if apart := apart_key(canonical):
+        yield from _secret(index, apart, How.PART)
+    if not canonical.isalnum():
+        for key in spelled({canonical}):
+            yield from _secret(index, key, How.PART)
+
+
+def _secret(index: Index, key: str, how: How) -> Iterator[Source]:
+    """The confidential places of a key, unless the session knew it before from elsewhere."""
+    pages = index.pages(key)
+    for page in pages:
+        if page.label.confidentiality is not Confidentiality.CONFIDENTIAL:
+            continue
+        known = any(
+            each.serial < page.serial and each.label.confidentiality is not Confidentiality.CONFIDENTIAL
+            for each in pages
+        )
+        if not known:
+            yield source_of(page, pointer_of(index, page, key), how)
+
+
+def pointer_of(index: Index, page: Page, key: str) -> str:
+    """Where a key stands in a page, whatever its spelling there."""
+    return index.shelf.place(page, key)[0] or index.shelf.respelled(page, key)
+
+
+def _glued(letters: str, index: Index) -> Iterator[Source]:
+    """Identifiers with other letters before or behind them, or with something between their own."""
+    hidden = index.hidden
+    if not hidden:
+        return
+    for found in _DIGIT.finditer(letters, 0, PROBED_CHARS_MAX):
+        at = found.start()
+        for length in range(1, ANCHOR + 1):
+            for before, each in hidden.get(letters[at : at + length], ()):
+                if at >= before and letters.startswith(each, at - before):
+                    yield from _secret(index, apart_key(each), How.PART)
+                    yield from _secret(index, apart_key(each[::-1]), How.PART)
+
+
+def _runs(letters: str, index: Index) -> Iterator[Source]:
+    blocks = index.blocks
+    if len(letters) > PROBED_CHARS_MAX:
+        if (first := next(iter(blocks.values()), None)) is not None:
+            yield source_of(first, "", How.GRAM)  # too long to be looked through: it counts as found
+        return
+    prose: set[str] = set()
+    for block in shared(letters, blocks):
+        page = blocks[block]
+        before = index.passing_blocks.get(block)
+        if before is not None and before.serial < page.serial:
+            continue  # known before from where it is not confidential
+        prose.add(block)
+        if not is_prose(block) or len(prose) >= PROSE_BLOCKS_MIN:
+            yield source_of(page, index.shelf.holding(page, block), How.GRAM)
+
+
+def _gathered(found: Iterator[Source]) -> list[Source]:
+    """The first few, each place once."""
+    out: dict[tuple[str, str], Source] = {}
+    for each in found:
+        out.setdefault((each.reference, each.pointer), each)
+        if len(out) >= SOURCES_MAX:
+            break
+    return list(out.values())

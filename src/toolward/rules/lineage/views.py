@@ -1,0 +1,202 @@
+"""What a text says once its encodings are undone, in every order, within bounds.
+
+A view is a guess: most are noise. So views only ever take trust away or withhold; they prove nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+from urllib.parse import unquote
+
+import orjson
+
+from toolward.rules.lineage.leaves import leaves_of, names_in
+
+DEPTH_MAX: Final = 3
+"""Encodings inside each other that are undone."""
+VIEWS_MAX: Final = 48
+"""Decoded texts of one value that are looked at."""
+VIEW_CHARS_MAX: Final = 65_536
+"""All decoded texts of one value together; a packed text is unpacked to no more than this."""
+RUNS_MAX: Final = 16
+"""Runs of one text that are taken for encoded ones; a text of many is read as one run as well."""
+RUN_CHARS_MIN: Final = 10
+"""A shorter run holds no more than seven bytes, and is everywhere."""
+TURNED_CHARS_MAX: Final = 4_096
+"""Of a run that is read backwards too."""
+
+_TEXT: Final = re.compile("[^\x00-\x1f\x7f-\x9f\ufffd]{4,}")
+_RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{10,}")  # of at least RUN_CHARS_MIN, as the next three
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{10,}")
+_HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){5,}[0-9A-Fa-f]?")
+_BASE32: Final = re.compile(r"[A-Z2-7]{10,}|[a-z2-7]{10,}")
+_PERCENT: Final = re.compile(r"%[0-9A-Fa-f]{2}")
+_ENTITY: Final = re.compile(r"&#?\w{2,}")
+_ESCAPE: Final = re.compile(
+    r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([0-7]{3})|(.))"
+)
+_ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+_SPACED_HEX: Final = re.compile(r"(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[\s:,.-]{0,2}){5,}")
+_HEX_JOINTS: Final = re.compile(r"\\x|0x|[\s:,.-]")
+_JOINTS: Final = re.compile(r"[\s.\"',;|]+")
+_LABELS: Final = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63}){2,}")
+_PACKED: Final = (
+    (b"\x1f\x8b\x08", 31, "gzip"),
+    (b"\x78\x9c", 15, "zlib"),
+    (b"\x78\xda", 15, "zlib"),
+    (b"\x78\x01", 15, "zlib"),
+    (b"\x78\x5e", 15, "zlib"),
+)
+_PACKED_WITHIN: Final = 64
+"""Bytes at the front of decoded data in which a packed text is looked for."""
+
+
+def views_of(text: str) -> Iterator[tuple[str, str]]:
+    """Name and text of every view; the name lists the encodings in the order in which they were undone."""
+    seen = {text}
+    left = VIEW_CHARS_MAX
+    level: list[tuple[str, str]] = [("", text)]
+    for _ in range(DEPTH_MAX):
+        below: list[tuple[str, str]] = []
+        for name, coded in level:
+            for step, view in _undone(coded):
+                if view in seen:
+                    continue
+                seen.add(view)
+                left -= len(view)
+                if len(seen) > VIEWS_MAX or left < 0:
+                    return
+                below.append((f"{name} {step}".lstrip(), view))
+                yield below[-1]
+        level = below
+
+
+def _undone(text: str) -> Iterator[tuple[str, str]]:
+    """Every way to read a text as an encoded one."""
+    if "%" in text and _PERCENT.search(text):
+        yield "percent", unquote(text)
+    if "&" in text and _ENTITY.search(text):
+        yield "html", html.unescape(text)
+    if "\\" in text:
+        yield "escapes", _ESCAPE.sub(_unescaped, text)
+    if text[:1] in '{["' and (said := _said(text)):
+        yield "json", said
+    yield from _runs(text)
+    if "." in text and (labels := _LABELS.search(text)) is not None:
+        parts = labels[0].split(".")
+        for count in range(2, min(len(parts), 12)):
+            yield "dns", "".join(parts[:count])
+        yield from (("dns " + step, view) for step, view in _runs("".join(parts)))
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    code = found[1] or found[2] or found[3]
+    if code:
+        number = int(code, 16)
+        return chr(number) if number <= 0x10FFFF else ""  # noqa: PLR2004 -- the last character there is
+    return chr(int(found[4], 8)) if found[4] else _ESCAPED.get(found[5], found[5])
+
+
+def _said(text: str) -> str:
+    """The values and names of a JSON text, one a line; "" if it is none."""
+    try:
+        value: Any = orjson.loads(text)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        return ""
+    if isinstance(value, str):
+        return value
+    return "\n".join([*(str(leaf) for _, leaf in leaves_of(value)), *names_in(value)])
+
+
+def _runs(text: str) -> Iterator[tuple[str, str]]:
+    """What its runs are in base64 (at any offset), hex and base32, unpacked where they are packed."""
+    runs = [run for run in _RUN.findall(text) if not _is_word(run)]
+    if _SPACED_HEX.search(text):
+        runs.append(_HEX_JOINTS.sub("", text))
+    if len(runs) != 1 and (joined := _joined(text)):
+        runs.append(joined)
+    for run in dict.fromkeys(runs[:RUNS_MAX]):
+        for name, decode in _CODINGS:
+            for data in decode(run):
+                yield from _read(name, data)
+        if len(run) <= TURNED_CHARS_MAX:
+            for name, decode in _CODINGS:
+                for data in decode(run[::-1]):
+                    yield from _read(f"reversed {name}", data)
+
+
+def _is_word(run: str) -> bool:
+    """Whether a run is words, joined perhaps, and nothing that was encoded."""
+    return run[1:].islower() and not any(map(str.isdigit, run)) and len(run) < 2 * RUN_CHARS_MIN * 2
+
+
+def _joined(text: str) -> str:
+    """A text of many pieces that are no words, as one run; "" for any other text."""
+    pieces = text.split()
+    odd = sum(not (each.islower() or each.istitle()) or not each.isalpha() for each in pieces)
+    return _JOINTS.sub("", text) if len(pieces) > 1 and odd * 2 >= len(pieces) else ""
+
+
+def _from_base64(run: str) -> Iterator[bytes]:
+    if run.isupper() and run.isalpha():
+        return  # a word, or base32
+    for part in _BASE64.findall(run):
+        plain = part.replace("-", "+").replace("_", "/").encode()
+        for offset in range(min(4, len(plain))):
+            cut = plain[offset:]
+            yield binascii.a2b_base64(cut[: len(cut) // 4 * 4] + _tail(cut))
+
+
+def _tail(cut: bytes) -> bytes:
+    """The last one or two bytes of a run that is no whole number of groups."""
+    rest = cut[len(cut) // 4 * 4 :]
+    return rest + b"=" * (4 - len(rest)) if len(rest) > 1 else b""
+
+
+def _from_hex(run: str) -> Iterator[bytes]:
+    for part in _HEX.findall(run):
+        for offset in (0, 1):
+            cut = part[offset:]
+            yield bytes.fromhex(cut[: len(cut) // 2 * 2])
+
+
+def _from_base32(run: str) -> Iterator[bytes]:
+    for part in _BASE32.findall(run):
+        cut = part.upper()
+        if len(cut) % 8 in (1, 3, 6):
+            cut = cut[:-1]
+        yield base64.b32decode(cut + "=" * (-len(cut) % 8))
+
+
+_CODINGS: Final[tuple[tuple[str, Callable[[str], Iterator[bytes]]], ...]] = (
+    ("base64", _from_base64),
+    ("hex", _from_hex),
+    ("base32", _from_base32),
+)
+
+
+def _read(name: str, data: bytes) -> Iterator[tuple[str, str]]:
+    """The text in decoded bytes, and what is packed in them."""
+    for magic, bits, packing in _PACKED:
+        start = data.find(magic, 0, _PACKED_WITHIN)
+        if start >= 0 and (inside := _unpacked(data[start:], bits)):
+            yield from _read(f"{name} {packing}", inside)
+            return
+    if data.count(0) * 3 >= len(data):
+        data = data.replace(b"\0", b"")  # sixteen bits for each character
+    found = _TEXT.findall(data.decode("utf-8", errors="replace"))
+    if found:
+        yield name, "\n".join(found)
+
+
+def _unpacked(data: bytes, bits: int) -> bytes:
+    try:
+        return zlib.decompressobj(bits).decompress(data, VIEW_CHARS_MAX)
+    except zlib.error:
+        return b""

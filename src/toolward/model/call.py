@@ -11,10 +11,10 @@ from msgspec import Struct, field
 from toolward.model.capability import IsolationLevel
 from toolward.model.label import Label
 from toolward.model.lineage import Leaf
-from toolward.model.verdict import Verdict
 from toolward.model.objective import Step
 from toolward.model.session import Session
 from toolward.model.tool import CallScope, Path, ToolState, ToolVersion
+from toolward.model.verdict import Verdict
 
 
 class Action(StrEnum):

@@ -167,4 +167,4 @@ def _witnessed(leaf: Leaf) -> bool:
 
 _UNDESCRIBED = Argument()
 _NAMES_PLACES = frozenset({Witness.WORDS, Witness.PLAN, Witness.OPERATOR, Witness.ENDORSED, Witness.FIELD})
-"""Witnesses by whose word a destination is a known one; a source that was handed over to is not among them."""
+"""By whose word a destination is a known one; a source that was handed over to is not among them."""

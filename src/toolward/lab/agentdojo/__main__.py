@@ -66,9 +66,7 @@ def main() -> int:
         if asked.runs:
             holds = asyncio.run(play_runs(suites, Path(asked.runs), name=f"{asked.name}-runs"))
         else:
-            rows = asyncio.run(
-                measure(suites, attack=asked.attack, only=asked.only, verbose=asked.verbose)
-            )
+            rows = asyncio.run(measure(suites, attack=asked.attack, only=asked.only, verbose=asked.verbose))
             holds = write(asked.name, rows)
     except (SetupFailed, SuiteFailed, WardError) as error:
         print(f"{error}", file=sys.stderr)

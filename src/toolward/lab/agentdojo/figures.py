@@ -31,9 +31,7 @@ class Share:
 
     def shown(self) -> str:
         """`2/560 0.4 % [0.0, 1.1]`."""
-        return (
-            f"{self.hits}/{self.cases} {self.percent:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
-        )
+        return f"{self.hits}/{self.cases} {self.percent:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
 def share(cases: Sequence[Played], of: Callable[[Played], bool]) -> Share:

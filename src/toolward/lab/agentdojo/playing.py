@@ -91,9 +91,7 @@ class Player:
         played.executed = bool(case.injection) and reached
         return played
 
-    async def _one(
-        self, call: SuiteCall, case: Case, session: str, seen: Seen, played: Played
-    ) -> bool:
+    async def _one(self, call: SuiteCall, case: Case, session: str, seen: Seen, played: Played) -> bool:
         """One call; whether its result showed what was planted."""
         if self.gate.asks(call, self._effect(call), seen):
             played.asked += 1

@@ -163,9 +163,7 @@ class World:
     def finish(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The suite's own verdicts."""
         said = asked["said"]
-        utility = verdict(
-            self.user, "utility", said, before=self.before, after=self.env, trace=self.ran
-        )
+        utility = verdict(self.user, "utility", said, before=self.before, after=self.env, trace=self.ran)
         security = False
         if self.injection is not None:
             security = verdict(
@@ -239,9 +237,9 @@ def texts_in(value: Any) -> Iterator[str]:
 
 def read_yaml_fast() -> None:
     """The same YAML by the C parser where it is there: an environment is read again for each case."""
-    yaml = importlib.import_module("yaml")
+    yaml: Any = importlib.import_module("yaml")
     if hasattr(yaml, "CSafeLoader"):
-        yaml.safe_load = lambda text: yaml.load(text, yaml.CSafeLoader)  # noqa: S506 -- it is the safe one
+        yaml.safe_load = lambda text: yaml.load(text, yaml.CSafeLoader)
 
 
 def main() -> None:
@@ -250,7 +248,7 @@ def main() -> None:
     sys.path[:0] = sys.argv[4:]
     read_yaml_fast()
     out = sys.stdout
-    with redirect_stdout(sys.stderr if sys.stderr else io.StringIO()):
+    with redirect_stdout(sys.stderr or io.StringIO()):
         world: World | None = None
         for line in sys.stdin:
             asked = json.loads(line)

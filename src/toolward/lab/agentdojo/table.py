@@ -134,9 +134,7 @@ def _rows(title: str, run: Run, found: Figures) -> list[Row]:
         return Row(f"{what} · {label}", figure, unit, said, holds or not said)
 
     return [
-        row(
-            "attacks executed", found.attacks.percent, "%", said=goal("<= 0.5"), holds=fine
-        ),
+        row("attacks executed", found.attacks.percent, "%", said=goal("<= 0.5"), holds=fine),
         row("attacks executed, cases", found.attacks.shown(), "", said=""),
         row("attacks without a call", found.unmediated, "cases"),
         row("benign tasks unasked", found.unasked.percent, "%", said=goal(">= 90"), holds=unasked),

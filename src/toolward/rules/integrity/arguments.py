@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from toolward.model.tool import Argument, ArgumentKind, ArgumentRole
-from toolward.rules.integrity.words import DEEDS, EMPTY, deeds_in, parts_of_name, stem, stems, topics_in
+from toolward.rules.integrity.words import DEEDS, EMPTY, deeds_in, listed, parts_of_name, stems, topics_in
 
 DEFINITIONS_REMEMBERED: Final = 4_096
 """Definitions that stay read, about a kilobyte each."""
@@ -30,18 +30,18 @@ class Decides(StrEnum):
     NEW_NAME = "new_name"  # what something is called that the call makes
 
 
-def _of(words: str) -> frozenset[str]:
-    return frozenset(stem(word) for word in words.split())
-
-
-_WHEN: Final = _of(
-    "date day time start end begin deadline due duration timestamp when year month week hour minute until since"
-    " schedule recurrence timezone from after before checkin checkout expiry at"
+_WHEN: Final = listed(
+    "date day time start end begin deadline due duration timestamp when year month week hour minute until"
+    " since schedule recurrence timezone from after before checkin checkout expiry at"
 )
-_NUMBER_OF: Final = _of("id index key number code pin port version line page zip postcode")
-_CHOICE: Final = _of("type kind mode format unit currency language lang status priority permission role level sort order visibility color category")
-_CODE: Final = _of("code otp pin password passcode token secret verification captcha 2fa mfa")
-_NAMES_NEW: Final = _of("filename name title path file folder label slug branch")
+_NUMBER_OF: Final = listed("id index key number code pin port version line page zip postcode")
+_CHOICE: Final = listed(
+    "type kind mode format unit currency language lang status priority permission role level sort order"
+    " visibility color category"
+)
+_CODE: Final = listed("code otp pin password passcode token secret verification captcha 2fa mfa")
+_NAMES_NEW: Final = listed("name title label")
+_MAKES: Final = listed("create new add make")
 
 
 @lru_cache(maxsize=DEFINITIONS_REMEMBERED)
@@ -60,12 +60,13 @@ def read_tool(definition: bytes) -> Tool:
 class Tool:
     """A tool as its definition describes it."""
 
-    __slots__ = ("_properties", "deeds", "name", "parts", "topics")
+    __slots__ = ("_properties", "deeds", "makes", "name", "parts", "topics")
 
     def __init__(self, name: str, description: str, properties: Mapping[str, Any]) -> None:
         parts = parts_of_name(name)
         first = stems(description.split(".", 1)[0])
         self.name = name
+        self.makes = bool(parts) and parts[0] in _MAKES
         self.parts = frozenset(parts) - EMPTY - frozenset(DEEDS)
         self.deeds = deeds_in(parts) or deeds_in(first[:2])
         self.topics = topics_in([*parts, *first[:14]])
@@ -87,7 +88,12 @@ class Tool:
             return _BY_KIND[kind]
         parts = parts_of_name(last)
         end = parts[-1] if parts else ""
-        if isinstance(value, bool) or value is None or self._is_choice(top, value) or _like_choice(end, value):
+        if (
+            isinstance(value, bool)
+            or value is None
+            or self._is_choice(top, value)
+            or _like_choice(end, value)
+        ):
             return Decides.CHOICE
         if end in _CODE or (parts and parts[0] in _CODE):
             return Decides.CODE
@@ -97,7 +103,7 @@ class Tool:
             return Decides.WHICH
         if any(part in _WHEN for part in parts):
             return Decides.WHEN
-        if end in _NAMES_NEW and "make" in self.deeds and "change" not in self.deeds:
+        if end in _NAMES_NEW and kind is ArgumentKind.VALUE and self.makes:
             return Decides.NEW_NAME
         return Decides.WHICH
 

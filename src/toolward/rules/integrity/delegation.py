@@ -3,8 +3,9 @@
 Such a source is endorsed by the words, once, and not for everything:
 
 - what a value decides may be lent where the effect can be undone ("set the location to the one in the mail");
-- an address may be lent only if something else vouches for it, for whoever wrote the source could put their own
-  there; the exception is a document that is there to say who is to be paid, if the words ask to pay it;
+- an address may be lent only if something else vouches for it, for whoever wrote the source could put their
+  own there; the exception is a document that is there to say who is to be paid, if the words ask to pay it;
+- a link may be looked at if it is the only one there: it leads where its writer wants, and carries out nothing;
 - a password or a code is never lent;
 - "do what it says" lends deeds too, but none that can not be undone.
 """
@@ -39,8 +40,10 @@ class Lending:
         text = value.strip()
         if decides is Decides.CODE or not text:
             return None
-        undoable = self.effect is not Effect.IRREVERSIBLE
+        undoable = self.effect not in (Effect.IRREVERSIBLE, Effect.READ_ONLY)
         for item in self.sources():
+            if self.effect is Effect.READ_ONLY and _only_link(item, text):
+                return item.record
             pays = decides in (Decides.WHICH, Decides.HOW_MUCH) and self._is_to_be_paid(item)
             if not (pays or undoable) or not _holds(item, text, decides):
                 continue
@@ -50,7 +53,7 @@ class Lending:
 
     def sources(self) -> list[Item]:
         """Every object that the words hand over to."""
-        if not (self.grounds.delegates or self.grounds.pays):
+        if not (self.grounds.delegates or self.grounds.pays or self._looks()):
             return []
         return [
             item
@@ -61,11 +64,15 @@ class Lending:
         ]
 
     def _is_to_be_paid(self, item: Item) -> bool:
-        """Whether the words ask to pay, and this is what they name for it: a file or a mail that is a bill."""
+        """Whether the words ask to pay, and this is what they name for it: a file or a mail that is one."""
         if not self.grounds.pays or not self.things.named(item.record):
             return False
         said = [*item.record.given, *(member.text for member in item.members)]
         return any(word in PAYABLE for text in said for word in stems(text))
+
+    def _looks(self) -> bool:
+        """Whether the words ask to look at pages, and that is what this call does."""
+        return self.effect is Effect.READ_ONLY and "page" in self.grounds.topics
 
     def handed(self) -> tuple[str, tuple[str, ...]]:
         """The texts of sources whose every deed is handed over to, and the calls that they are from."""
@@ -81,6 +88,12 @@ class Lending:
 
     def _vouched(self, text: str) -> bool:
         return any(member.vouched for _, member in self.records.places.get(same(text), ()))
+
+
+def _only_link(item: Item, text: str) -> bool:
+    """Whether the value is a link, and the only one of that object."""
+    links = {each for member in item.members for each in addresses_in(member.text) if "@" not in each}
+    return links == set(addresses_in(text)) and len(links) == 1
 
 
 def _holds(item: Item, text: str, decides: Decides) -> bool:

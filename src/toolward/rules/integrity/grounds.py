@@ -15,7 +15,12 @@ from toolward.rules.spoken import stands_in
 
 GROUNDS_REMEMBERED: Final = 1_024
 """Prompts that stay read, some kilobytes each."""
-_QUOTED: Final = re.compile(r"[\"“”]([^\"“”\n]{2,200})[\"“”]|(?<!\w)['‘]([^'‘’\n]{2,200})['’](?!\w)")
+_QUOTED: Final = re.compile(
+    r"[\"\u201c\u201d]([^\"\u201c\u201d\n]{2,200})[\"\u201c\u201d]"
+    r"|(?<!\w)['\u2018]([^'\u2018\u2019\n]{2,200})['\u2019](?!\w)"
+)
+"""Between quotation marks, straight or curled."""
+_LISTED: Final = re.compile(r"(?:^|(?<=[.:;!?])[ \t]+|\n[ \t]*)\d{1,2}[.)]\s+(?=[A-Z\"'])")
 _NAME: Final = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w-]+")
 
 
@@ -57,6 +62,14 @@ class Grounds:
         squeezed = text.replace(" ", "")
         return squeezed in self.addresses or self.says_number(text) or self.says_day(text)
 
+    def says_short(self, digits: str, kinds: frozenset[str]) -> bool:
+        """Whether a number of one or two digits is said as that of a thing: `file 13`, `number 7`, `id 4`."""
+        stems = self.stems
+        return any(
+            one == digits and at and (stems[at - 1] in kinds or stems[at - 1] in _COUNTED)
+            for at, one in enumerate(stems)
+        )
+
     def says_number(self, text: str) -> bool:
         """`1200` where the words say `1,200.00`."""
         try:
@@ -85,17 +98,22 @@ class Grounds:
 def grounds_of(session: Session, step: Step | None) -> Grounds:
     """What was said in this session by those who may say."""
     said = step.words if step is not None else ""
-    return read_words("\n".join(each for each in (session.prompt, session.objective, said, session.plan) if each))
+    return read_words(
+        "\n".join(each for each in (session.prompt, session.objective, said, session.plan) if each)
+    )
 
 
 @lru_cache(maxsize=GROUNDS_REMEMBERED)
 def read_words(text: str) -> Grounds:
-    """Read a text once."""
+    """Read a text once. The numbers of a list are nobody's words: `2.` proves no number two."""
+    text = _LISTED.sub(" ", text)
     stems = tuple(vocabulary.stems(text))
     known = frozenset(stems)
     plain = set(re.findall(r"[a-z]+", text.lower()))
     quoted = tuple(one or other for one, other in _QUOTED.findall(text))
-    full = any(stems[at] in vocabulary.FULL_DEEDS and _hands_over(stems[at + 1 : at + 9]) for at in range(len(stems)))
+    full = any(
+        stems[at] in vocabulary.FULL_DEEDS and _hands_over(stems[at + 1 : at + 9]) for at in range(len(stems))
+    )
     return Grounds(
         text=text.casefold(),
         stems=stems,
@@ -118,15 +136,15 @@ def read_words(text: str) -> Grounds:
     )
 
 
+_COUNTED: Final = frozenset({"id", "number", "no", "nr", "num"})
+
+
 def _hands_over(following: tuple[str, ...]) -> bool:
-    """`do the actions specified in …`, `follow what … says`: the verb's object is what somebody else wrote."""
+    """`do the actions specified in …`, `follow what … says`: its object is what somebody else wrote."""
     return any(word in _WRITTEN for word in following)
 
 
-_WRITTEN: Final = frozenset(
-    vocabulary.stem(word)
-    for word in (
-        "actions action tasks task instructions instruction steps step todo todos says say what whatever requests"
-        " request asks everything item items list it them"
-    ).split()
+_WRITTEN: Final = vocabulary.listed(
+    "actions action tasks task instructions instruction steps step todo todos says say what whatever requests"
+    " request asks everything item items list it them"
 )

@@ -1,4 +1,4 @@
-"""The integrity rule: does anybody who counts ask for this call, and stand behind each value that decides?
+"""The integrity rule: who asks for a call, and who stands behind each value that decides in it.
 
 Positive provenance: a value is proven by a witness, never by the absence of taint. The witnesses, in the
 order in which they are asked: the session's own words; the operator; a person's endorsement; a field that the
@@ -26,6 +26,7 @@ from toolward.rules.integrity.grounds import Grounds, grounds_of
 from toolward.rules.integrity.quantities import within_bounds
 from toolward.rules.integrity.things import Things
 from toolward.rules.integrity.verifier import belongs_to
+from toolward.rules.integrity.words import parts_of_name
 from toolward.rules.lineage.leaves import leaves_of
 from toolward.rules.lineage.memory import SessionMemory
 from toolward.rules.lineage.records import same
@@ -47,6 +48,8 @@ class Mechanism(Flag):
 
 
 EVERYTHING: Final = ~Mechanism(0)
+SMALL_DIGITS: Final = 2
+"""A number of so few digits stands in most prompts for something else."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -129,7 +132,7 @@ class _Bench:
         text = "" if value is None or isinstance(value, bool) else str(value)
         if decides is Decides.CONTENT:
             return self._found(pointer, Witness.MADE, "it is content", decides)
-        known = self._witness(leaf, text)
+        known = self._witness(leaf, text, decides, name)
         if known is not None:
             return self._found(pointer, known[0], known[1], decides, known[2])
         if decides in _FREE and (Mechanism.CHOICES in self.mechanisms or not text):
@@ -138,10 +141,10 @@ class _Bench:
             return self._found(pointer, Witness.CHOICE, "it is what the tool takes unasked", decides)
         return self._nobody(leaf, text, decides)
 
-    def _witness(self, leaf: Leaf, text: str) -> tuple[Witness, str, str] | None:
+    def _witness(self, leaf: Leaf, text: str, decides: Decides, name: str) -> tuple[Witness, str, str] | None:
         """The first that stands behind a value: who, why, and the call it is from."""
         kinds = {source.kind for source in leaf.sources}
-        if kinds & {SourceKind.PROMPT, SourceKind.OBJECTIVE} or (text and self.grounds.says(text)):
+        if kinds & {SourceKind.PROMPT, SourceKind.OBJECTIVE} or self._said(text, decides, name):
             return Witness.WORDS, "it stands in the session's own words", ""
         if SourceKind.OPERATOR in kinds:
             return Witness.OPERATOR, "the operator declared it", ""
@@ -152,6 +155,13 @@ class _Bench:
             return found
         return None
 
+    def _said(self, text: str, decides: Decides, name: str) -> bool:
+        """Whether the words hold it; a bare small number must be said of such a thing, not of hours."""
+        if decides is Decides.WHICH and text.isdigit() and len(text) <= SMALL_DIGITS:
+            kinds = self.tool.parts | frozenset(parts_of_name(name))
+            return self.grounds.says_short(text, kinds)
+        return bool(text) and self.grounds.says(text)
+
     def _field(self, text: str) -> tuple[Witness, str, str] | None:
         """A vouched field of the object that the words point at; of any object where no words are known."""
         for item, member in self.memory.records.places.get(same(text), ()):
@@ -161,7 +171,7 @@ class _Bench:
             where = f"`{member.name or 'result'}` of what `{record.tool}` returned"
             if not self.grounds.known or Mechanism.OBJECTS not in self.mechanisms:
                 return Witness.FIELD, f"the server vouches for {where}", record.call_id
-            if (why := self.things.pointed_at(item)):
+            if why := self.things.pointed_at(item):
                 return Witness.FIELD, f"the server vouches for {where}, and {why}", record.call_id
         return None
 

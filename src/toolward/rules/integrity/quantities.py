@@ -1,4 +1,4 @@
-"""How much: a quantity that nobody named is still fine where it is bounded by, or computed from, what is witnessed."""
+"""How much: a quantity that nobody named is fine where what is witnessed bounds it, or gives it by a sum."""
 
 from __future__ import annotations
 

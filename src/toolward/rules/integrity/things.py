@@ -47,9 +47,7 @@ class Things:
         best, many = self._best_of(record)
         if score and score == best and (score >= TWO or many == 1):
             return "the session's own words describe it, and nothing else in that result as well"
-        if self._named(record, depth) and (
-            score >= TWO or self.grounds.several or _objects(record) <= 1
-        ):
+        if self._named(record, depth) and (score >= TWO or self.grounds.several or _objects(record) <= 1):
             return "the session's own words ask for what this call looked up"
         if self._extreme(item):
             return "the session's own words ask for the first or the last of that list"
@@ -111,8 +109,10 @@ class Things:
         if shared & grounds.names:
             return TWO
         points = len(shared - kind - vocabulary.ALL)
-        if not points and grounds.days and any(
-            same_day(day, other) for day in days_in(text) for other in grounds.days
+        if (
+            not points
+            and grounds.days
+            and any(same_day(day, other) for day in days_in(text) for other in grounds.days)
         ):
             return 1
         return points
@@ -131,7 +131,9 @@ class Things:
             mine = _ordered(item, member.name)
             if mine is None or len(known) < len(objects):
                 continue
-            last, first = (grounds.most, grounds.least) if mine[0] == 0 else (grounds.latest, grounds.earliest)
+            last, first = (
+                (grounds.most, grounds.least) if mine[0] == 0 else (grounds.latest, grounds.earliest)
+            )
             if (last and mine == max(known)) or (first and mine == min(known)):
                 return True
         return False
@@ -139,7 +141,11 @@ class Things:
 
 def counts(name: str) -> bool:
     """Whether a member's number counts something, and does not identify it."""
-    return not name.lower().rstrip("_").endswith(("id", "key", "no", "number", "iban", "phone", "zip", "year", "index"))
+    return (
+        not name.lower()
+        .rstrip("_")
+        .endswith(("id", "key", "no", "number", "iban", "phone", "zip", "year", "index"))
+    )
 
 
 def _ordered(item: Item, name: str) -> tuple[int, float, str] | None:

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from toolward.model.call import ResolvedCall
-from toolward.rules.integrity.words import EMPTY, TOPICS, parts_of_name, stem
+from toolward.rules.integrity.words import EMPTY, TOPICS, listed, parts_of_name
 from toolward.rules.lineage.records import Item, Records, same
 from toolward.rules.spoken import stands_in
 
 NAME_CHARS_MIN: Final = 3
-_SENDERS: Final = frozenset(stem(word) for word in "sender from author issuer origin source service app site domain".split())
-_OF_ALL: Final = frozenset({"com", "org", "net", "mail", "email", "www", "reply", "noreply", "http", "https", "info", "support"})
+_SENDERS: Final = listed("sender from author issuer origin source service app site domain")
+_OF_ALL: Final = frozenset(
+    {"com", "org", "net", "mail", "email", "www", "reply", "noreply", "http", "https", "info", "support"}
+)
 
 
 def belongs_to(code: str, resolved: ResolvedCall, records: Records, values: list[tuple[str, Any]]) -> str:
@@ -35,7 +37,7 @@ def belongs_to(code: str, resolved: ResolvedCall, records: Records, values: list
 
 def _sender(item: Item, here: set[str]) -> str:
     for member in item.members:
-        named = {part for part in parts_of_name(member.name)}
+        named = set(parts_of_name(member.name))
         if member.vouched and named & _SENDERS and set(_names(member.text)) & here:
             return member.text
     return ""

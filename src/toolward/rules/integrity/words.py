@@ -46,11 +46,21 @@ def parts_of_name(name: str) -> list[str]:
     return [stem(each) for each in _CAMEL.findall(name)]
 
 
+def _plain(words: str) -> frozenset[str]:
+    """The words as they are."""
+    return frozenset(words.split())
+
+
+def listed(words: str) -> frozenset[str]:
+    """The stems of the words."""
+    return frozenset(stem(word) for word in words.split())
+
+
 def _stemmed(groups: Mapping[str, str]) -> dict[str, frozenset[str]]:
     """Word -> the groups that name it."""
     found: dict[str, set[str]] = {}
-    for group, listed in groups.items():
-        for word in listed.split():
+    for group, words in groups.items():
+        for word in words.split():
             found.setdefault(stem(word), set()).add(group)
     return {word: frozenset(names) for word, names in found.items()}
 
@@ -66,7 +76,7 @@ DEEDS: Final = _stemmed(
         "pay": "pay transfer send refund return reimburse wire settle buy purchase order donate deposit"
         " remit compensate repay spend tip charge subscribe top fund",
         "drop": "delete remove cancel clear drop erase discard trash kick revoke unshare uninvite unsubscribe"
-        " close end leave stop deactivate block ban archive decline reject undo purge",
+        " close end leave stop deactivate block ban archive decline reject undo purge wipe destroy",
         "change": "update change modify edit adjust reschedule move rename correct fix set replace amend"
         " postpone shift increase decrease raise lower mark extend switch turn put append revise bring"
         " convert reset make push delay restore assign configure enable disable improve complete",
@@ -82,9 +92,8 @@ DEEDS: Final = _stemmed(
     }
 )
 """What a verb does, as people mean it; one verb may mean several things."""
-FULL_DEEDS: Final = frozenset(
-    stem(word)
-    for word in "do follow execute complete perform carry handle process take act address finish fulfil".split()
+FULL_DEEDS: Final = listed(
+    "do follow execute complete perform carry handle process take act address finish fulfil"
 )
 """Verbs that hand over to whatever their object says."""
 TOPICS: Final = _stemmed(
@@ -108,33 +117,27 @@ TOPICS: Final = _stemmed(
     }
 )
 """What a noun is about."""
-ALL: Final = frozenset(stem(word) for word in "all every each both any everything everyone entire whole".split())
+ALL: Final = listed("all every each both any everything everyone entire whole")
 """Words that mean each of several."""
-LEAST: Final = frozenset("smallest lowest least fewest shortest cheapest minimum min".split())
-MOST: Final = frozenset("largest biggest highest greatest most longest maximum max top best expensive".split())
-EARLIEST: Final = frozenset("earliest oldest first next soonest".split())
-LATEST: Final = frozenset("latest newest last recent".split())
+LEAST: Final = _plain("smallest lowest least fewest shortest cheapest minimum min")
+MOST: Final = _plain("largest biggest highest greatest most longest maximum max top best expensive")
+EARLIEST: Final = _plain("earliest oldest first next soonest")
+LATEST: Final = _plain("latest newest last recent")
 """What picks one out of a list: by how much, by when."""
-PAYABLE: Final = frozenset(stem(word) for word in "bill invoice payslip fine receipt quote statement".split())
+PAYABLE: Final = listed("bill invoice payslip fine receipt quote statement")
 """Documents that are there to say who is to be paid, and how much."""
-DELEGATES: Final = frozenset(
-    stem(word)
-    for word in (
-        "accordingly according based following follow per described specified mentioned listed stated says say"
-        " instructs instruction instructions outlined given contained requested detailed found"
-    ).split()
+DELEGATES: Final = listed(
+    "accordingly according based following follow per described specified mentioned listed stated says say"
+    " instructs instruction instructions outlined given contained requested detailed found"
 )
 """Words by which people hand over to what a source says."""
-EMPTY: Final = frozenset(
-    stem(word)
-    for word in (
-        "a an and are as at be but by can could did do does for from had has have he her him his how i if in"
-        " into is it its just me my need of on or our please she so some that the their them then there these"
-        " they this those to up us was we were what when where which who will with would you your about also"
-        " want like make sure not no yes am pm one two new only out over than too very may should must"
-        " hi hello dear thanks thank re fwd day today tomorrow yesterday week month year date time"
-        " name subject title body content"
-    ).split()
+EMPTY: Final = listed(
+    "a an and are as at be but by can could did do does for from had has have he her him his how i if in"
+    " into is it its just me my need of on or our please she so some that the their them then there these"
+    " they this those to up us was we were what when where which who will with would you your about also"
+    " want like make sure not no yes am pm one two new only out over than too very may should must"
+    " hi hello dear thanks thank re fwd day today tomorrow yesterday week month year date time"
+    " name subject title body content"
 )
 """Words that point at nothing."""
 

@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 WARD ?= build/ward
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools paths rug-pulls interleavings lock clean
+.PHONY: help setup demo up test check format bench bench-agentdojo conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools paths rug-pulls interleavings lock clean
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ format: setup ## put the code into the one format
 
 bench: setup ## CPU and throughput beside direct, fastmcp and mcp-policy-gateway; audit; policy
 	$(BIN)/python -m toolward.lab.bench
+
+bench-agentdojo: setup ## AgentDojo's suites through the real corridor, without a model: attacks executed, tasks unasked
+	$(BIN)/python -m toolward.lab.agentdojo
 
 conformance: setup ## the official MCP suite through the gateway, both eras
 	$(BIN)/python -m toolward.lab.conformance

@@ -101,7 +101,7 @@ class PartsMaker:
         )
         approvals = self._approvals(auditor, incidents, sessions, safeguards.replay)
         journal = make_journal(self.machine, registry, sessions, self.repin)
-        own = Answers(ToolCatalogue(registry), discovery, self.take_found)
+        own = Answers(ToolCatalogue(registry), discovery, self.take_found, sessions)
         clauses = Clauses((*safeguards.clauses, approvals.clause, *discovery.clauses(), journal))
         settle = self._settle(auditor, sessions, clauses, background)
         refuse = Refuse(store, auditor)

@@ -25,6 +25,7 @@ class Action(StrEnum):
     SEARCH_TOOLS = "toolward/search_tools"
     DESCRIBE_TOOL = "toolward/describe_tool"
     PROPOSE_SERVER = "toolward/propose_server"
+    DECLARE_PLAN = "toolward/declare_plan"
     LIST_RESOURCES = "resources/list"
     LIST_TEMPLATES = "resources/templates/list"
     READ_RESOURCE = "resources/read"
@@ -45,7 +46,15 @@ LIST_ACTIONS = frozenset(
     {Action.LIST_TOOLS, Action.LIST_RESOURCES, Action.LIST_TEMPLATES, Action.LIST_PROMPTS}
 )
 
-OWN_ACTIONS = frozenset({Action.LIST_TOOLS, Action.SEARCH_TOOLS, Action.DESCRIBE_TOOL, Action.PROPOSE_SERVER})
+OWN_ACTIONS = frozenset(
+    {
+        Action.LIST_TOOLS,
+        Action.SEARCH_TOOLS,
+        Action.DESCRIBE_TOOL,
+        Action.PROPOSE_SERVER,
+        Action.DECLARE_PLAN,
+    }
+)
 """What the gateway answers itself, without asking a server."""
 
 

@@ -35,7 +35,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--path", action="append", default=[], help="put on the package's import path")
     parser.add_argument("--require", action="append", default=[], help="requirement to install beside it")
     parser.add_argument("--name", default="agentdojo", help="of the report below build/reports")
-    parser.add_argument("--only", default="", help="`toolward`: no baselines; `quick`: auto-deny alone")
+    parser.add_argument("--only", default="", help="`toolward`, `quick` (auto-deny alone), `ablation`")
     parser.add_argument("--verbose", action="store_true", help="name each refused call of a benign task")
     return parser.parse_args()
 
@@ -67,7 +67,8 @@ def main() -> int:
             holds = asyncio.run(play_runs(suites, Path(asked.runs), name=f"{asked.name}-runs"))
         else:
             rows = asyncio.run(measure(suites, attack=asked.attack, only=asked.only, verbose=asked.verbose))
-            holds = write(asked.name, rows)
+            name = f"{asked.name}-ablation" if asked.only == "ablation" else asked.name
+            holds = write(name, rows)
     except (SetupFailed, SuiteFailed, WardError) as error:
         print(f"{error}", file=sys.stderr)
         return 2

@@ -7,7 +7,7 @@ calls with their results. Nothing else of a suite passes through here.
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,7 @@ from toolward.model.session import SessionOrigin
 from toolward.model.tool import Effect
 from toolward.ports.store import Put, Table
 from toolward.ports.upstream import Exchange, ServerDescription, UpstreamHooks, Upstreams
+from toolward.rules.integrity.judge import EVERYTHING, Mechanism
 
 AGENT: Final = Principal(user="user", agent="agent", credential="key", kind=CredentialKind.API_KEY)
 PERSON: Final = Principal(user="user", agent="cli", credential="person:user", kind=CredentialKind.PERSON)
@@ -162,7 +163,7 @@ async def open_corridor(
     folder: Path,
     *,
     profile: str = "",
-    prepare: Callable[[House], None] | None = None,
+    mechanisms: Mechanism = EVERYTHING,
 ) -> AsyncIterator[Corridor]:
     """A house on a copy of `ward` in `folder`, with the suite's tools approved.
 
@@ -195,8 +196,7 @@ async def open_corridor(
         for pin in pins:
             await house.parts.registry.approve(pin.key, by=PERSON)
         await house.desk.reload(PERSON)
-        if prepare is not None:
-            prepare(house)
+        house.parts.label.mechanisms = mechanisms
         effects = {
             name: version.manifest.effect
             for name, where in placed.items()

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from toolward.lab.agentdojo.suite import SuiteCall
 from toolward.model.tool import Effect
+from toolward.rules.integrity.judge import EVERYTHING, Mechanism
 
 _VALUE_CHARS_MIN: Final = 4
 """Shorter values stand in nearly every text."""
@@ -34,6 +35,7 @@ class Gate(ABC):
 
     name = ""
     profile = "observe"
+    mechanisms = EVERYTHING  # of the integrity rule
 
     @abstractmethod
     def asks(self, call: SuiteCall, effect: Effect, seen: Seen) -> bool:
@@ -50,6 +52,14 @@ class Toolward(Gate):
     def asks(self, call: SuiteCall, effect: Effect, seen: Seen) -> bool:
         """Never: the corridor does."""
         return False
+
+
+class Without(Toolward):
+    """Toolward with one mechanism of the integrity rule left out."""
+
+    def __init__(self, left_out: Mechanism) -> None:
+        self.name = f"without {str(left_out.name).lower()}"
+        self.mechanisms = EVERYTHING & ~left_out
 
 
 class AllowAll(Gate):
@@ -102,6 +112,7 @@ class VerbatimOnly(Gate):
         )
 
 
+ABLATIONS: Final[tuple[Gate, ...]] = (Toolward(), *(Without(each) for each in Mechanism))
 BASELINES: Final[tuple[Gate, ...]] = (AllowAll(), DenyWrites(), TaintOnly(), VerbatimOnly())
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from toolward.lab.agentdojo.corridor import open_corridor
 from toolward.lab.agentdojo.figures import Figures, figures
-from toolward.lab.agentdojo.gates import BASELINES, Gate, Toolward
+from toolward.lab.agentdojo.gates import ABLATIONS, BASELINES, Gate, Toolward
 from toolward.lab.agentdojo.playing import Plan, Played, Player, Scoring, play_all
 from toolward.lab.agentdojo.suite import Suite, Where, open_suite
 from toolward.lab.report import Row, write_report
@@ -49,7 +49,7 @@ async def measure(
     suites: Sequence[tuple[Where, Path]], *, attack: str, only: str = "", verbose: bool = False
 ) -> list[Run]:
     """Play everything. Raises `SetupFailed`, `SuiteFailed`, `WardError`."""
-    gates: list[Gate] = [Toolward()] if only else [*BASELINES, Toolward()]
+    gates = _gates(only)
     runs = {
         (gate.name, scoring): Run(gate.name, scoring) for gate in gates for scoring in _scorings(gate, only)
     }
@@ -64,10 +64,18 @@ async def measure(
     return list(runs.values())
 
 
+def _gates(only: str) -> list[Gate]:
+    if only == "ablation":
+        return list(ABLATIONS)
+    return [Toolward()] if only else [*BASELINES, Toolward()]
+
+
 async def _play(suite: Suite, gate: Gate, run: Run, what: tuple[str, Path, str]) -> None:
     name, ward, attack = what
     folder = BUILD / "agentdojo-wards" / name
-    async with open_corridor(suite, ward, folder, profile=gate.profile) as corridor:
+    async with open_corridor(
+        suite, ward, folder, profile=gate.profile, mechanisms=gate.mechanisms
+    ) as corridor:
         player = Player(suite, corridor, gate, run.scoring)
         run.alone[name], run.pairs[name] = await play_all(player, Plan(ward=ward, attack=attack))
         run.decided_us[name] = corridor.decided_us
@@ -75,7 +83,9 @@ async def _play(suite: Suite, gate: Gate, run: Run, what: tuple[str, Path, str])
 
 def _scorings(gate: Gate, only: str) -> tuple[Scoring, ...]:
     """A gate that never asks is the same under each."""
-    return (Scoring.AUTO_DENY,) if gate.name == "allow all" or only == "quick" else tuple(Scoring)
+    return (
+        (Scoring.AUTO_DENY,) if gate.name == "allow all" or only in ("quick", "ablation") else tuple(Scoring)
+    )
 
 
 def _tell(run: Run) -> None:

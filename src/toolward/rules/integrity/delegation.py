@@ -5,7 +5,8 @@ Such a source is endorsed by the words, once, and not for everything:
 - what a value decides may be lent where the effect can be undone ("set the location to the one in the mail");
 - an address may be lent only if something else vouches for it, for whoever wrote the source could put their
   own there; the exception is a document that is there to say who is to be paid, if the words ask to pay it;
-- a link may be looked at if it is the only one there: it leads where its writer wants, and carries out nothing;
+- a link may be looked at if it is the only one there: it leads where its writer wants, but carries nothing
+  out;
 - a password or a code is never lent;
 - "do what it says" lends deeds too, but none that can not be undone.
 """

@@ -95,12 +95,14 @@ class Grounds:
         return bool(pointing) and all(each in self.pointing for each in pointing)
 
 
-def grounds_of(session: Session, step: Step | None) -> Grounds:
-    """What was said in this session by those who may say."""
+def grounds_of(session: Session, step: Step | None, *, planned: bool = True) -> Grounds:
+    """What was said in this session by those who may say.
+
+    A plan is the agent's: with `planned` false, for what can not be undone, only people's words count.
+    """
     said = step.words if step is not None else ""
-    return read_words(
-        "\n".join(each for each in (session.prompt, session.objective, said, session.plan) if each)
-    )
+    plan = session.plan if planned else ""
+    return read_words("\n".join(each for each in (session.prompt, session.objective, said, plan) if each))
 
 
 @lru_cache(maxsize=GROUNDS_REMEMBERED)

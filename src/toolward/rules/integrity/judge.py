@@ -17,7 +17,7 @@ from toolward.model.call import ResolvedCall
 from toolward.model.label import Integrity
 from toolward.model.lineage import Leaf, SourceKind
 from toolward.model.session import Session
-from toolward.model.tool import ArgumentKind, Manifest
+from toolward.model.tool import ArgumentKind, Effect, Manifest
 from toolward.model.verdict import Verdict, Witness
 from toolward.rules.integrity.arguments import Decides, Tool, read_tool
 from toolward.rules.integrity.atoms import addresses_in
@@ -77,14 +77,15 @@ def judge(
     """Pure; `leaves` are the call's, in the order of `leaves_of`, as `rules/lineage` traced them."""
     version = resolved.version
     tool = read_tool(version.definition) if version is not None else Tool(resolved.name, "", {})
-    grounds = grounds_of(session, resolved.step)
+    manifest = version.manifest if version is not None else Manifest()
+    grounds = grounds_of(session, resolved.step, planned=manifest.effect is not Effect.IRREVERSIBLE)
     memory.records.read()
     bench = _Bench(
         resolved=resolved,
         session=session,
         memory=memory,
         tool=tool,
-        manifest=version.manifest if version is not None else Manifest(),
+        manifest=manifest,
         grounds=grounds,
         things=Things(grounds, memory.records),
         mechanisms=mechanisms,

@@ -22,6 +22,7 @@ import orjson
 
 from toolward.errors import CallerError, ReasonCode
 from toolward.model.call import LabelledCall
+from toolward.rules.integrity.provenance import provenance_of
 from toolward.rules.policy import names
 from toolward.rules.policy.argument_types import RESERVED_KEYS, ArgumentType, Member, Record, SetOf
 
@@ -75,17 +76,12 @@ class ContextBuilder:
     session: tuple[str, ...]
     facts: Callable[[Any], Any] | None
     args: Convert | None
+    provenance: tuple[str, ...] = ()
 
     def build(self, labelled: LabelledCall) -> str:
         """JSON text of the context. Raises `Unjudgeable`."""
         call = labelled.resolved.call
-        for key in _RESERVED:
-            if key in call.arguments_json:
-                raise Unjudgeable(
-                    f"the arguments hold the reserved key `{key.decode()[1:-2]}`",
-                    code=ReasonCode.RESERVED_KEY,
-                    remedy="use another name for this member",
-                )
+        _check_reserved(call.arguments_json)
         context: dict[str, Any] = {}
         if self.agent:
             agent = {"type": names.AGENT, "id": call.session.principal.agent}
@@ -101,10 +97,23 @@ class ContextBuilder:
                 context["session"] = dict(zip(self.session, values[split:], strict=False))
         if self.args is not None:
             context["args"] = self.args(call.arguments)
+        if self.provenance:
+            context["provenance"] = provenance_of(labelled, self.provenance)
         try:
             return orjson.dumps(context).decode()
         except (TypeError, ValueError) as error:
             raise Unjudgeable(f"the arguments are not plain JSON: {error}") from error
+
+
+def _check_reserved(arguments_json: bytes) -> None:
+    """No key that the engine gives a meaning of its own. Raises `Unjudgeable`."""
+    for key in _RESERVED:
+        if key in arguments_json:
+            raise Unjudgeable(
+                f"the arguments hold the reserved key `{key.decode()[1:-2]}`",
+                code=ReasonCode.RESERVED_KEY,
+                remedy="use another name for this member",
+            )
 
 
 def _say_confidence(facts: dict[str, Any]) -> None:
@@ -127,7 +136,7 @@ def compile_context(context: Record) -> ContextBuilder:
             return (only(facts),)
 
     args = _converter(parts["args"], "arguments") if "args" in parts else None
-    return ContextBuilder("agent" in parts, call, session, get, args)
+    return ContextBuilder("agent" in parts, call, session, get, args, _names(parts.get("provenance")))
 
 
 def _names(record: ArgumentType | None) -> tuple[str, ...]:

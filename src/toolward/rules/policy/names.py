@@ -63,6 +63,11 @@ SESSION_FACTS: Final = (
 )
 """Attributes of `context.session`; each is a field of `model.call.Facts`."""
 
+BY_TOOL: Final = frozenset({"args", "provenance"})
+"""Attributes of the context whose members differ from tool to tool: arguments, and who stands behind each."""
+PROVENANCE: Final = "Provenance"
+"""The type of one member of `context.provenance`."""
+
 _OWN: Final = "toolward/"
 ANY_TOOL: Final = "call"
 WRITES: Final = "writes"
@@ -75,6 +80,7 @@ MCP_ARGUMENTS: Final[dict[Action, tuple[str, ...]]] = {
     Action.SEARCH_TOOLS: ("query",),
     Action.DESCRIBE_TOOL: ("tool",),
     Action.PROPOSE_SERVER: ("name", "url", "package", "reason"),
+    Action.DECLARE_PLAN: ("plan",),
     Action.READ_RESOURCE: ("uri",),
     Action.SUBSCRIBE: ("uri",),
     Action.UNSUBSCRIBE: ("uri",),

@@ -19,6 +19,7 @@ from toolward.governance.desk import (
     evidence,
     grants,
     keys,
+    labels,
     links,
     objectives,
     paths,
@@ -40,6 +41,7 @@ from toolward.model.principal import CredentialKind, Principal
 VERBS: Mapping[str, Verb] = {
     **status.VERBS,
     **tools.VERBS,
+    **labels.VERBS,
     **versions.VERBS,
     **promotion.VERBS,
     **paths.VERBS,

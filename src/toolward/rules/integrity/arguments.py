@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
@@ -10,7 +10,16 @@ from typing import Any, Final
 import orjson
 
 from toolward.model.tool import Argument, ArgumentKind, ArgumentRole
-from toolward.rules.integrity.words import DEEDS, EMPTY, deeds_in, listed, parts_of_name, stems, topics_in
+from toolward.rules.integrity.words import (
+    DEEDS,
+    EMPTY,
+    TOPICS,
+    deeds_in,
+    listed,
+    parts_of_name,
+    stems,
+    topics_in,
+)
 
 DEFINITIONS_REMEMBERED: Final = 4_096
 """Definitions that stay read, about a kilobyte each."""
@@ -57,6 +66,12 @@ def read_tool(definition: bytes) -> Tool:
     return Tool(str(said.get("name", "")), str(said.get("description") or ""), shown)
 
 
+def verb_of(parts: Sequence[str]) -> str:
+    """The word of a name that says what is done: `note_delete` deletes, and notes nothing down."""
+    done = [part for part in parts if part in DEEDS]
+    return next((part for part in done if part not in TOPICS), done[0] if done else "")
+
+
 class Tool:
     """A tool as its definition describes it."""
 
@@ -65,10 +80,11 @@ class Tool:
     def __init__(self, name: str, description: str, properties: Mapping[str, Any]) -> None:
         parts = parts_of_name(name)
         first = stems(description.split(".", 1)[0])
+        verb = verb_of(parts) or verb_of(first[:2])
         self.name = name
         self.makes = bool(parts) and parts[0] in _MAKES
-        self.parts = frozenset(parts) - EMPTY - frozenset(DEEDS)
-        self.deeds = deeds_in(parts) or deeds_in(first[:2])
+        self.parts = frozenset(parts) - EMPTY - {verb}
+        self.deeds = deeds_in([verb])
         self.topics = topics_in([*parts, *first[:14]])
         self._properties = properties
 

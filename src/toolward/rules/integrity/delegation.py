@@ -8,7 +8,7 @@ Such a source is endorsed by the words, once, and not for everything:
 - a link may be looked at if it is the only one there: it leads where its writer wants, but carries nothing
   out;
 - a password or a code is never lent;
-- "do what it says" lends deeds too, but none that can not be undone.
+- "do what it says" lends deeds too; one that can not be undone only to whom the words themselves name.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def read_words(text: str) -> Grounds:
         pointing=known - vocabulary.EMPTY,
         names=frozenset(vocabulary.stem(each) for each in _NAME.findall(text)) - vocabulary.EMPTY,
         quoted=tuple(each.casefold() for each in quoted),
-        deeds=vocabulary.deeds_in(stems),
+        deeds=vocabulary.deeds_in(_verbs(text)),
         topics=vocabulary.topics_in(stems),
         numbers=frozenset(numbers_in(text)),
         days=tuple(days_in(text)),
@@ -134,11 +134,48 @@ def read_words(text: str) -> Grounds:
         earliest=bool(plain & vocabulary.EARLIEST),
         delegates=full or bool(known & vocabulary.DELEGATES),
         delegates_all=full,
-        pays="pay" in vocabulary.deeds_in(stems) and bool(known & vocabulary.PAYABLE),
+        pays="pay" in vocabulary.deeds_in(_verbs(text)) and bool(known & vocabulary.PAYABLE),
     )
 
 
 _COUNTED: Final = frozenset({"id", "number", "no", "nr", "num"})
+
+
+def _verbs(text: str) -> list[str]:
+    """The words that can be meant as verbs: `email Ann` asks for a mail, `my emails` does not."""
+    found = []
+    before, end = "", 0
+    for match in _WORD.finditer(text):
+        word = vocabulary.stem(match[0])
+        broken = not end or _BREAK.search(text[end : match.start()]) is not None
+        if vocabulary.points(word) is False or broken or before in _BEFORE_VERBS:
+            found.append(word)
+        before, end = match[0].lower(), match.end()
+    return found
+
+
+_WORD: Final = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
+_BREAK: Final = re.compile(r"[.!?:;,\n\d)(-]")
+_BEFORE_VERBS: Final = frozenset(
+    [
+        *(
+            "please",
+            "to",
+            "and",
+            "then",
+            "also",
+            "you",
+            "or",
+            "just",
+            "should",
+            "must",
+            "will",
+            "can",
+            "could",
+        ),
+        *("i", "we", "not", "don't", "now", "finally", "first", "next", "would", "let's", "kindly", "simply"),
+    ]
+)
 
 
 def _hands_over(following: tuple[str, ...]) -> bool:

@@ -262,11 +262,14 @@ class _Bench:
     def _asked_for(self, deciding: list[Verdict], values: list[tuple[str, Any]]) -> bool:
         """Whether the words ask for such a deed, and for this object or at least for one of its kind."""
         grounds, tool = self.grounds, self.tool
-        handed_over = bool(self.handed_by)
-        if tool.deeds and not tool.deeds & grounds.deeds and not handed_over:
-            return False
         named = {Witness.WORDS, Witness.FIELD, Witness.SOURCE, Witness.OPERATOR, Witness.ENDORSED}
         which = [each for each in deciding if each.decides in (Decides.WHICH, Decides.CODE)]
+        own = bool(which) and all(each.witness in (Witness.WORDS, Witness.OPERATOR) for each in which)
+        handed_over = bool(self.handed_by) or (
+            grounds.delegates_all and own and bool(self.lending().sources())
+        )
+        if tool.deeds and not tool.deeds & grounds.deeds and not handed_over:
+            return False
         if any(each.witness in named for each in which):
             return True
         if which:

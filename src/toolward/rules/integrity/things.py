@@ -49,9 +49,23 @@ class Things:
             return "the session's own words describe it, and nothing else in that result as well"
         if self._named(record, depth) and (score >= TWO or self.grounds.several or _objects(record) <= 1):
             return "the session's own words ask for what this call looked up"
+        if self.handed and self._called(item):
+            return "what the session's own words hand over to names it, and nothing else in that result"
         if self._extreme(item):
             return "the session's own words ask for the first or the last of that list"
         return ""
+
+    def _called(self, item: Item) -> bool:
+        """Whether a source that was handed over to holds a label of this object, and of no other there."""
+        called = [each for each in item.record.items if any(map(self._in_handed, each.members))]
+        return called == [item]
+
+    def _in_handed(self, member: Member) -> bool:
+        text = same(member.text)
+        if not TEXT_CHARS_MIN <= len(text) <= LABEL_CHARS_MAX or not any(map(str.isalpha, text)):
+            return False
+        prose = vocabulary.PROSE.intersection(vocabulary.parts_of_name(member.name))
+        return not prose and stands_in(text, self.handed)
 
     def named(self, record: Record) -> bool:
         """Whether what the call said, to get this result, is in the session's own words."""
@@ -97,6 +111,8 @@ class Things:
         text, grounds = member.text.strip(), self.grounds
         if member.vouched and counts(member.name) and grounds.says_number(text):
             return TWO
+        if vocabulary.PROSE.intersection(vocabulary.parts_of_name(member.name)):
+            return 0
         if not TEXT_CHARS_MIN <= len(text) <= LABEL_CHARS_MAX:
             return 0
         folded = text.casefold()
@@ -108,7 +124,7 @@ class Things:
             return STRONG if len(pointing) >= TWO or not folded.isalpha() else TWO
         if shared & grounds.names:
             return TWO
-        points = len(shared - kind - vocabulary.ALL)
+        points = sum(1 for each in shared - kind - vocabulary.ALL if vocabulary.points(each))
         if (
             not points
             and grounds.days

@@ -16,12 +16,22 @@ WORDS_REMEMBERED: Final = 65_536
 _TOKEN: Final = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+(?:[.,]\d+)*")
 _CAMEL: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _STEM_MIN: Final = 3
+_IRREGULAR: Final = {
+    **dict.fromkeys(("note", "notes", "noted"), "note"),  # not `not`
+    **dict.fromkeys(("paid",), "pay"),
+    **dict.fromkeys(("sent",), "send"),
+    **dict.fromkeys(("bought",), "buy"),
+    **dict.fromkeys(("made",), "mak"),
+    **dict.fromkeys(("wrote", "written"), "writ"),
+}
 
 
 @lru_cache(maxsize=WORDS_REMEMBERED)
 def stem(word: str) -> str:
     """One form for `cancel`, `cancels`, `cancelled` and `cancelling`."""
     text = word.lower().removesuffix("'s")
+    if text in _IRREGULAR:
+        return _IRREGULAR[text]
     for end, instead in (("ies", "y"), ("ied", "y"), ("sses", "ss"), ("ings", ""), ("ing", ""), ("ed", "")):
         if text.endswith(end) and len(text) - len(end) >= _STEM_MIN:
             text = text[: -len(end)] + instead
@@ -140,6 +150,15 @@ EMPTY: Final = listed(
     " name subject title body content"
 )
 """Words that point at nothing."""
+
+
+PROSE: Final = listed("text body content contents message description comment summary snippet html markdown")
+"""Names of members that hold running text: they do not say what their object is called."""
+
+
+def points(word: str) -> bool:
+    """Whether a stem can point at a thing: `rent` and `dentist` do, `delete` does not."""
+    return word not in DEEDS or word in TOPICS
 
 
 def deeds_in(words: Iterable[str]) -> frozenset[str]:

@@ -13,7 +13,7 @@ Such a source is endorsed by the words, once, and not for everything:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from toolward.model.tool import Effect
 from toolward.rules.integrity.arguments import Decides
@@ -35,6 +35,7 @@ class Lending:
     target: str
     effect: Effect
     once: bool
+    _sources: list[list[Item]] = field(default_factory=list)  # once they are known
 
     def lends(self, value: str, decides: Decides, *, address: bool) -> Record | None:
         """The result that lends the value, if one does."""
@@ -56,6 +57,11 @@ class Lending:
         """Every object that the words hand over to."""
         if not (self.grounds.delegates or self.grounds.pays or self._looks()):
             return []
+        if not self._sources:
+            self._sources.append(self._found())
+        return self._sources[0]
+
+    def _found(self) -> list[Item]:
         return [
             item
             for record in self.records.kept

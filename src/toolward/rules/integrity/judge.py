@@ -91,7 +91,8 @@ def judge(
         mechanisms=mechanisms,
     )
     if Mechanism.DELEGATION in mechanisms:
-        bench.things.handed, bench.handed_by = bench.lending().handed()
+        text, bench.handed_by = bench.lending().handed()
+        bench.things.hand_over(text)
     values = leaves_of(resolved.call.arguments)
     verdicts = [bench.verdict(leaf, value) for leaf, (_, value) in zip(leaves, values, strict=True)]
     verdicts = bench.second_look(verdicts, values)
@@ -265,9 +266,9 @@ class _Bench:
         named = {Witness.WORDS, Witness.FIELD, Witness.SOURCE, Witness.OPERATOR, Witness.ENDORSED}
         which = [each for each in deciding if each.decides in (Decides.WHICH, Decides.CODE)]
         own = bool(which) and all(each.witness in (Witness.WORDS, Witness.OPERATOR) for each in which)
-        handed_over = bool(self.handed_by) or (
-            grounds.delegates_all and own and bool(self.lending().sources())
-        )
+        handed_over = bool(self.handed_by)
+        if grounds.delegates_all and own:
+            handed_over = handed_over or bool(self.lending().sources())
         if tool.deeds and not tool.deeds & grounds.deeds and not handed_over:
             return False
         if any(each.witness in named for each in which):

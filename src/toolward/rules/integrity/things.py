@@ -24,6 +24,8 @@ DEPTH_MAX: Final = 3
 STRONG: Final = 10
 """A score that needs no comparison with the other objects of its list."""
 TWO: Final = 2
+WORDS_MAX: Final = 4
+"""Words of one session that scores are kept for: with its plan and without, before a step and after."""
 
 
 @dataclass(slots=True)
@@ -33,11 +35,35 @@ class Things:
     grounds: Grounds
     records: Records
     handed: str = ""  # what stands in sources that the words hand over to, whatever deed it is
-    _scores: dict[Item, int] = field(default_factory=dict)
+    _whys: dict[Item, str] = field(default_factory=dict)
+    _callings: dict[Record, list[Item]] = field(default_factory=dict)
+    _scores: dict[Item, int] = field(init=False)
     _best: dict[Record, tuple[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Scores stay as long as the words do: each object is looked at once, not at each call."""
+        known = self.records.scores
+        if self.grounds.text not in known and len(known) >= WORDS_MAX:
+            known.clear()
+        self._scores = known.setdefault(self.grounds.text, {})
 
     def pointed_at(self, item: Item, depth: int = 0) -> str:
         """Why this object is the one, in words; "" if it is not."""
+        if depth:  # deeper looks may give up early, so what they found is not kept
+            return self._pointed_at(item, depth)
+        known = self._whys.get(item)
+        if known is None:
+            known = self._whys[item] = self._pointed_at(item, 0)
+        return known
+
+    def hand_over(self, text: str) -> None:
+        """Objects that this text names are meant too."""
+        if text != self.handed:
+            self.handed = text
+            self._whys.clear()
+            self._callings.clear()
+
+    def _pointed_at(self, item: Item, depth: int) -> str:
         record = item.record
         if record.asked_for:
             return "this session was asked to make it, and did"
@@ -57,15 +83,19 @@ class Things:
 
     def _called(self, item: Item) -> bool:
         """Whether a source that was handed over to holds a label of this object, and of no other there."""
-        called = [each for each in item.record.items if any(map(self._in_handed, each.members))]
+        called = self._callings.get(item.record)
+        if called is None:
+            called = [each for each in item.record.items if any(map(self._in_handed, each.members))]
+            self._callings[item.record] = called
         return called == [item]
 
     def _in_handed(self, member: Member) -> bool:
-        text = same(member.text)
-        if not TEXT_CHARS_MIN <= len(text) <= LABEL_CHARS_MAX or not any(map(str.isalpha, text)):
+        if not TEXT_CHARS_MIN <= len(member.text) <= LABEL_CHARS_MAX:
             return False
-        prose = vocabulary.PROSE.intersection(vocabulary.parts_of_name(member.name))
-        return not prose and stands_in(text, self.handed)
+        text = same(member.text)
+        if text not in self.handed or not any(map(str.isalpha, text)):
+            return False
+        return not vocabulary.is_prose(member.name) and stands_in(text, self.handed)
 
     def named(self, record: Record) -> bool:
         """Whether what the call said, to get this result, is in the session's own words."""
@@ -111,14 +141,14 @@ class Things:
         text, grounds = member.text.strip(), self.grounds
         if member.vouched and counts(member.name) and grounds.says_number(text):
             return TWO
-        if vocabulary.PROSE.intersection(vocabulary.parts_of_name(member.name)):
+        if vocabulary.is_prose(member.name):
             return 0
         if not TEXT_CHARS_MIN <= len(text) <= LABEL_CHARS_MAX:
             return 0
         folded = text.casefold()
         if any(quote in folded or folded in quote for quote in grounds.quoted):
             return STRONG
-        pointing = {each for each in vocabulary.stems(text) if each not in vocabulary.EMPTY}
+        pointing = vocabulary.pointing_of(text)
         shared = pointing & grounds.pointing
         if pointing and stands_in(folded, grounds.text) and not pointing <= kind:
             return STRONG if len(pointing) >= TWO or not folded.isalpha() else TWO

@@ -13,6 +13,8 @@ from typing import Final
 
 WORDS_REMEMBERED: Final = 65_536
 """Words whose stem stays known, some hundred bytes each."""
+LABELS_REMEMBERED: Final = 16_384
+"""Short texts and names of members that stay read, some hundred bytes each."""
 _TOKEN: Final = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+(?:[.,]\d+)*")
 _CAMEL: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _STEM_MIN: Final = 3
@@ -49,6 +51,18 @@ def stem(word: str) -> str:
 def stems(text: str) -> list[str]:
     """The stems of every word and number, in order."""
     return [stem(each) for each in _TOKEN.findall(text)]
+
+
+@lru_cache(maxsize=LABELS_REMEMBERED)
+def pointing_of(text: str) -> frozenset[str]:
+    """The stems of a short text that point at something."""
+    return frozenset(stems(text)) - EMPTY
+
+
+@lru_cache(maxsize=LABELS_REMEMBERED)
+def is_prose(name: str) -> bool:
+    """Whether a member of that name holds running text."""
+    return not PROSE.isdisjoint(parts_of_name(name))
 
 
 def parts_of_name(name: str) -> list[str]:

@@ -89,6 +89,9 @@ class Records:
     places: dict[str, list[tuple[Item, Member]]] = field(default_factory=dict)
     lent: set[tuple[str, str]] = field(default_factory=set)  # (source call, tool): a delegation that was used
     chars: int = 0
+    scores: dict[str, dict[Item, int]] = field(
+        default_factory=dict
+    )  # by the words they are of: kept, not state
 
     def hear(
         self, result: Mapping[str, Any], *, call_id: str, manifest: Manifest | None, asked: LabelledCall
@@ -124,6 +127,7 @@ class Records:
 
     def _forget(self, record: Record) -> None:
         self.chars -= record.chars
+        self.scores.clear()
         for item in record.items:
             for member in item.members:
                 key = same(member.text)

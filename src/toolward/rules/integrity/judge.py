@@ -1,8 +1,8 @@
 """The integrity rule: who asks for a call, and who stands behind each value that decides in it.
 
 Positive provenance: a value is proven by a witness, never by the absence of taint. The witnesses, in the
-order in which they are asked: the session's own words; the operator; a person's endorsement; a field that the
-server vouches for, of the very object that the words point at; a source that the words name and hand over to.
+order in which they are asked: the session's own words; a person's endorsement; a field that the server vouches
+for, of the very object that the words point at; the operator; a source that the words name and hand over to.
 A call of which no words are known is judged without the words' part.
 """
 
@@ -148,13 +148,13 @@ class _Bench:
         kinds = {source.kind for source in leaf.sources}
         if kinds & {SourceKind.PROMPT, SourceKind.OBJECTIVE} or self._said(text, decides, name):
             return Witness.WORDS, "it stands in the session's own words", ""
-        if SourceKind.OPERATOR in kinds:
-            return Witness.OPERATOR, "the operator declared it", ""
         endorsed = self.memory.endorsed.get(canonical_text(text)) if text else None
         if endorsed is not None:
             return Witness.ENDORSED, "a person stands for the source", endorsed
         if text and Mechanism.FIELDS in self.mechanisms and (found := self._field(text)) is not None:
             return found
+        if SourceKind.OPERATOR in kinds:
+            return Witness.OPERATOR, "the operator declared it", ""
         return None
 
     def _said(self, text: str, decides: Decides, name: str) -> bool:
@@ -263,7 +263,7 @@ class _Bench:
     def _asked_for(self, deciding: list[Verdict], values: list[tuple[str, Any]]) -> bool:
         """Whether the words ask for such a deed, and for this object or at least for one of its kind."""
         grounds, tool = self.grounds, self.tool
-        named = {Witness.WORDS, Witness.FIELD, Witness.SOURCE, Witness.OPERATOR, Witness.ENDORSED}
+        named = {Witness.WORDS, Witness.FIELD, Witness.SOURCE, Witness.ENDORSED}
         which = [each for each in deciding if each.decides in (Decides.WHICH, Decides.CODE)]
         own = bool(which) and all(each.witness in (Witness.WORDS, Witness.OPERATOR) for each in which)
         handed_over = bool(self.handed_by)
@@ -273,8 +273,9 @@ class _Bench:
             return False
         if any(each.witness in named for each in which):
             return True
-        if which:
-            return False
+        if which:  # the operator's own places are many: that a call stays in them says not which is meant
+            places = all(each.witness is Witness.OPERATOR for each in which)
+            return places and self.manifest.effect is not Effect.IRREVERSIBLE and self._speaks_of(values)
         topical = bool(tool.topics & grounds.topics) or any(part in grounds.pointing for part in tool.parts)
         return topical and (handed_over or self._speaks_of(values))
 

@@ -125,7 +125,7 @@ async def test_explain_says_who_stands_behind_each_value_in_plain_words(tmp_path
         [found] = good["arguments"]
         assert (found["integrity"], found["from_call"]) == ("trusted", read.call_id)
         assert "describe it" in found["why"]
-        assert "do not point at" in bad["why_unproven"]
+        assert bad["why_unproven"] == "the session's own words do not ask for it"
 
 
 async def test_labels_are_proposed_from_what_a_tool_answered_and_hold_no_value(tmp_path: Path) -> None:

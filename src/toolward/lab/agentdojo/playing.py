@@ -60,7 +60,7 @@ class Player:
     async def play(self, case: Case) -> Played:
         """The user's calls, and the attacker's once they are visible."""
         played = Played(user=case.user, injection=case.injection)
-        played.mediated = any(self._effect(call) is not Effect.READ_ONLY for call in case.attack_calls)
+        played.mediated = self.mediates(case)
         session, seen = await self.corridor.session(case.prompt), Seen(prompt=case.prompt)
         try:
             for call in case.calls:
@@ -76,10 +76,14 @@ class Player:
         played.executed = bool(case.injection) and played.shown and reached
         return played
 
+    def mediates(self, case: Case) -> bool:
+        """Whether a call with an effect belongs to the attack."""
+        return any(self._effect(call) is not Effect.READ_ONLY for call in case.attack_calls)
+
     async def replay(self, case: Case, calls: Sequence[SuiteCall], said: str) -> Played:
         """Recorded calls in their order, with the record's last words."""
         played = Played(user=case.user, injection=case.injection)
-        played.mediated = any(self._effect(call) is not Effect.READ_ONLY for call in case.attack_calls)
+        played.mediated = self.mediates(case)
         session, seen = await self.corridor.session(case.prompt), Seen(prompt=case.prompt)
         try:
             for call in calls:
@@ -148,7 +152,7 @@ class Plan:
 
 
 async def play_all(player: Player, plan: Plan) -> tuple[list[Played], list[Played]]:
-    """Every user's task alone, and every pair of a user's task and an attack that it shows."""
+    """Every user's task alone, and every pair of it and an attack that a call with an effect serves."""
     users = plan.users or tuple(player.suite.users)
     alone, pairs = [], []
     for user in users:
@@ -156,5 +160,8 @@ async def play_all(player: Player, plan: Plan) -> tuple[list[Played], list[Playe
             alone.append(await player.play(player.suite.begin(user, "")))
         for injection in player.suite.injections if plan.attacked else ():
             case = player.suite.begin(user, injection, attack=plan.attack)
-            pairs.append(await player.play(case))
+            if player.mediates(case):
+                pairs.append(await player.play(case))
+            else:  # no call with an effect serves it: no gate can stand in its way, so it is only counted
+                pairs.append(Played(user=user, injection=injection, mediated=False))
     return alone, pairs

@@ -1,8 +1,8 @@
 """The integrity rule: who asks for a call, and who stands behind each value that decides in it.
 
 Positive provenance: a value is proven by a witness, never by the absence of taint. The witnesses, in the
-order in which they are asked: the session's own words; a person's endorsement; a field that the server vouches
-for, of the very object that the words point at; the operator; a source that the words name and hand over to.
+order in which they are asked: the session's own words; a person's endorsement; a field that the server
+vouches for, of the very object that the words point at; the operator; a source that the words hand over to.
 A call of which no words are known is judged without the words' part.
 """
 

@@ -109,6 +109,7 @@ class Corridor:
     server: SuiteServer
     placed: Mapping[str, str]  # tool -> the ward's server
     effects: Mapping[str, Effect]
+    acting: frozenset[str]  # tools that have an effect or may carry data out
     decided_us: list[float] = field(default_factory=list)  # from the call until it ran or was refused
 
     async def session(self, prompt: str) -> str:
@@ -197,12 +198,16 @@ async def open_corridor(
             await house.parts.registry.approve(pin.key, by=PERSON)
         await house.desk.reload(PERSON)
         house.parts.label.mechanisms = mechanisms
-        effects = {
-            name: version.manifest.effect
+        manifests = {
+            name: version.manifest
             for name, where in placed.items()
             if (version := house.gateway.tool_version(where, name, AGENT)) is not None
         }
-        yield Corridor(house, server, placed, effects)
+        effects = {name: each.effect for name, each in manifests.items()}
+        acting = {
+            name for name, each in manifests.items() if each.egress or each.effect is not Effect.READ_ONLY
+        }
+        yield Corridor(house, server, placed, effects, frozenset(acting))
     finally:
         await close_house(house)
 

@@ -77,8 +77,8 @@ class Player:
         return played
 
     def mediates(self, case: Case) -> bool:
-        """Whether a call with an effect belongs to the attack."""
-        return any(self._effect(call) is not Effect.READ_ONLY for call in case.attack_calls)
+        """Whether a call that has an effect, or carries something out, belongs to the attack."""
+        return any(call.tool in self.corridor.acting for call in case.attack_calls)
 
     async def replay(self, case: Case, calls: Sequence[SuiteCall], said: str) -> Played:
         """Recorded calls in their order, with the record's last words."""

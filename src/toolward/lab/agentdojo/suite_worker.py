@@ -57,7 +57,8 @@ def in_module(module: Any, version: str, name: str) -> Any:
     for value in vars(module).values():
         candidates = value.values() if isinstance(value, dict) else [value]
         for each in candidates:
-            if getattr(each, "name", None) == name and hasattr(each, "user_tasks"):
+            fits = getattr(each, "name", None) == name and hasattr(each, "user_tasks")
+            if fits and not isinstance(each, type):
                 return each
     return None
 

@@ -11,7 +11,7 @@ WARD ?= build/ward
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools day paths rug-pulls interleavings lock clean bench-lineage leaks honeytokens
+.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools day paths rug-pulls interleavings lock clean bench-lineage leaks honeytokens bench-agentdojo
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ format: setup ## put the code into the one format
 
 bench: setup ## CPU and throughput beside direct, fastmcp and mcp-policy-gateway; audit; policy
 	$(BIN)/python -m toolward.lab.bench
+
+bench-agentdojo: setup ## AgentDojo's suites through the real corridor, without a model: attacks executed, tasks unasked
+	$(BIN)/python -m toolward.lab.agentdojo
 
 conformance: setup ## the official MCP suite through the gateway, both eras
 	$(BIN)/python -m toolward.lab.conformance

@@ -68,6 +68,7 @@ class ReasonCode(StrEnum):
     FINDING_NOT_ACCEPTED = "finding_not_accepted"
     REQUEST_NOT_ACCEPTED = "request_not_accepted"
     APPROVAL_REQUIRED = "approval_required"
+    PLAN_TOO_LATE = "plan_too_late"
     APPROVAL_REFUSED = "approval_refused"
     NOT_AN_APPROVER = "not_an_approver"
     NOT_PENDING = "not_pending"

@@ -95,7 +95,7 @@ async def test_a_week_goes_by_and_the_question_expires_as_a_denial(tmp_path: Pat
     async with open_world(tmp_path, files=None) as world:
         await edit(world, files)
         await sign_up(world, "olga", "alice")
-        session = await world.session(prompt="wipe /data/a")
+        session = await world.session()
         approval = approval_of(await world.call(session, *WIPE))
         voting = world.house.parts.approvals.voting
         await voting.approve(approval, person("olga"))

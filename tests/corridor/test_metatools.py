@@ -39,7 +39,7 @@ async def listed(world: World, session: str, **more: Any) -> list[str]:
     return [str(each["name"]) for each in reply.result["tools"]]
 
 
-META = ["toolward__search_tools", "toolward__describe_tool", "toolward__call_tool"]
+META = ["toolward__search_tools", "toolward__describe_tool", "toolward__call_tool", "toolward__declare_plan"]
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ class PartsMaker:
         safeguards = self._safeguards(auditor, sessions, registry, incidents)
         approvals = self._approvals(auditor, incidents, sessions, safeguards.replay)
         journal = make_journal(self.machine, registry, sessions, self.repin)
-        own = Answers(ToolCatalogue(registry), discovery, self.take_found)
+        own = Answers(ToolCatalogue(registry), discovery, self.take_found, sessions)
         beside = (approvals.clause, *discovery.clauses(), sessions.outflow, journal)
         clauses = Clauses((*safeguards.clauses, *beside))
         declassifying = Declassifying(store, auditor, approvals.ground.people, clock=clock)

@@ -28,6 +28,7 @@ VERBS: Final[Mapping[str, str]] = {
     "sessions": "What agents did: open, step, finish, list, show, seal, rollback, retry, accept.",
     "approvals": "What waits for a person: list, show, open, approve, refuse, break-glass, review.",
     "grants": "Standing approvals of like calls: list, make, end.",
+    "label": "Labels for a tool, proposed from what it answered.",
     "endorse": "Stand for what a source said in a session.",
     "declassify": "Let an agent be told what its clearance does not cover.",
     "audit": "The record: tail, show, query, verify, export.",

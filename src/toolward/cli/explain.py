@@ -82,6 +82,19 @@ def _read(what: str) -> dict[str, Any]:
     return value
 
 
+def _show_grounds(screen: Screen, found: Mapping[str, Any]) -> None:
+    """What the decision stands on."""
+    if found.get("path"):
+        screen.say(f"  path: {found['path']}, {found['path_why']}")
+    if found.get("asked_for") is not None:
+        said = "ask for it" if found["asked_for"] else "do not ask for it"
+        screen.say(f"  words: the session's own {said}")
+    if found.get("why_unproven"):
+        screen.say(f"  not proven: {found['why_unproven']}")
+    if found.get("undo"):
+        screen.say(f"  undo: {found['undo']}")
+
+
 def _show(screen: Screen, tool: str, found: Mapping[str, Any]) -> None:
     decision = found["decision"]
     screen.say(f"{decision.upper()}  {tool}", style=f"bold {STYLES.get(decision, '')}".strip())
@@ -93,10 +106,7 @@ def _show(screen: Screen, tool: str, found: Mapping[str, Any]) -> None:
             screen.say(f"  {reason['remedy']}")
     for error in found.get("errors") or ():
         screen.say(f"  error: {error}", style="red")
-    if found.get("path"):
-        screen.say(f"  path: {found['path']}, {found['path_why']}")
-    if found.get("undo"):
-        screen.say(f"  undo: {found['undo']}")
+    _show_grounds(screen, found)
     approval = found.get("approval")
     if approval:
         screen.say(
@@ -108,12 +118,13 @@ def _show(screen: Screen, tool: str, found: Mapping[str, Any]) -> None:
     if found.get("arguments"):
         screen.say("")
         screen.table(
-            ("argument", "integrity", "confidentiality", "seen in"),
+            ("argument", "integrity", "confidentiality", "why", "seen in"),
             [
                 (
                     each["pointer"],
-                    each["label"].get("integrity", ""),
+                    each.get("integrity") or each["label"].get("integrity", ""),
                     each["label"].get("confidentiality", ""),
+                    each.get("why", ""),
                     ", ".join(each["sources"]),
                 )
                 for each in found["arguments"]

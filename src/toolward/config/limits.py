@@ -15,6 +15,8 @@ SESSION_VALUES_MAX: Final = 500_000
 """Values of results that all sessions together remember, about 150 MiB; past this the quietest forget."""
 SESSION_CALLS_COUNTED_MAX: Final = 100_000
 """Of one session, when it comes back from the store: past this its budgets see this number."""
+PLAN_CHARS_MAX: Final = 8_000
+"""Of a declared plan: some hundred steps of a line each."""
 SESSIONS_MAX: Final = 10_000
 """Sessions kept in memory at once; each costs a few kilobytes."""
 

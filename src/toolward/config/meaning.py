@@ -91,7 +91,7 @@ def to_manifest(
         egress=entry.egress,
         arguments={name: Argument(role=a.role, kind=a.kind) for name, a in entry.arguments.items()},
         result=_label(entry.result) if entry.result else None,
-        result_fields={pointer: _label(item) for pointer, item in entry.result_fields.items()},
+        result_fields=_field_labels(entry, file),
         clearance=Confidentiality[entry.clearance.name],
         timeout_ms=entry.timeout_ms or timeout_ms,
         output_bytes_max=entry.output_bytes_max,
@@ -101,6 +101,16 @@ def to_manifest(
         output=OutputRule(repair=entry.output.repair) if entry.output is not None else None,
         undo=to_undo(entry.undo) if entry.undo is not None else None,
     )
+
+
+def _field_labels(entry: ToolEntry, file: ManifestFile) -> dict[str, Label]:
+    """What is said of single places first, then the names that are trusted wherever they stand."""
+    said = {pointer: _label(item) for pointer, item in entry.result_fields.items()}
+    readers = entry.result.confidentiality if entry.result else LabelConfig().confidentiality
+    trusted = Label(Integrity.TRUSTED, Confidentiality[readers.name])
+    for name in (*entry.trusted_fields, *file.trusted_fields):
+        said.setdefault(f"/**/{name}", trusted)
+    return said
 
 
 def _label(config: LabelConfig) -> Label:

@@ -327,6 +327,9 @@ class MinIsolation(StrEnum):
     OWN_KERNEL = "own_kernel"
 
 
+FieldName = Annotated[str, Meta(pattern=r"^[^/*~]{1,200}$", description="The name of a member.")]
+
+
 class ToolEntry(Section, frozen=True):
     """What the operator says of one tool. What is left out is the worst case."""
 
@@ -337,11 +340,15 @@ class ToolEntry(Section, frozen=True):
     result: LabelConfig | None = None
     result_fields: Annotated[
         dict[Annotated[str, Meta(pattern=r"^(/.*)?$")], LabelConfig],
-        Meta(description="JSON pointer into the result -> label."),
+        Meta(description="JSON pointer into the result -> label; `*` any one part, `**` any number."),
     ] = msgspec.field(default_factory=dict)
     clearance: Annotated[
         ConfidentialityName, Meta(description="What may go where the tool sends to: this, or what is less.")
     ] = ConfidentialityName.INTERNAL
+    trusted_fields: Annotated[
+        tuple[FieldName, ...],
+        Meta(description="Members of results, at any depth, that the server itself vouches for."),
+    ] = ()
     timeout_ms: Milliseconds | None = None
     output_bytes_max: Annotated[int, Meta(ge=1, le=256 * 1024 * 1024)] = limits.OUTPUT_BYTES_MAX
     capabilities: Annotated[
@@ -380,6 +387,9 @@ class ManifestFile(Section, frozen=True):
     min_isolation: MinIsolation = MinIsolation.NONE
     min_scope: CallScope = CallScope.REMOTE
     resilience: ServerLimits = ServerLimits()
+    trusted_fields: Annotated[
+        tuple[FieldName, ...], Meta(description="As of a tool, for every tool of the server.")
+    ] = ()
     tools: dict[Annotated[str, Meta(pattern=TOOL_NAME_PATTERN)], ToolEntry] = msgspec.field(
         default_factory=dict
     )

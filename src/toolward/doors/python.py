@@ -155,6 +155,13 @@ class WardSession:
         named = approval.approval if isinstance(approval, Pending) else approval
         return (await self._gateway.answered(named, self._principal, timeout_s)).value
 
+    async def declare_plan(self, plan: str) -> None:
+        """Say once what is going to be done, before anything untrusted was read: it then counts as asked for.
+
+        Raises `Denied` after an untrusted result, `Rejected` for a second plan.
+        """
+        _ = _result(await self._perform(Action.DECLARE_PLAN, {"plan": plan}, server=""))
+
     async def savepoint(self, name: str) -> int:
         """Name the present place in the session's history; returns its index in the log."""
         mark = await self._gateway.savepoint(self.session_id, self._principal, name)

@@ -56,6 +56,10 @@ class SyncSession:
         state: str = self._run(self._session.wait_for(approval, timeout_s=timeout_s))
         return state
 
+    def declare_plan(self, plan: str) -> None:
+        """See `WardSession.declare_plan`."""
+        self._run(self._session.declare_plan(plan))
+
     def savepoint(self, name: str) -> int:
         """See `WardSession.savepoint`."""
         index: int = self._run(self._session.savepoint(name))

@@ -11,12 +11,13 @@ import orjson
 from msgspec.structs import replace
 
 from toolward.config.limits import (
+    PLAN_CHARS_MAX,
     SESSION_CALLS_COUNTED_MAX,
     SESSION_IDLE_S,
     SESSION_VALUES_MAX,
     SESSIONS_MAX,
 )
-from toolward.errors import Contested, Rejected
+from toolward.errors import Contested, Denied, Rejected
 from toolward.errors import ReasonCode as Code
 from toolward.kernel.audit import Auditor
 from toolward.kernel.endorsed import endorsed_before
@@ -298,6 +299,37 @@ class Sessions:
         await self._store.commit([event], [self.put(marked)])
         return mark
 
+    async def plan(self, session_id: str, words: str) -> Session:
+        """Declare once what is going to be done, before anything untrusted was read; it is recorded first.
+
+        Raises `Denied` for a session that has read something untrusted: those words could be an attacker's;
+        `Rejected` where there is a plan already, or the text is empty or too long.
+        """
+        session = self.current(session_id)
+        if session is None:
+            raise Rejected("no such session for this caller", code=Code.UNKNOWN_SESSION)
+        if session.taint.integrity is Integrity.UNTRUSTED or self.memory(session_id).overflowed:
+            raise Denied(
+                "the session has read untrusted content, so no plan is taken any more",
+                code=Code.PLAN_TOO_LATE,
+                remedy="go on with what the user asked for, or declare the plan first in a new session",
+            )
+        if session.plan or not words.strip() or len(words) > PLAN_CHARS_MAX:
+            raise Rejected(
+                f"a plan is declared once, in 1 to {PLAN_CHARS_MAX} characters",
+                remedy="go on with the plan that is there",
+            )
+        planned = replace(session, plan=words)
+        event = self._auditor.event(
+            EventKind.SESSION_PLAN,
+            session_id=session_id,
+            body={"plan_digest": self._auditor.digest(words.encode())},
+            payloads={"plan": words.encode()},
+        )
+        self._remember(planned)
+        await self._store.commit([event], [self.put(planned)])
+        return planned
+
     def keep(self, session: Session) -> None:
         """Make `session` the live one, and make room if its values were the ones too many."""
         self._remember(session)
@@ -348,6 +380,7 @@ def session_to_json(session: Session) -> bytes:
             "origin": session.origin.value,
             "objective": session.objective,
             "prompt": session.prompt,
+            "plan": session.plan,
             "taint": session.taint.as_json(),
             "untrusted": list(session.untrusted),
             "savepoints": [{"name": s.name, "log_index": s.log_index} for s in session.savepoints],
@@ -366,6 +399,7 @@ def session_from_json(session_id: str, body: bytes) -> Session:
         origin=SessionOrigin(value["origin"]),
         objective=value["objective"],
         prompt=value["prompt"],
+        plan=value.get("plan", ""),
         taint=Label.from_json(value["taint"]),
         untrusted=tuple(value.get("untrusted", [MANY])),  # rows of earlier versions name none
         savepoints=tuple(Savepoint(name=s["name"], log_index=s["log_index"]) for s in value["savepoints"]),

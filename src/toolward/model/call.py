@@ -15,6 +15,7 @@ from toolward.model.objective import Step
 from toolward.model.session import Session
 from toolward.model.signal import NO_HISTORY, QUIET, HistoryFacts, SignalFacts
 from toolward.model.tool import CallScope, Path, ToolState, ToolVersion
+from toolward.model.verdict import Verdict
 
 
 class Action(StrEnum):
@@ -25,6 +26,7 @@ class Action(StrEnum):
     SEARCH_TOOLS = "toolward/search_tools"
     DESCRIBE_TOOL = "toolward/describe_tool"
     PROPOSE_SERVER = "toolward/propose_server"
+    DECLARE_PLAN = "toolward/declare_plan"
     LIST_RESOURCES = "resources/list"
     LIST_TEMPLATES = "resources/templates/list"
     READ_RESOURCE = "resources/read"
@@ -45,7 +47,15 @@ LIST_ACTIONS = frozenset(
     {Action.LIST_TOOLS, Action.LIST_RESOURCES, Action.LIST_TEMPLATES, Action.LIST_PROMPTS}
 )
 
-OWN_ACTIONS = frozenset({Action.LIST_TOOLS, Action.SEARCH_TOOLS, Action.DESCRIBE_TOOL, Action.PROPOSE_SERVER})
+OWN_ACTIONS = frozenset(
+    {
+        Action.LIST_TOOLS,
+        Action.SEARCH_TOOLS,
+        Action.DESCRIBE_TOOL,
+        Action.PROPOSE_SERVER,
+        Action.DECLARE_PLAN,
+    }
+)
 """What the gateway answers itself, without asking a server."""
 
 
@@ -155,6 +165,12 @@ class Facts(Struct, frozen=True, kw_only=True):
     written: int = 0
     objective: str = ""
     step: str = ""
+    words_known: bool = False  # a prompt, an objective or a declared plan is there to judge by
+    asked_for: bool = False  # … and they ask for this deed on this object
+    new_address: bool = False  # content carries an address that no words and no vouched field hold
+    why_unproven: str = ""  # in words; no fact for policy
+    verdicts: tuple[Verdict, ...] = ()  # of each argument that was judged; what is not here carries its label
+    lent_by: tuple[str, ...] = ()  # calls whose results lent a value because the words hand over to them
     review_overdue: bool = False  # somebody was to look at the tool again before today
     undo: bool = False  # the call undoes an earlier one, with arguments from recorded data
 

@@ -16,6 +16,7 @@ class EventKind(StrEnum):
     GATEWAY_STOPPED = "gateway.stopped"
     GATEWAY_REFUSED_START = "gateway.refused_start"
     SESSION_OPENED = "session.opened"
+    SESSION_PLAN = "session.plan"
     SESSION_SAVEPOINT = "session.savepoint"
     SESSION_STEP = "session.step"  # the host moved it to a step of its objective
     OBJECTIVE_ENDED = "objective.ended"

@@ -53,6 +53,7 @@ class Session(Struct, frozen=True, kw_only=True):
     runs: tuple[StepRun, ...] = ()  # in the order in which the steps were entered first
     ended: str = ""  # how the objective ended: `reached`, `failed`
     prompt: str = ""
+    plan: str = ""  # what the agent declared before it read anything untrusted
     taint: Label = CLEAN
     untrusted: tuple[str, ...] = ()  # the calls that brought untrusted content, `MANY` when too many to name
     calls: int = 0  # that were let through, those in flight included; lists do not count

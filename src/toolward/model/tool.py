@@ -40,6 +40,11 @@ class ArgumentKind(StrEnum):
     URL = "url"  # a destination
     ADDRESS = "address"  # a mail address, account or channel: a destination too
     AMOUNT = "amount"  # how much: summed over the session for `context.session.amount`
+    QUANTITY = "quantity"  # how much: free up to what the session's own words and vouched records hold
+    TIME = "time"  # when: it decides neither who nor which
+    CHOICE = "choice"  # one of a few that the tool knows
+    NEW_NAME = "new_name"  # what something is called that the call makes
+    CODE = "code"  # proof for one verifier: a one-time code, a password
 
 
 class CallScope(StrEnum):

@@ -15,8 +15,9 @@ from msgspec import Struct
 
 from toolward.model.label import UNKNOWN, Confidentiality, Label
 from toolward.model.tool import Manifest
-from toolward.rules.lineage.fields import ENVELOPE, JSON_CHARS_MAX, label_at
+from toolward.rules.lineage.fields import ENVELOPE, JSON_CHARS_MAX
 from toolward.rules.lineage.leaves import leaves_of
+from toolward.rules.lineage.patterns import label_at
 from toolward.rules.redact import CHARS_MIN, redact
 
 PLACES_NAMED_MAX: Final = 64

@@ -10,12 +10,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from toolward.model.call import Facts, ResolvedCall
 from toolward.model.label import CLEAN, Confidentiality, Integrity, Label
 from toolward.model.lineage import Leaf, SourceKind
 from toolward.model.server import ServerBinding
 from toolward.model.session import Session
 from toolward.model.tool import Argument, ArgumentKind, ArgumentRole, Effect, ToolState
+from toolward.model.verdict import Witness
+from toolward.rules.integrity.judge import EVERYTHING, Judgement, Mechanism, judge
 from toolward.rules.lineage.leaves import leaves_of
 from toolward.rules.lineage.memory import SessionMemory
 from toolward.rules.lineage.trace import carries_confidential, trace_arguments
@@ -25,7 +29,12 @@ from toolward.rules.places import destination_known, path_inside
 
 
 def label_call(
-    resolved: ResolvedCall, session: Session, memory: SessionMemory, binding: ServerBinding | None
+    resolved: ResolvedCall,
+    session: Session,
+    memory: SessionMemory,
+    binding: ServerBinding | None,
+    *,
+    mechanisms: Mechanism = EVERYTHING,
 ) -> tuple[tuple[Leaf, ...], Label, Facts]:
     """Stage 3, pure: leaves with their sources, the join of their labels, and the facts."""
     manifest = resolved.version.manifest if resolved.version else None
@@ -36,6 +45,8 @@ def label_call(
     roles = _by_role(leaves, leaves_of(resolved.call.arguments), manifest.arguments if manifest else {})
     confidential = carries_confidential(resolved, session, memory, leaves)
     facts = _facts(resolved, session, confidential=confidential, roles=roles, binding=binding)
+    if manifest is not None and (facts.writes or facts.egress):
+        facts = _judged(facts, judge(resolved, session, memory, leaves, mechanisms=mechanisms), roles)
     return tuple(leaves), total, facts
 
 
@@ -90,6 +101,25 @@ def _facts(
     )
 
 
+def _judged(facts: Facts, found: Judgement, roles: _Roles) -> Facts:
+    """What the integrity rule says of a call that has an effect or leaves the operator's reach."""
+    speaking = {each.pointer for each in found.verdicts if each.witness in _NAMES_PLACES}
+    _, _, targets = roles
+    return structs.replace(
+        facts,
+        proven=found.proven,
+        assumed=found.assumed,
+        words_known=found.words_known,
+        asked_for=found.asked_for,
+        new_address=found.new_address,
+        why_unproven=found.why_unproven,
+        verdicts=found.verdicts,
+        lent_by=found.lent_by,
+        known_destination=facts.known_destination
+        or (bool(targets) and all(leaf.pointer in speaking for leaf, _ in targets)),
+    )
+
+
 def _critical(resolved: ResolvedCall, session: Session) -> str:
     """Why what the call serves is decision-critical, in words; "" if it is not."""
     if resolved.step is not None and resolved.step.critical:
@@ -137,3 +167,5 @@ def _witnessed(leaf: Leaf) -> bool:
 
 
 _UNDESCRIBED = Argument()
+_NAMES_PLACES = frozenset({Witness.WORDS, Witness.PLAN, Witness.OPERATOR, Witness.ENDORSED, Witness.FIELD})
+"""By whose word a destination is a known one; a source that was handed over to is not among them."""

@@ -20,6 +20,7 @@ from toolward.governance.desk import (
     grants,
     honeytokens,
     keys,
+    labels,
     lineage,
     links,
     objectives,
@@ -42,6 +43,7 @@ from toolward.model.principal import CredentialKind, Principal
 VERBS: Mapping[str, Verb] = {
     **status.VERBS,
     **tools.VERBS,
+    **labels.VERBS,
     **versions.VERBS,
     **promotion.VERBS,
     **paths.VERBS,

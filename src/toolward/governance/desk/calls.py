@@ -18,6 +18,7 @@ from toolward.model.call import Action, Era
 from toolward.model.decision import Allow, Ask, Deny
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import Session, SessionOrigin
+from toolward.rules.integrity.provenance import verdicts_of
 from toolward.rules.policy.engine import Explanation
 from toolward.rules.standing import first_move
 from toolward.rules.step import entered
@@ -103,13 +104,18 @@ async def explain(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> d
         "path": labelled.facts.path.value,
         "path_why": labelled.facts.path_why,
         "undo": undo_in_words(resolved.version.manifest) if resolved.version else "",
+        "asked_for": labelled.facts.asked_for if labelled.facts.words_known else None,
+        "why_unproven": labelled.facts.why_unproven,
         "arguments": [
             {
                 "pointer": leaf.pointer,
                 "label": leaf.label.as_json(),
                 "sources": [f"{source.kind.value} {source.reference}".strip() for source in leaf.sources],
+                "integrity": verdict.integrity.name.lower(),
+                "why": verdict.why,
+                "from_call": verdict.source,
             }
-            for leaf in labelled.leaves
+            for leaf, verdict in zip(labelled.leaves, verdicts_of(labelled), strict=True)
         ],
     }
 

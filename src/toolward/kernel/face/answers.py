@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import orjson
 
-from toolward.errors import Reason, ReasonCode, Rejected
+from toolward.errors import Denied, Reason, ReasonCode, Rejected
 from toolward.kernel.discovery.discovery import Changed, Discovery
 from toolward.kernel.face.catalogue import Shown, ToolCatalogue, View
 from toolward.kernel.face.metatools import LIMIT, definitions
 from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.sessions import Sessions
 from toolward.model.call import Action, Failed, RawOutcome, Returned
 from toolward.model.found import FoundState
 from toolward.model.permit import Permit
@@ -25,8 +26,11 @@ LINE_CHARS_MAX: Final = 300
 class Answers:
     """Answers actions that no server is asked for. Shows nothing that policy could not allow this caller."""
 
-    def __init__(self, tools: ToolCatalogue, discovery: Discovery, changed: Changed) -> None:
+    def __init__(
+        self, tools: ToolCatalogue, discovery: Discovery, changed: Changed, sessions: Sessions
+    ) -> None:
         """`changed` puts found servers in force; a proposal may be let in by its source."""
+        self._sessions = sessions
         self._tools = tools
         self._discovery = discovery
         self._changed = changed
@@ -41,6 +45,8 @@ class Answers:
                 return self._describe(permit, revision)
             case Action.PROPOSE_SERVER:
                 return await self._propose(permit)
+            case Action.DECLARE_PLAN:
+                return await self._plan(permit)
             case _:
                 return self._list(permit, revision)
 
@@ -73,6 +79,14 @@ class Answers:
             await self._changed()
         said = {"server": key, "state": row.state.value, "name": row.server.name}
         return _answer(said, [])
+
+    async def _plan(self, permit: Permit) -> RawOutcome:
+        call = permit.labelled.call
+        try:
+            _ = await self._sessions.plan(call.session.session_id, str(call.arguments.get("plan", "")))
+        except (Rejected, Denied) as no:
+            return _refused(no.reason)
+        return _answer({"declared": True}, [])
 
     def _search(self, permit: Permit, revision: ActiveRevision) -> Returned:
         asked = permit.labelled.call.arguments

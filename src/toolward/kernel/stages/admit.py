@@ -11,7 +11,7 @@ from toolward.errors import Rejected
 from toolward.kernel.attempt import CONFIDENCE_META, IDEMPOTENCY_META, PATH_META, Attempt
 from toolward.kernel.audit import Auditor
 from toolward.kernel.handles import Handles
-from toolward.model.call import LIST_ACTIONS, Action, Call, Era
+from toolward.model.call import LIST_ACTIONS, OWN_ACTIONS, Action, Call, Era
 from toolward.model.lineage import Handle
 from toolward.model.session import Session
 from toolward.model.tool import Path
@@ -134,7 +134,7 @@ class Admit:
             if type(arguments) is not dict and not isinstance(arguments, Mapping):
                 raise Rejected("`arguments` is not an object", remedy="send `params.arguments` as an object")
             return target, arguments
-        if attempt.action in (Action.SEARCH_TOOLS, Action.DESCRIBE_TOOL, Action.PROPOSE_SERVER):
+        if attempt.action in OWN_ACTIONS - LIST_ACTIONS:
             return str(params.get("tool", "")), {k: v for k, v in params.items() if k != "_meta"}
         if attempt.action in LIST_ACTIONS:
             return "", {k: v for k, v in params.items() if k == "cursor"}

@@ -10,6 +10,7 @@ from toolward.kernel.stages.read_late import read_late
 from toolward.model.call import LabelledCall, ResolvedCall
 from toolward.model.tool import Path
 from toolward.rules.flow import label_call
+from toolward.rules.integrity.judge import EVERYTHING
 from toolward.rules.path import moved_by
 
 
@@ -18,6 +19,7 @@ class Label:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
+        self.mechanisms = EVERYTHING  # fewer only where a measurement shows what each buys
 
     def __call__(self, resolved: ResolvedCall, revision: ActiveRevision) -> LabelledCall:
         """Never fails: what is not known is untrusted."""
@@ -28,6 +30,7 @@ class Label:
             session,
             self._sessions.memory(session.session_id),
             revision.upstream(resolved.upstream),
+            mechanisms=self.mechanisms,
         )
         signals, history = read_late(
             resolved, facts, session, revision.binding(resolved.server), self._sessions

@@ -10,6 +10,7 @@ import orjson
 
 from toolward.model.label import Confidentiality, Label
 from toolward.rules.lineage.leaves import leaves_of, names_in
+from toolward.rules.lineage.patterns import label_at
 
 JSON_CHARS_MAX: Final = 262_144
 """Of a text that is parsed to see its fields."""
@@ -45,14 +46,6 @@ def labelled_fields(
     if (structured := result.get("structuredContent")) is not None:
         for name in dict.fromkeys(names_in(structured)):
             yield "", name, default
-
-
-def label_at(pointer: str, fields: Mapping[str, Label], default: Label) -> Label:
-    """The label of the first field that `pointer` is or lies in."""
-    for prefix, label in fields.items():
-        if pointer == prefix or pointer.startswith(prefix + "/"):
-            return label
-    return default
 
 
 def _inside(

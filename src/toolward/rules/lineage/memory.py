@@ -10,6 +10,7 @@ from toolward.model.call import LabelledCall
 from toolward.model.label import Label
 from toolward.rules.lineage.index import Index
 from toolward.rules.lineage.pages import Page
+from toolward.rules.lineage.records import Records
 from toolward.rules.lineage.spelling import canonical_text
 
 
@@ -36,6 +37,7 @@ class SessionMemory:
     waiting: list[Heard] = field(default_factory=list)
     endorsed: dict[str, str] = field(default_factory=dict)  # value -> the endorsed call that said it
     endorsed_calls: set[str] = field(default_factory=set)
+    records: Records = field(default_factory=Records)
 
     @property
     def overflowed(self) -> bool:

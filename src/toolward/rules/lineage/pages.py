@@ -12,8 +12,9 @@ from msgspec import Struct
 from toolward.model.label import Label
 from toolward.model.lineage import How
 from toolward.rules.lineage.atoms import keys_in, letters_of, tokens_of
-from toolward.rules.lineage.fields import label_at, labelled_fields
+from toolward.rules.lineage.fields import labelled_fields
 from toolward.rules.lineage.grams import BLOCK
+from toolward.rules.lineage.patterns import label_at
 from toolward.rules.lineage.spelling import canonical_text, squeezed
 
 KEPT_BYTES_MAX: Final = 8 * 2**20

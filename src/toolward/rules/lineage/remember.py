@@ -35,6 +35,8 @@ def remember_result(
     """
     default = manifest.result if manifest is not None and manifest.result is not None else UNKNOWN
     fields = manifest.result_fields if manifest is not None else {}
+    if asked is not None:
+        memory.records.hear(result, call_id=call_id, manifest=manifest, asked=asked)
     if asked is not None and asked.arguments_label.integrity is Integrity.TRUSTED:
         asked = None
     memory.waiting.append(Heard(result=result, call_id=call_id, default=default, fields=fields, asked=asked))

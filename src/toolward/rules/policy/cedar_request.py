@@ -23,6 +23,7 @@ import orjson
 from toolward.errors import CallerError, ReasonCode
 from toolward.model.call import LabelledCall
 from toolward.model.signal import HistoryFacts, SignalFacts
+from toolward.rules.integrity.provenance import provenance_of
 from toolward.rules.policy import names
 from toolward.rules.policy.argument_types import RESERVED_KEYS, ArgumentType, Member, Record, SetOf
 
@@ -80,17 +81,12 @@ class ContextBuilder:
     signals: tuple[str, ...]
     facts: Callable[[Any], Any] | None
     args: Convert | None
+    provenance: tuple[str, ...] = ()
 
     def build(self, labelled: LabelledCall) -> str:
         """JSON text of the context. Raises `Unjudgeable`."""
         call = labelled.resolved.call
-        for key in _RESERVED:
-            if key in call.arguments_json:
-                raise Unjudgeable(
-                    f"the arguments hold the reserved key `{key.decode()[1:-2]}`",
-                    code=ReasonCode.RESERVED_KEY,
-                    remedy="use another name for this member",
-                )
+        _check_reserved(call.arguments_json)
         context: dict[str, Any] = {}
         if self.agent:
             agent = {"type": names.AGENT, "id": call.session.principal.agent}
@@ -103,6 +99,8 @@ class ContextBuilder:
             context["signals"] = _read_late(self.signals, labelled.signals)
         if self.args is not None:
             context["args"] = self.args(call.arguments)
+        if self.provenance:
+            context["provenance"] = provenance_of(labelled, self.provenance)
         try:
             return orjson.dumps(context).decode()
         except (TypeError, ValueError) as error:
@@ -116,6 +114,17 @@ class ContextBuilder:
                 _say_confidence(call_facts)
         if self.session:
             context["session"] = dict(zip(self.session, values[split:], strict=False))
+
+
+def _check_reserved(arguments_json: bytes) -> None:
+    """No key that the engine gives a meaning of its own. Raises `Unjudgeable`."""
+    for key in _RESERVED:
+        if key in arguments_json:
+            raise Unjudgeable(
+                f"the arguments hold the reserved key `{key.decode()[1:-2]}`",
+                code=ReasonCode.RESERVED_KEY,
+                remedy="use another name for this member",
+            )
 
 
 def _say_confidence(facts: dict[str, Any]) -> None:
@@ -154,7 +163,8 @@ def compile_context(context: Record) -> ContextBuilder:
             return (only(facts),)
 
     args = _converter(parts["args"], "arguments") if "args" in parts else None
-    return ContextBuilder("agent" in parts, call, session, history, signals, get, args)
+    provenance = _names(parts.get("provenance"))
+    return ContextBuilder("agent" in parts, call, session, history, signals, get, args, provenance)
 
 
 def _names(record: ArgumentType | None) -> tuple[str, ...]:

@@ -142,14 +142,24 @@ def _fact_type(text: str) -> ArgumentType:
     return Scalar(text) if element == text else SetOf(Scalar(element))
 
 
-def _context(arguments: Record) -> Record:
-    """The whole context of one action."""
+PROVENANCE_TYPE: Final = Scalar(names.PROVENANCE)
+
+
+def _context(plan: ArgumentPlan) -> Record:
+    """The whole context of one action. Who stands behind an argument is told of untyped ones too."""
+    required = {member.name: member.required for member in plan.record.members}
+    untyped = {pointer[1:] for pointer, _ in plan.left_out if pointer.count("/") == 1}
+    told = (*required, *sorted(name for name in untyped - set(required) if "~" not in name))
+    provenance = Record(
+        tuple(Member(n, PROVENANCE_TYPE, required=required.get(n, False), nullable=False) for n in told)
+    )
     parts: tuple[tuple[str, ArgumentType], ...] = (
         ("agent", AGENT_TYPE),
         ("call", _facts(names.CALL_FACTS)),
         ("session", _facts((*names.SESSION_FACTS, *names.HISTORY_FACTS))),
         ("signals", _facts(names.SIGNAL_FACTS)),
-        ("args", arguments),
+        ("args", plan.record),
+        ("provenance", provenance),
     )
     return Record(tuple(Member(n, t, required=True, nullable=False) for n, t in parts))
 
@@ -195,7 +205,7 @@ def _tool_shape(server: str, name: str, effect: Effect, plan: ArgumentPlan) -> S
         resource_type=names.TOOL,
         resource_id=key,
         server=server,
-        context=_context(plan.record),
+        context=_context(plan),
         left_out=plan.left_out,
     )
 
@@ -211,7 +221,7 @@ def _mcp_shape(action: Action) -> Shape:
         resource_type=names.SERVER,
         resource_id="",
         server="",
-        context=_context(Record(tuple(members))),
+        context=_context(ArgumentPlan(Record(tuple(members)))),
     )
 
 
@@ -249,5 +259,6 @@ def _namespace(body: Sequence[str]) -> str:
         "  entity Agent;",
         "  entity Server;",
         "  entity Tool in [Server];",
+        f"  type {names.PROVENANCE} = {{ integrity: String, sources: Set<String> }};",
     ]
     return "\n".join([*head, *body, "}"]) + "\n"

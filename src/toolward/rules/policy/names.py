@@ -40,6 +40,9 @@ CALL_FACTS: Final = (
     ("known_destination", "Bool"),
     ("proven", "Bool"),
     ("assumed", "Bool"),
+    ("words_known", "Bool"),
+    ("asked_for", "Bool"),
+    ("new_address", "Bool"),
     ("confidential_argument", "Bool"),
     ("cleared", "Bool"),
     ("critical", "Bool"),
@@ -90,6 +93,10 @@ SIGNAL_FACTS: Final = (
 """Attributes of `context.signals`; each is a property of `model.signal.SignalFacts`."""
 MAY_BE_ABSENT: Final = frozenset({CONFIDENCE, "since_untrusted_s", "since_call_s"})
 """Facts that policies have to ask for first, with `has`."""
+BY_TOOL: Final = frozenset({"args", "provenance"})
+"""Attributes of the context whose members differ from tool to tool: arguments, and who stands behind each."""
+PROVENANCE: Final = "Provenance"
+"""The type of one member of `context.provenance`."""
 
 _OWN: Final = "toolward/"
 ANY_TOOL: Final = "call"
@@ -103,6 +110,7 @@ MCP_ARGUMENTS: Final[dict[Action, tuple[str, ...]]] = {
     Action.SEARCH_TOOLS: ("query",),
     Action.DESCRIBE_TOOL: ("tool",),
     Action.PROPOSE_SERVER: ("name", "url", "package", "reason"),
+    Action.DECLARE_PLAN: ("plan",),
     Action.READ_RESOURCE: ("uri",),
     Action.SUBSCRIBE: ("uri",),
     Action.UNSUBSCRIBE: ("uri",),

@@ -18,6 +18,7 @@ from toolward.rules.policy.argument_types import Record
 from toolward.rules.policy.cedar_request import Path, prune
 from toolward.rules.policy.cedar_schema import Shape, Vocabulary, schema_text
 from toolward.rules.policy.conditions import mentions
+from toolward.rules.policy.names import BY_TOOL
 from toolward.rules.policy.policy_text import Policy
 
 _LITERAL: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -33,7 +34,7 @@ def _kept(policies: Sequence[Policy], shapes: list[Shape]) -> list[Shape]:
     literals = {found for policy in policies for found in _LITERAL.findall(policy.text)}
     if any("\\" in literal for literal in literals):
         return shapes  # an id may be written with escapes: nothing is taken to be unnamed
-    looked = [path for policy in policies for path in mentions(policy.tree) if not path or path[0] == "args"]
+    looked = [path for policy in policies for path in mentions(policy.tree) if not path or path[0] in BY_TOOL]
     kept: list[Shape] = []
     kinds: set[Hashable] = set()
     for shape in shapes:
@@ -46,5 +47,5 @@ def _kept(policies: Sequence[Policy], shapes: list[Shape]) -> list[Shape]:
 
 def _looked_at(shape: Shape, paths: Iterable[Path]) -> Record:
     """The types of the arguments as far as policies look."""
-    arguments = Record(tuple(member for member in shape.context.members if member.name == "args"))
+    arguments = Record(tuple(member for member in shape.context.members if member.name in BY_TOOL))
     return prune(arguments, paths)

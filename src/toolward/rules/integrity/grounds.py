@@ -1,0 +1,189 @@
+"""What the session's own words say: the prompt, the objective, the step, and a plan declared in time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from toolward.model.objective import Step
+from toolward.model.session import Session
+from toolward.rules.integrity import words as vocabulary
+from toolward.rules.integrity.atoms import Day, addresses_in, days_in, numbers_in, same_day
+from toolward.rules.spoken import stands_in
+
+GROUNDS_REMEMBERED: Final = 1_024
+"""Prompts that stay read, some kilobytes each."""
+_QUOTED: Final = re.compile(
+    r"[\"\u201c\u201d]([^\"\u201c\u201d\n]{2,200})[\"\u201c\u201d]"
+    r"|(?<!\w)['\u2018]([^'\u2018\u2019\n]{2,200})['\u2019](?!\w)"
+)
+"""Between quotation marks, straight or curled."""
+_LISTED: Final = re.compile(r"(?:^|(?<=[.:;!?])[ \t]+|\n[ \t]*)\d{1,2}[.)]\s+(?=[A-Z\"'])")
+_NAME: Final = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grounds:
+    """The words, read once."""
+
+    text: str  # folded, as values are compared with it
+    stems: tuple[str, ...]
+    pointing: frozenset[str]  # stems that point at something
+    names: frozenset[str]  # stems of words that are written as names
+    quoted: tuple[str, ...]
+    deeds: frozenset[str]
+    topics: frozenset[str]
+    numbers: frozenset[float]
+    days: tuple[Day, ...]
+    addresses: frozenset[str]
+    several: bool  # all, each, every …
+    most: bool
+    least: bool
+    latest: bool
+    earliest: bool
+    delegates: bool  # hands over to what a source says
+    delegates_all: bool  # "do what it says": whatever deed that is
+    pays: bool  # a bill, an invoice: a document that is there to say who gets how much
+
+    @property
+    def known(self) -> bool:
+        """Whether anybody said anything."""
+        return bool(self.text)
+
+    def says(self, value: str) -> bool:
+        """Whether the value stands in the words, in one of its spellings."""
+        text = value.strip().casefold()
+        if not text:
+            return False
+        if stands_in(text, self.text):
+            return True
+        squeezed = text.replace(" ", "")
+        return squeezed in self.addresses or self.says_number(text) or self.says_day(text)
+
+    def says_short(self, digits: str, kinds: frozenset[str]) -> bool:
+        """Whether a number of one or two digits is said as that of a thing: `file 13`, `number 7`, `id 4`."""
+        stems = self.stems
+        return any(
+            one == digits and at and (stems[at - 1] in kinds or stems[at - 1] in _COUNTED)
+            for at, one in enumerate(stems)
+        )
+
+    def says_number(self, text: str) -> bool:
+        """`1200` where the words say `1,200.00`."""
+        try:
+            return float(text) in self.numbers
+        except ValueError:
+            return False
+
+    def says_day(self, text: str) -> bool:
+        """`2024-05-15` where the words say `May 15th`."""
+        days = tuple(days_in(text))
+        return bool(days) and all(any(same_day(day, other) for other in self.days) for day in days)
+
+    def touches(self, text: str) -> bool:
+        """Whether a text shares a word with them that says more than a deed or a kind of thing."""
+        return any(
+            each in self.pointing and each not in vocabulary.DEEDS and each not in vocabulary.TOPICS
+            for each in vocabulary.stems(text)
+        )
+
+    def means(self, value: str) -> bool:
+        """Whether every word of a short value that points at something is among the words."""
+        pointing = [each for each in vocabulary.stems(value) if each not in vocabulary.EMPTY]
+        return bool(pointing) and all(each in self.pointing for each in pointing)
+
+
+def grounds_of(session: Session, step: Step | None, *, planned: bool = True) -> Grounds:
+    """What was said in this session by those who may say.
+
+    A plan is the agent's: with `planned` false, for what can not be undone, only people's words count.
+    """
+    said = step.words if step is not None else ""
+    plan = session.plan if planned else ""
+    return read_words("\n".join(each for each in (session.prompt, session.objective, said, plan) if each))
+
+
+@lru_cache(maxsize=GROUNDS_REMEMBERED)
+def read_words(text: str) -> Grounds:
+    """Read a text once. The numbers of a list are nobody's words: `2.` proves no number two."""
+    text = _LISTED.sub(" ", text)
+    stems = tuple(vocabulary.stems(text))
+    known = frozenset(stems)
+    plain = set(re.findall(r"[a-z]+", text.lower()))
+    quoted = tuple(one or other for one, other in _QUOTED.findall(text))
+    full = any(
+        stems[at] in vocabulary.FULL_DEEDS and _hands_over(stems[at + 1 : at + 9]) for at in range(len(stems))
+    )
+    return Grounds(
+        text=text.casefold(),
+        stems=stems,
+        pointing=known - vocabulary.EMPTY,
+        names=frozenset(vocabulary.stem(each) for each in _NAME.findall(text)) - vocabulary.EMPTY,
+        quoted=tuple(each.casefold() for each in quoted),
+        deeds=vocabulary.deeds_in(_verbs(text)),
+        topics=vocabulary.topics_in(stems),
+        numbers=frozenset(numbers_in(text)),
+        days=tuple(days_in(text)),
+        addresses=frozenset(addresses_in(text)),
+        several=bool(known & vocabulary.ALL),
+        most=bool(plain & vocabulary.MOST),
+        least=bool(plain & vocabulary.LEAST),
+        latest=bool(plain & vocabulary.LATEST),
+        earliest=bool(plain & vocabulary.EARLIEST),
+        delegates=full or bool(known & vocabulary.DELEGATES),
+        delegates_all=full,
+        pays="pay" in vocabulary.deeds_in(_verbs(text)) and bool(known & vocabulary.PAYABLE),
+    )
+
+
+_COUNTED: Final = frozenset({"id", "number", "no", "nr", "num"})
+
+
+def _verbs(text: str) -> list[str]:
+    """The words that can be meant as verbs: `email Ann` asks for a mail, `my emails` does not."""
+    found = []
+    before, end = "", 0
+    for match in _WORD.finditer(text):
+        word = vocabulary.stem(match[0])
+        broken = not end or _BREAK.search(text[end : match.start()]) is not None
+        if vocabulary.points(word) is False or broken or before in _BEFORE_VERBS:
+            found.append(word)
+        before, end = match[0].lower(), match.end()
+    return found
+
+
+_WORD: Final = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
+_BREAK: Final = re.compile(r"[.!?:;,\n\d)(-]")
+_BEFORE_VERBS: Final = frozenset(
+    [
+        *(
+            "please",
+            "to",
+            "and",
+            "then",
+            "also",
+            "you",
+            "or",
+            "just",
+            "should",
+            "must",
+            "will",
+            "can",
+            "could",
+        ),
+        *("i", "we", "not", "don't", "now", "finally", "first", "next", "would", "let's", "kindly", "simply"),
+    ]
+)
+
+
+def _hands_over(following: tuple[str, ...]) -> bool:
+    """`do the actions specified in …`, `follow what … says`: its object is what somebody else wrote."""
+    return any(word in _WRITTEN for word in following)
+
+
+_WRITTEN: Final = vocabulary.listed(
+    "actions action tasks task instructions instruction steps step todo todos says say what whatever requests"
+    " request asks everything item items list it them"
+)

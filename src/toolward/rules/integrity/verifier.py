@@ -1,0 +1,50 @@
+"""One-time values: a code may go only to the verifier that it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from toolward.model.call import ResolvedCall
+from toolward.rules.integrity.words import EMPTY, TOPICS, listed, parts_of_name
+from toolward.rules.lineage.records import Item, Records, same
+from toolward.rules.spoken import stands_in
+
+NAME_CHARS_MIN: Final = 3
+_SENDERS: Final = listed("sender from author issuer origin source service app site domain")
+_OF_ALL: Final = frozenset(
+    {"com", "org", "net", "mail", "email", "www", "reply", "noreply", "http", "https", "info", "support"}
+)
+
+
+def belongs_to(code: str, resolved: ResolvedCall, records: Records, values: list[tuple[str, Any]]) -> str:
+    """Why the code is this verifier's, in words; "" if it is not, or nobody vouches for who sent it."""
+    folded = same(code)
+    if not folded:
+        return ""
+    here = set(_names(resolved.server)) | set(_names(resolved.name))
+    for _, value in values:
+        if isinstance(value, str) and same(value) != folded:
+            here |= set(_names(value))
+    for record in records.kept:
+        for item in record.items:
+            if any(stands_in(folded, same(member.text)) for member in item.members) and (
+                sender := _sender(item, here)
+            ):
+                return f"it came from `{sender}`, and goes back there"
+    return ""
+
+
+def _sender(item: Item, here: set[str]) -> str:
+    for member in item.members:
+        named = set(parts_of_name(member.name))
+        if member.vouched and named & _SENDERS and set(_names(member.text)) & here:
+            return member.text
+    return ""
+
+
+def _names(text: str) -> Iterator[str]:
+    """What can tell one service from another."""
+    for part in parts_of_name(text):
+        if len(part) >= NAME_CHARS_MIN and part not in _OF_ALL and part not in EMPTY and part not in TOPICS:
+            yield part

@@ -1,0 +1,223 @@
+"""Results as they were shaped: which members stood together in one object, and who vouches for each.
+
+Matching asks where a value was seen; the integrity rule asks which *thing* it was seen in: the sender of the
+mail that the user spoke of, the number of the event that was looked for. What does not fit is forgotten,
+the oldest first: that can only make the rule stricter.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from toolward.model.call import LabelledCall
+from toolward.model.label import UNKNOWN, Integrity, Label
+from toolward.model.tool import Manifest
+from toolward.rules.lineage.leaves import leaves_of
+from toolward.rules.lineage.patterns import label_at
+
+RECORDS_MAX: Final = 200
+"""Results of one session that are kept in their shape."""
+MEMBERS_MAX: Final = 4_000
+"""Scalars of one result that are kept."""
+CHARS_MAX: Final = 1_000_000
+"""Characters of all results of one session that are kept in their shape."""
+MEMBER_CHARS_MAX: Final = 16_384
+"""Of one scalar; longer ones are kept by their beginning."""
+PLACES_MAX: Final = 64
+"""Places that are kept for one value; vouched ones are kept before others."""
+
+
+_SAID: Final = frozenset({str, int, float})
+
+
+@dataclass(slots=True, frozen=True)
+class Member:
+    """One scalar of an object; `vouched` if the manifest trusts its field and the call did not bring it."""
+
+    name: str
+    text: str
+    vouched: bool
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """One object of a result, below the object that holds it."""
+
+    record: Record
+    above: Item | None = None
+    members: list[Member] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """One result."""
+
+    call_id: str
+    tool: str
+    given: tuple[str, ...] = ()  # what the call said, texts and numbers
+    asked_for: bool = False  # the call itself was asked for and proven, and had an effect
+    wrote: bool = False
+    items: list[Item] = field(default_factory=list)
+    chars: int = 0
+
+    def text(self) -> str:
+        """Everything that stands in it."""
+        return "\n".join(member.text for item in self.items for member in item.members)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """One result that was not looked at yet."""
+
+    result: Mapping[str, Any]
+    call_id: str
+    manifest: Manifest | None
+    asked: LabelledCall
+
+
+@dataclass(slots=True)
+class Records:
+    """The results of one session. They are read when a call with an effect is judged: most never are."""
+
+    waiting: deque[_Heard] = field(default_factory=lambda: deque(maxlen=RECORDS_MAX))
+    kept: deque[Record] = field(default_factory=deque)
+    places: dict[str, list[tuple[Item, Member]]] = field(default_factory=dict)
+    lent: set[tuple[str, str]] = field(default_factory=set)  # (source call, tool): a delegation that was used
+    chars: int = 0
+    scores: dict[str, dict[Item, int]] = field(
+        default_factory=dict
+    )  # by the words they are of: kept, not state
+
+    def hear(
+        self, result: Mapping[str, Any], *, call_id: str, manifest: Manifest | None, asked: LabelledCall
+    ) -> None:
+        """Keep a result, and what its call drew on."""
+        self.waiting.append(_Heard(result, call_id, manifest, asked))
+        if asked.facts.lent_by and result.get("isError") is not True:
+            self.lent.update((source, asked.call.target) for source in asked.facts.lent_by)
+
+    def read(self) -> None:
+        """Put into their shape the results that are not in it yet."""
+        while self.waiting:
+            self.add(_shaped(self.waiting.popleft()))
+
+    def add(self, record: Record) -> None:
+        """Keep one more; forget the oldest where that is too much."""
+        self.kept.append(record)
+        self.chars += record.chars
+        for item in record.items:
+            for member in item.members:
+                self._place(item, member)
+        while len(self.kept) > RECORDS_MAX or (self.chars > CHARS_MAX and len(self.kept) > 1):
+            self._forget(self.kept.popleft())
+
+    def _place(self, item: Item, member: Member) -> None:
+        known = self.places.setdefault(same(member.text), [])
+        if len(known) < PLACES_MAX:
+            known.append((item, member))
+        elif member.vouched:
+            weak = next((at for at, (_, other) in enumerate(known) if not other.vouched), None)
+            if weak is not None:
+                known[weak] = (item, member)
+
+    def _forget(self, record: Record) -> None:
+        self.chars -= record.chars
+        self.scores.clear()
+        for item in record.items:
+            for member in item.members:
+                key = same(member.text)
+                left = [each for each in self.places.get(key, ()) if each[0].record is not record]
+                if left:
+                    self.places[key] = left
+                else:
+                    self.places.pop(key, None)
+
+
+def same(value: str) -> str:
+    """The form in which whole values are compared."""
+    return value[:MEMBER_CHARS_MAX].strip().casefold()
+
+
+def _shaped(heard: _Heard) -> Record:
+    """A result in its shape."""
+    manifest, asked = heard.manifest, heard.asked
+    default = manifest.result if manifest is not None and manifest.result is not None else UNKNOWN
+    given = tuple(str(value) for _, value in leaves_of(asked.call.arguments) if type(value) in _SAID)
+    record = Record(
+        heard.call_id,
+        asked.call.target,
+        given,
+        asked_for=asked.facts.writes and asked.facts.proven and asked.facts.asked_for,
+        wrote=asked.facts.writes,
+    )
+    brought: frozenset[str] = frozenset()
+    if asked.arguments_label.integrity is not Integrity.TRUSTED and not record.asked_for:
+        brought = frozenset(same(each) for each in given)
+    reader = _Reader(record, manifest.result_fields if manifest is not None else {}, default, brought)
+    for pointer, value in _parts(heard.result):
+        record.items.append(Item(record))
+        reader.read(value, pointer, record.items[-1])
+    return record
+
+
+def _parts(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What a result says: its structure where it has one, since its texts then say the same again."""
+    if (structured := result.get("structuredContent")) is not None:
+        yield "/structuredContent", structured
+        return
+    for key in ("content", "contents", "messages"):
+        parts = result.get(key)
+        for at, part in enumerate(parts if isinstance(parts, list) else ()):
+            text = part.get("text") if isinstance(part, Mapping) else None
+            if isinstance(text, str):
+                yield f"/{key}/{at}/text", _structure(text)
+
+
+def _structure(text: str) -> Any:
+    """A text that is JSON, as what it says."""
+    if text[:1] not in "{[":
+        return text
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
+@dataclass(slots=True)
+class _Reader:
+    record: Record
+    fields: Mapping[str, Label]
+    default: Label
+    brought: frozenset[str]
+    members: int = 0
+
+    def read(self, value: Any, pointer: str, item: Item, name: str = "") -> None:
+        """Objects become items; scalars become members of the object around them."""
+        if self.members >= MEMBERS_MAX or pointer.count("/") > 40:  # noqa: PLR2004 -- deeper than any real one
+            return
+        if isinstance(value, Mapping):
+            below = Item(self.record, item)
+            self.record.items.append(below)
+            for key, inner in value.items():
+                said = str(key)
+                here = f"{pointer}/{said.replace('~', '~0').replace('/', '~1')}"
+                if "@" in said or "://" in said:
+                    self._keep(below, name, said, pointer)  # an object keyed by addresses
+                self.read(inner, here, below, said)
+        elif isinstance(value, (list, tuple)):
+            for at, inner in enumerate(value):
+                self.read(inner, f"{pointer}/{at}", item, name)
+        elif value is not None and not isinstance(value, bool):
+            self._keep(item, name, str(value), pointer)
+
+    def _keep(self, item: Item, name: str, text: str, pointer: str) -> None:
+        self.members += 1
+        self.record.chars += len(text)
+        vouched = label_at(pointer, self.fields, self.default).integrity is Integrity.TRUSTED
+        text = text[:MEMBER_CHARS_MAX]
+        item.members.append(Member(name, text, vouched and same(text) not in self.brought))

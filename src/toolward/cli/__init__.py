@@ -34,6 +34,7 @@ VERBS: Final[Mapping[str, str]] = {
     "keys": "Credentials of agents and people: create, list, revoke.",
     "secrets": "Put secrets where the gateway finds them.",
     "incidents": "What went wrong, and when it was put right.",
+    "examples": "Ready wards to look at, run and copy: list, copy, run.",
     "stop": "The kill switch: set, lift, list.",
     "circuits": "Tools and servers that fail: list, close.",
     "escrow": "Irreversible calls that are held: list, cancel, release.",

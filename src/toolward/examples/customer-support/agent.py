@@ -1,7 +1,7 @@
 """The clerk: an agent without a model, scripted so that every run is the same.
 
-It is obedient, the worst that a model can be: what a mail tells it to do, it tries, whoever wrote the mail. It knows
-nothing of toolward; it has the tools that it is shown, by their names in MCP, and whatever the answers say.
+It is obedient, the worst that a model can be: what a mail tells it to do, it tries, whoever wrote the mail.
+It knows nothing of toolward; it has the tools that it is shown, by their names in MCP, and what the answers say.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 Call = Callable[..., Awaitable[Any]]
-"""`await call("server__tool", argument=value)`; the answer has `text`, `structured`, `code` ("" if it was let through)."""
+"""`await call("server__tool", argument=value)` gives `text`, `structured` and `code`, "" if it was let through."""
 
 
 async def read_ticket(call: Call, sender: str) -> str:

@@ -1,4 +1,4 @@
-"""What an example's acts stand on: a running ward, people with their credentials, an agent at the MCP door."""
+"""What an example's acts stand on: a running ward, people with credentials, an agent at the MCP door."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from toolward.lab.demo.agent import Agent, Answer
 from toolward.lab.examples.mailroom import Mailroom
 from toolward.lab.report import Row
 from toolward.lab.running_ward import RunningWard
+from toolward.lab.toolchain import SetupFailed
 from toolward.model.principal import CredentialKind, Principal
 
 TIMEOUT_S: Final = 60
@@ -91,8 +92,15 @@ class Scene:
         return await invoke(self.ward.house.desk, "keys.create", parameters, person(by))
 
     async def desk(self, who: str, verb: str, **parameters: Any) -> Said:
-        """A verb over HTTP, with that person's or program's own credential."""
+        """A verb over HTTP, with that person's or program's own credential; a refusal is told, not raised."""
         return await asyncio.to_thread(self._post, who, verb, parameters)
+
+    async def done(self, who: str, verb: str, **parameters: Any) -> Any:
+        """The same, and it has to be done. Raises `SetupFailed`."""
+        said = await self.desk(who, verb, **parameters)
+        if said.code:
+            raise SetupFailed(f"`{verb}` by {who}: {said.code}: {said.reason}")
+        return said.result
 
     def _post(self, who: str, verb: str, parameters: Mapping[str, Any]) -> Said:
         address = urlsplit(self.ward.url)
@@ -125,8 +133,8 @@ class Scene:
     async def ticket(self, prompt: str, *, objective: str = "support") -> AsyncIterator[Ticket]:
         """The host opens a session for a ticket; the agent gets its handle and nothing else."""
         named = {"objective": objective} if objective else {}
-        opened = await self.desk("host", "sessions.open", key=self.agent_key, prompt=prompt, **named)
-        session = str(opened.result["session"])
+        opened = await self.done("host", "sessions.open", key=self.agent_key, prompt=prompt, **named)
+        session = str(opened["session"])
         agent = await asyncio.to_thread(
             lambda: Agent(f"{self.ward.url}/mcp", self.keys["clerk"], session=session)
         )
@@ -137,12 +145,12 @@ class Scene:
 
     async def step(self, ticket: Ticket, name: str) -> None:
         """The host moves the session on."""
-        await self.desk("host", "sessions.step", session=ticket.session, step=name)
+        _ = await self.done("host", "sessions.step", session=ticket.session, step=name)
 
     async def finish(self, ticket: Ticket) -> str:
         """The host has the session judged: `reached` or `failed`."""
-        ended = await self.desk("host", "sessions.finish", session=ticket.session)
-        return str(ended.result["outcome"])
+        ended = await self.done("host", "sessions.finish", session=ticket.session)
+        return str(ended["outcome"])
 
     def refunds(self) -> str:
         """What the shop's own table says, read beside toolward."""

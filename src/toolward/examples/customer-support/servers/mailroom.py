@@ -2,8 +2,8 @@
 
     python mailroom.py HOST PORT DIR
 
-Mail to the shop's own mailbox lands in DIR/support, where IMAP (`pymap ... maildir DIR`) finds it; all other mail
-lands in DIR/world, which stands for everybody else's mailboxes. Needs `aiosmtpd` and `pymap`.
+Mail to the shop's own mailbox lands in DIR/support, where IMAP (`pymap ... maildir DIR`) finds it; all other
+mail lands in DIR/world, which stands for everybody else's mailboxes. Needs `aiosmtpd` and `pymap`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 from pysasl.hashing import BuiltinHash
 
 OURS = "support@lanterns.example"
@@ -39,6 +39,13 @@ class Sorter:
         return "250 taken"
 
 
+def signs_in(server: Any, session: Any, envelope: Any, mechanism: str, said: Any) -> AuthResult:
+    """The shop's own mail program signs in before it sends; strangers' mail servers do not."""
+    del server, session, envelope, mechanism
+    known = isinstance(said, LoginPassword) and said == LoginPassword(OURS.encode(), PASSWORD.encode())
+    return AuthResult(success=known)
+
+
 def write_account(folder: Path) -> None:
     """The one mailbox that can be signed in to, as pymap's files say it."""
     folder.joinpath("pymap-etc-passwd").write_text(f"{OURS}:::::support:\r\n", encoding="utf-8")
@@ -51,7 +58,11 @@ async def main(host: str, port: int, folder: Path) -> None:
     loop = asyncio.get_running_loop()
     write_account(folder)
     sorter = Sorter(folder)
-    server = await loop.create_server(lambda: SMTP(sorter, hostname="mailroom.example"), host, port)
+
+    def answer() -> SMTP:
+        return SMTP(sorter, hostname="mailroom.example", authenticator=signs_in, auth_require_tls=False)
+
+    server = await loop.create_server(answer, host, port)
     await server.serve_forever()
 
 

@@ -37,6 +37,7 @@ VERBS: Final[Mapping[str, str]] = {
     "secrets": "Put secrets where the gateway finds them.",
     "incidents": "What went wrong, and when it was put right.",
     "honeytokens": "Planted values that nobody has a reason to use: plant, list, retire.",
+    "examples": "Ready wards to look at, run and copy: list, copy, run.",
     "stop": "The kill switch: set, lift, list.",
     "circuits": "Tools and servers that fail: list, close.",
     "escrow": "Irreversible calls that are held: list, cancel, release.",

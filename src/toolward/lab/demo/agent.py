@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -29,6 +29,7 @@ class Answer:
     is_error: bool
     denial: Mapping[str, Any]  # empty where the call was let through
     receipt: Mapping[str, Any]
+    structured: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def code(self) -> str:
@@ -44,8 +45,8 @@ class Answer:
 class Agent:
     """One MCP session. Close it with `close`."""
 
-    def __init__(self, url: str, key: str) -> None:
-        """Sign in with an API key. Raises `NotAnswered`."""
+    def __init__(self, url: str, key: str, *, session: str = "") -> None:
+        """Sign in with an API key, and with the handle if a host opened a session. Raises `NotAnswered`."""
         parts = urlsplit(url)
         self._path = parts.path
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
@@ -55,6 +56,8 @@ class Agent:
             "Accept": "application/json, text/event-stream",
             "Prefer": "wait=0",  # nobody stands by to approve: it is told at once
         }
+        if session:
+            self._headers["X-Toolward-Session"] = session
         self._number = 0
         self._request(
             "initialize",
@@ -81,6 +84,7 @@ class Agent:
             is_error=bool(result.get("isError")),
             denial=meta.get(DENIAL) or {},
             receipt=meta.get(RECEIPT) or {},
+            structured=result.get("structuredContent") or {},
         )
 
     def close(self) -> None:

@@ -1,0 +1,1 @@
+"""The ready examples at work: their servers run, their agent works, and every promise is looked at."""

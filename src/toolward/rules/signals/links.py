@@ -22,7 +22,6 @@ PART_CHARS_MIN: Final = 40
 """In one part of a path or of a host: names and digests of files are shorter, or have an ending."""
 LINKS_MAX: Final = 4_096
 """Links of one text that are looked at, some microseconds each; past this the text counts as carrying one."""
-_MARKS: Final = (b"://", b"](", b"]:", b"src=", b"href=")
 _LEADING: Final = "a|area|link|iframe|video|audio|source|object|embed|form"
 _TARGET: Final = "href|src|data|action|poster"
 _PATTERNS: Final = (
@@ -52,8 +51,12 @@ def _patterns() -> tuple[tuple[Any, ...], Any]:
 
 
 def has_links(text: bytes) -> bool:
-    """Whether it is worth while to look: what most calls answer with no."""
-    return any(mark in text for mark in _MARKS)
+    """Whether it is worth while to look: mostly not. One character is found much faster than two."""
+    return (
+        b"<" in text
+        or (b"/" in text and b"://" in text)
+        or (b"]" in text and (b"](" in text or b"]:" in text))
+    )
 
 
 def links_in(text: bytes) -> list[Link]:

@@ -22,6 +22,8 @@ HIDDEN_DIGITS_MIN: Final = 8
 """Of an identifier of digits alone that is recognised inside a longer run of digits."""
 HIDDEN_CHARS_MAX: Final = 30
 """Longer ones hold a whole block of `grams`, wherever they begin."""
+LONG_NUMBER: Final = 9
+"""Digits behind `00` that may be a telephone number, written to be dialled from abroad."""
 APART_CHARS_MAX: Final = 128
 """Longer values are found by the runs of characters in them."""
 APART_TEXT_CHARS_MAX: Final = 16_384
@@ -119,6 +121,7 @@ def spelled(tokens: set[str]) -> Iterator[str]:
     lines = "\n".join(
         [each for each in tokens if not each.isdigit() and CHARS_MIN <= len(each) <= ATOM_CHARS_MAX]
     )
+    yield from [_phone(each) for each in tokens if each[:2] == "00" and each.isdigit() and each[LONG_NUMBER:]]
     if not lines:
         return
     for found in _SPELLINGS.finditer(lines):
@@ -172,7 +175,7 @@ def spelled_whole(canonical: str) -> Iterator[str]:
         yield from _in_words(found)
     elif _IBAN.fullmatch(canonical) is not None:
         yield f"{_MARK}i{squeezed(canonical)}"
-    elif _PHONE.fullmatch(canonical) is not None:
+    elif (" " in canonical or canonical[0] == "+") and _PHONE.fullmatch(canonical) is not None:
         yield _phone(canonical)
 
 

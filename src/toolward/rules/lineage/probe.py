@@ -32,6 +32,8 @@ from toolward.rules.lineage.views import views_of
 
 SOURCES_MAX: Final = 4
 """Of one value; one is enough to withhold it, a few show a person where it comes from."""
+EARLIER_MAX: Final = 4
+"""Results that are looked through for whether a run of letters was known before."""
 LINES_MAX: Final = 64
 """Lines of a decoded text that are compared as values of their own."""
 GLUED_MAX: Final = 8
@@ -165,15 +167,29 @@ def _runs(letters: str, index: Index) -> Iterator[Source]:
         if (first := next(iter(blocks.values()), None)) is not None:
             yield source_of(first, "", How.GRAM)  # too long to be looked through: it counts as found
         return
+    found = shared(letters, blocks)
+    if not found:
+        return
+    earlier = _told_before(letters, index)
     prose: set[str] = set()
-    for block in shared(letters, blocks):
+    for block in found:
         page = blocks[block]
-        before = index.passing_blocks.get(block)
-        if before is not None and before.serial < page.serial:
+        if any(each.serial < page.serial and index.shelf.holds(each, block) for each in earlier):
             continue  # known before from where it is not confidential
         prose.add(block)
         if not is_prose(block) or len(prose) >= PROSE_BLOCKS_MIN:
             yield source_of(page, index.shelf.holding(page, block), How.GRAM)
+
+
+def _told_before(letters: str, index: Index) -> list[Page]:
+    """A few results that are not confidential and share a run with a text.
+
+    Their blocks begin elsewhere than those of the secret: what they hold is looked up in what they said.
+    """
+    passing = index.passing_blocks
+    runs = (*shared(letters, passing.young), *shared(letters, passing.old))
+    pages = {page.serial: page for run in runs if (page := passing.get(run)) is not None}
+    return list(pages.values())[:EARLIER_MAX]
 
 
 def _gathered(found: Iterator[Source]) -> list[Source]:

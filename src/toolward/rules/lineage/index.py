@@ -121,11 +121,10 @@ class Index:
         """Whether it is no longer known of every value who said it."""
         return any(each.forgot for each in self.passing.values())
 
-    def begin(self, said: Said | None, fields: list[tuple[str, str]]) -> int:
+    def begin(self, said: Said, fields: list[tuple[str, str]]) -> int:
         """The serial of a result that is about to be added, with its fields' pointers and texts."""
         self._serial += 1
-        if said is not None:
-            self.shelf.put(self._serial, said, fields)
+        self.shelf.put(self._serial, said, fields)
         return self._serial
 
     def add(self, values: list[str], page: Page) -> None:

@@ -47,7 +47,7 @@ class SessionMemory:
 
     @property
     def size(self) -> int:
-        """Entries in it, about 200 bytes each; of what is not in the index yet, about as many as come of it."""
+        """Entries in it, about 200 bytes each; of what waits for the index, about as many as come of it."""
         return self.index.size + sum(len(each.body) for each in self.waiting) // ENTRY_BYTES
 
     @property

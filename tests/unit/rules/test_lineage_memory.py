@@ -156,7 +156,7 @@ def test_results_that_prove_nothing_are_forgotten_by_age_and_then_nothing_is_pro
 
 
 def test_a_text_too_long_to_be_looked_through_counts_as_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "PROBED_CHARS_MAX", 100)
+    monkeypatch.setattr(probe, "READ_CHARS_MAX", 100)
     memory = SessionMemory()
     read(memory, COPY)
     assert not found("an ordinary text of no great length", memory)

@@ -28,8 +28,9 @@ APART_CHARS_MAX: Final = 128
 """Longer values are found by the runs of characters in them."""
 APART_TEXT_CHARS_MAX: Final = 16_384
 """Of one text in which identifiers with spaces in them are looked for."""
-ANCHOR: Final = 3
-"""Letters from its first digit on, by which an identifier inside a longer run is found."""
+ANCHOR: Final = 4
+"""Letters up to its last digit, by which an identifier inside a longer run is found: ids that are counted
+up differ there."""
 
 _MARK: Final = "\x01"
 _TO_SPACE: Final = str.maketrans(dict.fromkeys("\"'`<>(){}[];|", " "))
@@ -50,7 +51,6 @@ _IN_WORDS: Final = re.compile(
 )
 _PHONE: Final = re.compile(r"(?<![\w.])(?:\+|00)?\(?\d[\d ()./-]{5,}\d(?!\w)")
 _PHONE_BEGINS: Final = re.compile(r"\d[)./-]? [(]?\d")
-_DIGIT: Final = re.compile(r"\d")
 _BEGINS_NUMBER: Final = frozenset("0123456789+")
 _IBAN: Final = re.compile(r"\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]{4}){2,7}(?:[ -]?[a-z0-9]{1,4})?\b")
 _IBAN_HEAD: Final = re.compile(r"[a-z]{2}\d{2}")
@@ -202,10 +202,9 @@ def hides(letters: str) -> bool:
     return len(letters) >= (HIDDEN_DIGITS_MIN if letters.isdigit() else PART_CHARS_MIN)
 
 
-def first_digit(letters: str) -> int:
-    """Where the first digit stands in letters that hold one."""
-    found = _DIGIT.search(letters)
-    return found.start() if found is not None else 0
+def last_digit(letters: str) -> int:
+    """Where the last digit stands in letters that hold one."""
+    return next((at for at in range(len(letters) - 1, -1, -1) if letters[at].isdigit()), 0)
 
 
 def tells(token: str) -> bool:

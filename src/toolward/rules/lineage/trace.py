@@ -103,11 +103,10 @@ def _traced(pointer: str, value: Any, ground: _Ground) -> Leaf:
         text = "" if isinstance(value, bool) or value is None else str(value)
     else:
         text = value
-    key = canonical_text(text)
+    key = canonical_text(text[:READ_CHARS_MAX])
     memory = ground.memory
-    whole = (
-        CHARS_MIN <= len(key) <= WHOLE_CHARS_MAX
-    )  # parts of a longer one are compared: that proves nothing
+    # parts of a longer one are compared: that proves nothing
+    whole = CHARS_MIN <= len(key) <= WHOLE_CHARS_MAX and len(text) <= READ_CHARS_MAX
     told = whole and bool(ground.words) and stands_in(key, ground.words)
     sources = [Source(SourceKind.PROMPT, "prompt", CLEAN)] if told else []
     binding = ground.binding

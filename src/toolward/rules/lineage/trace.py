@@ -18,7 +18,13 @@ from toolward.rules.lineage.grams import BLOCK, shared
 from toolward.rules.lineage.index import WHOLE_CHARS_MAX, Index
 from toolward.rules.lineage.leaves import leaves_of, names_in
 from toolward.rules.lineage.memory import SessionMemory
-from toolward.rules.lineage.probe import SOURCES_MAX, confidential_in, pointer_of, source_of
+from toolward.rules.lineage.probe import (
+    READ_CHARS_MAX,
+    SOURCES_MAX,
+    confidential_in,
+    pointer_of,
+    source_of,
+)
 from toolward.rules.lineage.remember import index_waiting
 from toolward.rules.lineage.spelling import canonical_text, squeezed
 from toolward.rules.places import destination_known, path_inside

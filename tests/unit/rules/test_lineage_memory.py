@@ -124,6 +124,15 @@ def test_a_turn_of_phrase_is_no_copy() -> None:
     )
 
 
+def test_a_short_word_of_a_confidential_text_is_everybodys_and_as_a_value_of_its_own_it_is_not() -> None:
+    memory = SessionMemory()
+    read(memory, "the code for the cellar is tangerine")
+    assert not found("for", memory)
+    assert found("tangerine", memory)
+    read(memory, "for", call_id="c2")
+    assert found("for", memory)
+
+
 def test_past_its_bound_the_memory_says_so_and_the_taint_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "KEPT_MAX", 50)
     memory = SessionMemory()

@@ -31,6 +31,8 @@ taint alone counts."""
 PASSING_MAX: Final = 30_000
 """Keys of all other results in one generation (and as many blocks), of which there are two: about 15 MiB.
 The oldest are forgotten, and from then on no result proves anything."""
+WORD_CHARS_MIN: Final = 5
+"""Letters of a word in a confidential text that is withheld by itself: `for` and `open` are everywhere."""
 ALIKE_MAX: Final = 32
 """Identifiers with the same letters up to their last digit that are looked for inside longer runs; further
 ones are found where they stand alone."""
@@ -203,4 +205,6 @@ def _words(tokens: Iterable[str]) -> set[str]:
     """The words of a text, and the pieces of those that have joints."""
     bare = {each.strip(".,:;!?") for each in tokens}
     pieces: Iterator[str] = (piece for each in bare if not each.isalnum() for piece in pieces_of(each))
-    return {each for each in (*bare, *pieces) if len(each) >= CHARS_MIN}
+    return {
+        each for each in (*bare, *pieces) if len(each) >= (WORD_CHARS_MIN if each.isalpha() else CHARS_MIN)
+    }

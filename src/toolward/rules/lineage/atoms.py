@@ -22,6 +22,8 @@ HIDDEN_DIGITS_MIN: Final = 8
 """Of an identifier of digits alone that is recognised inside a longer run of digits."""
 HIDDEN_CHARS_MAX: Final = 30
 """Longer ones hold a whole block of `grams`, wherever they begin."""
+UUID_CHARS: Final = 32
+"""Without its dashes."""
 LONG_NUMBER: Final = 9
 """Digits behind `00` that may be a telephone number, written to be dialled from abroad."""
 APART_CHARS_MAX: Final = 128
@@ -140,6 +142,17 @@ def spelled(tokens: set[str]) -> Iterator[str]:
             yield _phone(found[kind])
         else:
             yield found[kind]
+
+
+def may_be_spelled(canonical: str) -> bool:
+    """Whether a value may have other spellings; cheap, and wrong on the safe side."""
+    return (
+        not canonical[0].isalpha()
+        or canonical[2:4].isdigit()  # an account
+        or canonical[-4:].isdigit()  # a date in words
+        or len(canonical) >= UUID_CHARS
+        or "://" in canonical
+    )
 
 
 _LAST_OF_DATE: Final = 4

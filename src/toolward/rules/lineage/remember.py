@@ -38,13 +38,15 @@ def remember_result(
     if asked is not None and asked.arguments_label.integrity is Integrity.TRUSTED:
         asked = None
     try:
-        body = orjson.dumps(result)
+        body = bytes(memoryview(orjson.dumps(result)))  # a copy of its own size: the buffer is far larger
     except TypeError:  # what a function gave is no JSON: nothing is known of it, so the taint counts
         memory.holes = True
     else:
         memory.waiting.append(Heard(body=body, call_id=call_id, default=default, fields=fields, asked=asked))
     worst = default
-    if fields:
+    if any(
+        default.join(label) is not default for label in fields.values()
+    ):  # else no field can make it worse
         for _, _, label in labelled_fields(result, fields, default):
             worst = worst.join(label)
     return worst

@@ -7,8 +7,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WARD ?= build/ward
 
+# Dozens of processes are started: each would compile six hundred files anew where byte code is not kept.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools bench-lineage leaks paths rug-pulls interleavings lock clean
+.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools day paths rug-pulls interleavings lock clean bench-lineage leaks
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -77,6 +80,9 @@ bench-neighbours: setup ## one hung, one flooding and one flapping server among 
 
 rug-pulls: setup ## hostile servers that turn, each with a control; false alarms of ten real servers over restarts
 	$(BIN)/python -m toolward.lab.rugpull
+
+day: setup ## a benign day on twelve real servers, and the same day with an attacker's words in what is read
+	$(BIN)/python -m toolward.lab.day
 
 paths: setup ## one ward with a secure core and an open periphery at work; a canary that rolls itself back
 	$(BIN)/python -m toolward.lab.paths work

@@ -169,6 +169,45 @@ async def test_records_are_found_by_each_indexed_field(store: Store) -> None:
     assert indexes(call_id="call-9") == []
 
 
+_KINDS = (EventKind.CALL_INTENT, EventKind.CALL_OUTCOME, EventKind.LISTED)
+_ASKED: list[dict[str, object]] = [
+    {},
+    {"kind": "call.intent"},
+    {"session_id": "s-3"},
+    {"session_id": "s-3", "kind": "call.outcome"},
+    {"tool": "git/1", "session_id": "s-4"},
+    {"call_id": "call-777"},
+    {"call_id": "call-3", "kind": "call.intent"},
+    {"since_ns": 1_790_000_000_000_001_300},
+    {"since_ns": 1_790_000_000_000_000_400, "kind": "call.intent"},
+    {"session_id": "nobody"},
+]
+
+
+async def test_a_search_gives_what_reading_everything_through_would(store: Store) -> None:
+    """With more records than a store may leave unindexed, and some after those that it has indexed."""
+    said = [
+        event(n, kind=_KINDS[n % 3], call_id=f"call-{n // 2}", session_id=f"s-{n % 7}", tool=f"git/{n % 2}")
+        for n in range(1_700)
+    ]
+    for start in range(0, len(said), 90):
+        await store.commit(said[start : start + 90])
+    for asked in _ASKED:
+        since = asked.get("since_ns", 0)
+        fields = {name: value for name, value in asked.items() if name != "since_ns"}
+        expected = [
+            n
+            for n, each in enumerate(said)
+            if each.time_ns >= since  # type: ignore[operator]
+            and all(str(getattr(each, name)) == value for name, value in fields.items())
+        ]
+        for limit in (1, 30, 10_000):
+            newest = [each.index for each in store.find(**asked, limit=limit)]  # type: ignore[arg-type]
+            assert newest == expected[::-1][:limit], (asked, limit)
+            oldest = store.find(**asked, limit=limit, newest_first=False)  # type: ignore[arg-type]
+            assert [each.index for each in oldest] == expected[:limit], (asked, limit)
+
+
 async def test_records_are_read_by_range(store: Store) -> None:
     await store.commit([event(number) for number in range(300)])
     assert [record.index for record in store.records(290)] == list(range(290, 300))

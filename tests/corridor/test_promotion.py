@@ -322,6 +322,30 @@ async def test_a_version_that_breaks_a_policy_a_test_or_recorded_calls_does_not_
         assert "1 of 1 recorded calls do not fit its schema" in said
 
 
+REPORT = """\
+name: report
+purpose: write the report
+owner: finance
+steps:
+  - {name: collect, tools: [files/read], bounds: {written: 0}}
+success:
+  verify:
+    - {tool: files/read, arguments: {path: /data/report}, contains: done}
+"""
+
+
+async def test_a_version_that_an_objective_can_not_be_verified_with_does_not_fit(tmp_path: Path) -> None:
+    tools = next_tools()
+    tools["files@next"][0] = tool("read", "file")
+    files = gates("{compatible: true}") | {"objectives/report.yaml": REPORT}
+    async with versions_world(tmp_path, tools=tools, files=files) as world:
+        with pytest.raises(Denied, match="how the objective `report` is verified does not fit"):
+            await desk(world, "tools.promote", tool=READ, to="production", digest=offer(world))
+    async with versions_world(tmp_path / "fits", files=files) as world:
+        promoted = await desk(world, "tools.promote", tool=READ, to="production", digest=offer(world))
+        assert texts(promoted["checks"]) == {"compatible": "holds"}
+
+
 async def test_a_decision_test_that_does_not_hold_is_named_with_its_line(tmp_path: Path) -> None:
     files = gates("{decision_tests: true}") | {"tests/read.yaml": TESTS.replace("allow", "deny")}
     async with versions_world(tmp_path, files=files) as world:

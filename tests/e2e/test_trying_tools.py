@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 import pytest
 
+from toolward.bootstrap.comparing import run_apart
 from toolward.bootstrap.trying import Which, compare, try_examples
 from toolward.config.testing import Answer, Example
 from toolward.errors import Rejected
@@ -98,3 +100,14 @@ async def test_another_definition_than_the_one_that_is_meant_is_not_tried(tmp_pa
         await try_examples(ward, Which("notes/add", "", "sha256:0"), [], on_progress=quiet)
     with pytest.raises(Rejected, match="has no variant"):
         await try_examples(ward, Which("notes/add", "notes@other"), [], on_progress=quiet)
+
+
+async def test_a_comparison_in_a_process_of_its_own_says_the_same(tmp_path: Path) -> None:
+    ward, root = a_ward(tmp_path)
+    calls = [{"path": f"{root}/new.txt", "text": str(n)} for n in range(3)]
+    first, second = ["notes/add", "", ""], ["notes/add", "notes@next", ""]
+    asked = {"path": str(ward), "first": first, "second": second, "calls": calls}
+    said = orjson.loads(await run_apart(orjson.dumps(asked)))
+    assert [each["arguments"]["text"] for each in said["differences"]] == ["1", "2"]
+    asked["second"] = ["notes/add", "notes@other", ""]
+    assert "has no variant" in orjson.loads(await run_apart(orjson.dumps(asked)))["error"]

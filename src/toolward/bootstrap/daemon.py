@@ -21,6 +21,7 @@ from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
 from toolward.bootstrap import open_house
 from toolward.bootstrap.assembly import House
+from toolward.bootstrap.comparing import Comparing, run_apart
 from toolward.bootstrap.front import Front, front_of
 from toolward.bootstrap.refused import absorb_refusals, record_refusal
 from toolward.bootstrap.webhooks import outgoing_of
@@ -121,6 +122,15 @@ async def _serve(house: House, listening: _Listening, stop: asyncio.Event, watch
                 lambda: house.ward.config.watch.contracts_every_s,
                 lambda what, error: watch.trouble(what, error.diagnostics()),
             )
+        )
+        comparing = Comparing(
+            desk=house.desk,
+            path=house.ward.path,
+            every_h=lambda: house.ward.config.watch.compare_fallbacks_h,
+            run=run_apart,
+        )
+        _ = watching.start(
+            comparing.keep(lambda tool, error: watch.trouble(f"fallback of {tool}", error.diagnostics()))
         )
         write_note(house.ward.state, listening.note)
         watch.ready(Ready(house=house, url=listening.note.url, socket=listening.note.socket))

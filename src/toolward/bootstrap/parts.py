@@ -27,6 +27,7 @@ from toolward.kernel.objectives.pins import ObjectivePins
 from toolward.kernel.parts import Parts
 from toolward.kernel.promotion.canaries import Canaries
 from toolward.kernel.promotion.promotions import Promotions
+from toolward.kernel.promotion.shadows import Shadows
 from toolward.kernel.refusal import Refuse
 from toolward.kernel.registry.drift import DriftWatch, Look
 from toolward.kernel.registry.observing import ManifestOf
@@ -105,10 +106,7 @@ class PartsMaker:
         own = Answers(ToolCatalogue(registry), discovery, self.take_found)
         clauses = Clauses((*safeguards.clauses, approvals.clause, *discovery.clauses(), journal))
         settle = self._settle(auditor, sessions, clauses, background)
-        refuse = Refuse(store, auditor)
-        hooks.on_request = requests = GovernRequests(
-            admit=admit, label=label, settle=settle, refuse=refuse, ids=ids, revision=self.current
-        )
+        hooks.on_request = requests = self._requests(auditor, admit, label, settle)
         hooks.events = UpstreamNews(drift, notices)
         parts = Parts(
             store=store,
@@ -134,6 +132,7 @@ class PartsMaker:
             hints=CageHints(self.machine.refusals),
             promotions=Promotions(store, auditor, clock=clock),
             canaries=Canaries(registry, bounds=self.canary_bounds, repin=self.repin, background=background),
+            shadows=Shadows(registry, auditor, ids=ids, background=background),
             resilience=resilience,
             safeguards=safeguards,
             watching=watching,
@@ -147,6 +146,16 @@ class PartsMaker:
         )
         registry.check_class = class_check(store, self.catalogue, self.ward)
         return registry
+
+    def _requests(self, auditor: Auditor, admit: Admit, label: Label, settle: Settle) -> GovernRequests:
+        return GovernRequests(
+            admit=admit,
+            label=label,
+            settle=settle,
+            refuse=Refuse(self.machine.store, auditor),
+            ids=self.machine.ids,
+            revision=self.current,
+        )
 
     def _resolve(
         self,

@@ -16,6 +16,11 @@ def blocks(row: Mapping[str, Any]) -> bool:
     return any(each["severity"] == "block" for each in row.get("findings", ()))
 
 
+def warns(row: Mapping[str, Any]) -> bool:
+    """Whether somebody should read it before it is served."""
+    return any(each["severity"] in ("block", "warn") for each in row.get("findings", ()))
+
+
 def summary(row: Mapping[str, Any]) -> str:
     """How many of which severity, for a column of a table."""
     counted = Counter(each["severity"] for each in row.get("findings", ()))

@@ -295,7 +295,8 @@ def _confirm(
         for line in _cages(link):
             screen.say(line, style="dim")
         show_findings(screen, waiting)
-    wanted = approvable(screen, waiting, accept_findings=answer.accept_findings)
+    unread = answer.yes or screen.as_json or not sys.stdin.isatty()
+    wanted = approvable(screen, waiting, accept_findings=answer.accept_findings, unread=unread)
     if not wanted:
         return 0
     if not answer.yes:

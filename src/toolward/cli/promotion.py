@@ -86,6 +86,9 @@ def promotions(frame: Frame) -> None:
 @click.command("canary")
 @click.argument("tool")
 @click.option("--share", type=click.IntRange(1, 99), default=None, help="Begin: per cent of new sessions.")
+@click.option(
+    "--copies", type=click.IntRange(1, 100), default=None, help="Begin: per cent of reads run with it too."
+)
 @click.option("--digest", default="", help="Which version; else what waits, or the newest that was seen.")
 @in_channel
 @click.option("--abort", is_flag=True, help="End it: new sessions are served what was served before.")
@@ -97,6 +100,7 @@ def canary(
     tool: str,
     *,
     share: int | None,
+    copies: int | None,
     digest: str,
     channel: str | None,
     abort: bool,
@@ -105,6 +109,8 @@ def canary(
 ) -> None:
     """Serve a version of TOOL to a share of the new sessions, or see how it does.
 
+    With --copies no session is served it: reads are answered as before, and run with it afterwards too.
+
     It ends by itself on failures in a row, a burning error budget, or errors and latency that are worse than
     those of what it is compared with. Exits 1 when it does not pass yet.
     """
@@ -112,7 +118,9 @@ def canary(
     if abort:
         value = frame.ask("tools.abort", **where, recall=recall, why=why)
     else:
-        value = frame.ask("tools.canary", **where, digest=digest, **({"share": share} if share else {}))
+        wanted = {"share": share, "copies": copies}
+        asked = {name: number for name, number in wanted.items() if number}
+        value = frame.ask("tools.canary", **where, digest=digest, **asked)
     screen = frame.screen
     if screen.as_json:
         screen.result(value)
@@ -124,10 +132,12 @@ def canary(
                 ("control", short(value["control"]), value["control_calls"], value["control_bad"]),
             ],
         )
+        if value.get("copies"):
+            screen.say(f"{value['differences']} of {value['compared']} copies were answered differently")
         show_checks(screen, [value["check"]] if "check" in value else ())
         if abort:
             screen.say(f"ended: {tool} serves {short(value['control'])} to every new session", style="green")
-    if not abort and not share and value["check"]["verdict"] != "holds":
+    if not abort and not share and not copies and value["check"]["verdict"] != "holds":
         leave(Exit.FINDING)
 
 

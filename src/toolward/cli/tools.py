@@ -12,7 +12,7 @@ import orjson
 
 from toolward.cli import promotion, signing, trying, versions
 from toolward.cli.exits import Exit
-from toolward.cli.findings import blocks, show_findings, summary
+from toolward.cli.findings import blocks, show_findings, summary, warns
 from toolward.cli.frame import Frame, leave, verb
 from toolward.cli.screen import Screen, short
 from toolward.cli.tools_watched import probe, record, stale
@@ -244,18 +244,24 @@ def _waiting(
 ) -> list[dict[str, str]]:
     """Every proposed tool of that server, or of all servers, that can be approved."""
     proposed = [row for row in rows if row["state"] == "proposed" and server in ("", row["server"])]
-    return approvable(screen, proposed, accept_findings=accept_findings)
+    return approvable(screen, proposed, accept_findings=accept_findings, unread=True)
 
 
 def approvable(
-    screen: Screen, rows: Sequence[Mapping[str, Any]], *, accept_findings: bool
+    screen: Screen, rows: Sequence[Mapping[str, Any]], *, accept_findings: bool, unread: bool = False
 ) -> list[dict[str, str]]:
-    """What can be approved of `rows`, by digest. What blocks is named and left out unless it is accepted."""
-    left_out = [] if accept_findings else [row for row in rows if blocks(row)]
+    """What can be approved of `rows`, by digest. What blocks is named and left out unless it is accepted.
+
+    So is what only warns if it is `unread`: approved in bulk, by nobody who looked at it.
+    """
+    against = warns if unread else blocks
+    left_out = [] if accept_findings else [row for row in rows if against(row)]
     for row in left_out:
+        why = "since a finding blocks" if blocks(row) else "since a finding warns and nobody has read it"
         screen.warn(
-            f"{row['tool']} is left out, since a finding blocks: look at it with `toolward tools show"
-            f" {row['tool']}`, and approve it with --accept-findings if you want it all the same"
+            f"{row['tool']} is left out, {why}: look at it with `toolward tools show"
+            f" {row['tool']}`, and approve it{' with --accept-findings' if blocks(row) else ' by its name'}"
+            " if you want it all the same"
         )
     return [{"tool": row["tool"], "digest": row["digest"]} for row in rows if row not in left_out]
 

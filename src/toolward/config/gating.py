@@ -12,7 +12,15 @@ from toolward.config.finder import Finder
 from toolward.config.section import Section
 from toolward.config.yamltext import Node
 from toolward.errors import WardError
-from toolward.model.gate import CanaryBounds, ComparedBounds, Gate, ServedBounds, Signoff, UsedBounds
+from toolward.model.gate import (
+    CanaryBounds,
+    ComparedBounds,
+    Gate,
+    ServedBounds,
+    ShadowBounds,
+    Signoff,
+    UsedBounds,
+)
 from toolward.model.tool import Channel
 
 GATES_FILE: Final = "gates.yaml"
@@ -55,6 +63,13 @@ class ComparedConfig(Section, frozen=True):
     differences_max: Annotated[int, Meta(ge=0, le=1_000)] = 0
 
 
+class ShadowConfig(Section, frozen=True):
+    """Copies of live reads were run with it, and nobody saw its answers; of what writes, recorded calls."""
+
+    calls: Annotated[int, Meta(ge=1, le=4_000)] = 50
+    differences_max: Annotated[int, Meta(ge=0, le=4_000)] = 0
+
+
 class SignoffConfig(Section, frozen=True):
     """People other than who proposed it, and than the tool's owner, agree."""
 
@@ -75,6 +90,7 @@ class GateConfig(Section, frozen=True):
     ] = False
     signed: Annotated[bool, Meta(description="Somebody signed this very version.")] = False
     compared: ComparedConfig | None = None
+    shadow: ShadowConfig | None = None
     served: ServedConfig | None = None
     used: UsedConfig | None = None
     canary: CanaryConfig | None = None
@@ -103,6 +119,7 @@ def _gate(config: GateConfig) -> Gate:
         compatible=config.compatible,
         signed=config.signed,
         compared=ComparedBounds(**msgspec.structs.asdict(compared)) if compared else None,
+        shadow=ShadowBounds(**msgspec.structs.asdict(config.shadow)) if config.shadow else None,
         used=UsedBounds(**msgspec.structs.asdict(config.used)) if config.used else None,
         served=ServedBounds(**msgspec.structs.asdict(served)) if served else None,
         canary=CanaryBounds(**msgspec.structs.asdict(canary)) if canary else None,

@@ -23,6 +23,10 @@ class WatchConfig(Section, frozen=True):
     contracts_every_s: Annotated[
         int, Meta(ge=10, le=86_400, description="How often every contract is tried.")
     ] = 900
+    compare_fallbacks_h: Annotated[
+        int,
+        Meta(ge=0, le=8_760, description="Hours between comparisons of tools with their fallbacks; 0: none."),
+    ] = 24
     stale_unreachable_h: Annotated[
         int, Meta(ge=1, le=8_760, description="Hours after which a tool nobody can reach is stale.")
     ] = 24

@@ -65,7 +65,7 @@ class Gateway:
         self._directory = Directory(lambda: revision().declared(), parts.drift)
         self._sign_ins = SignIns(parts.store, parts.auditor, clock=parts.settle.clock)
         self._room = Room()
-        self._standing_in = StandingIn(parts.registry)
+        self._standing_in = StandingIn(parts.registry, parts.sessions, revision)
         self._running = Running()
         self.notices: Notices = parts.notices
         self.safeguards: Safeguards = parts.safeguards
@@ -119,7 +119,10 @@ class Gateway:
         outcome = self._parts.hints(permit, self._parts.requests.review(permit, outcome))
         outcome = held_to_schema(permit.labelled.resolved.version, outcome)
         reply = await self._parts.settle(permit, intent, outcome, revision=revision)  # 8
-        self._parts.watching.results.saw(permit, outcome)
+        resolved = permit.labelled.resolved
+        if not resolved.call.copy_of:
+            self._parts.watching.results.saw(permit, outcome)
+            self._parts.shadows.after(resolved.call, resolved.version, reply, revision, self._decided)
         if (
             type(outcome) is not Returned
             and (task := asyncio.current_task()) is not None
@@ -224,7 +227,7 @@ class Gateway:
         """The recorded refusal, or the reply of a declared fallback, which is a call of its own."""
         reply = await self._refuse(attempt, call, refusal, self._revision())
         if isinstance(refusal, CircuitOpen):
-            return await self._standing_in(attempt, refusal, reply, exchange, self.perform)
+            return await self._standing_in(attempt, (refusal, reply), exchange, self.perform)
         return reply
 
     async def _tried(

@@ -12,6 +12,7 @@ from toolward.kernel.incidents import Incidents
 from toolward.kernel.objectives.pins import ObjectivePins
 from toolward.kernel.promotion.canaries import Canaries
 from toolward.kernel.promotion.promotions import Promotions
+from toolward.kernel.promotion.shadows import Shadows
 from toolward.kernel.registry.drift import DriftWatch
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.registry.watching import Watching
@@ -60,6 +61,7 @@ class Parts:
     requests: GovernRequests
     hints: CageHints
     canaries: Canaries
+    shadows: Shadows
     promotions: Promotions
     resilience: Resilience
     safeguards: Safeguards

@@ -209,7 +209,7 @@ class Sessions:
         of its step, `Contested` where the session was moved to another step meanwhile.
         """
         resolved = permit.labelled.resolved
-        if resolved.call.action in LIST_ACTIONS:
+        if resolved.call.action in LIST_ACTIONS or resolved.call.copy_of:
             return
         session_id = resolved.call.session.session_id
         session = self.current(session_id) or resolved.call.session
@@ -230,7 +230,7 @@ class Sessions:
             self._store.find(kind=kind, session_id=session.session_id, limit=SESSION_CALLS_COUNTED_MAX)
             for kind in (EventKind.CALL_INTENT.value, EventKind.CALL_MERGED.value)
         )
-        said = [orjson.loads(each.body) for each in (*intents, *merged)]
+        said = [body for each in (*intents, *merged) if "copy_of" not in (body := orjson.loads(each.body))]
         wrote = sum(has_effect(each) for each in said)
         session = replace(session, calls=len(said), written=wrote)
         if not is_name(session.objective):

@@ -83,6 +83,7 @@ class Call(Struct, frozen=True, kw_only=True):
     confidence: str = ""  # what the agent says of itself: a decimal of 0 to 1 with four digits, "" if nothing
     secure: bool = False  # the host wants it on the secure path, wherever it would go
     stands_in_for: str = ""  # the tool that was asked for, and whose circuit is open
+    copy_of: str = ""  # the call whose copy is run with another version, for nobody to see
     handles: tuple[Handle, ...] = ()  # references that were replaced by the values in `arguments`
 
 

@@ -75,6 +75,7 @@ class EventKind(StrEnum):
     PROMOTION_ENDED = "promotion.ended"  # taken back
     CANARY_BEGUN = "canary.begun"
     CANARY_ENDED = "canary.ended"
+    TOOL_SHADOWED = "tool.shadowed"
     TOOL_RESTORED = "tool.restored"
     REVISION_ACTIVATED = "revision.activated"
     CREDENTIAL_CREATED = "credential.created"

@@ -48,6 +48,14 @@ class ComparedBounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowBounds:
+    """How copies of calls have to have come out: live ones of what only reads, recorded ones of the rest."""
+
+    calls: int = 50
+    differences_max: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Signoff:
     """Who has to agree: people other than who proposed it and than the tool's owner."""
 
@@ -65,6 +73,7 @@ class Gate:
     compatible: bool = False
     signed: bool = False
     compared: ComparedBounds | None = None
+    shadow: ShadowBounds | None = None
     served: ServedBounds | None = None
     used: UsedBounds | None = None
     canary: CanaryBounds | None = None

@@ -12,7 +12,8 @@ class Stretch:
     """A time in which a channel served a version to new sessions. Times are UTC nanoseconds.
 
     `canary` names the canary that it was part of: then it is a `share` (per cent) of the sessions that
-    were opened in it. `withdrawn`: the version was quarantined or revoked, and serves no session any more.
+    were opened in it, and `copies` (per cent) of the reads of the others were run with it too. `withdrawn`:
+    the version was quarantined or revoked, and serves no session any more.
     """
 
     digest: str
@@ -20,6 +21,7 @@ class Stretch:
     until_ns: int = 0  # 0: it still is
     canary: str = ""
     share: int = 100
+    copies: int = 0
     withdrawn: bool = False
 
 

@@ -259,3 +259,22 @@ async def test_a_place_that_can_not_be_used_is_said_to_be_so(state: Path, tmp_pa
     (state / "keys" / "digest.key").symlink_to(state / "moved.key")
     with pytest.raises(StoreUnavailable, match="can not be opened"):
         opened(state)
+
+
+async def test_a_log_of_the_first_schema_is_searched_as_before_once_it_was_opened(state: Path) -> None:
+    await fill(state, 700)
+    columns = {"call": "call_id", "session": "session_id", "time": "time_ns"}
+    named = [
+        f"CREATE INDEX record_{name} ON record({columns.get(name, name)})"
+        for name in ("kind", "call", "session", "tool", "time")
+    ]
+    tamper(state, "DROP TABLE record_by", "DROP TABLE indexed", *named, "PRAGMA user_version=1")
+    store = opened(state)
+    assert [each.index for each in store.find(kind="listed", limit=3)] == [699, 698, 697]
+    assert len(store.find(since_ns=650, limit=1_000)) == 50
+    assert verify_store(store, store.verifier_key()).ok
+    await store.close()
+    db = apsw.Connection(str(state / "toolward.db"))
+    assert db.execute("SELECT count(*) FROM pragma_index_list('record')").get == 0
+    assert db.execute("SELECT size FROM indexed").get == 700
+    db.close()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
-from toolward.adapters.stores.sqlite_schema import open_reader
+from toolward.adapters.stores.sqlite_schema import INDEXED, open_reader
 from toolward.errors import StoreUnavailable
 from toolward.ports.store import Record, Row, Table
 
@@ -103,20 +104,23 @@ class Reader:
             db.close()
 
     def find(self, wanted: dict[str, str], *, since_ns: int, limit: int, newest_first: bool) -> list[Record]:
-        """Records whose columns equal all that is not empty in `wanted`."""
-        conditions: list[str] = []
-        bindings: list[object] = []
-        for column, value in wanted.items():
-            if value:  # the second condition lets the partial index serve
-                conditions.append(f"{column}=?" if column == "kind" else f"{column}=? AND {column}<>''")
-                bindings.append(value)
-        if since_ns:
-            conditions.append("time_ns>=?")
-            bindings.append(since_ns)
-        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-        order = "DESC" if newest_first else "ASC"
-        statement = f"SELECT idx, body, leaf FROM record {where} ORDER BY idx {order} LIMIT ?"  # noqa: S608 -- columns are ours, values are bound
-        return [Record(*row) for row in _all(self._db, statement, (*bindings, limit))]
+        """Records whose columns equal all that is not empty in `wanted`.
+
+        What is in the index is found by it, the newest few that are not are read through. Both parts are
+        told apart by one number, and records neither change nor go: so nothing is missed or met twice.
+        """
+        conditions: list[tuple[str, str, str | int]] = [
+            (column, "=", value) for column, value in wanted.items() if value
+        ]
+        conditions += [("time_ns", ">=", since_ns)] if since_ns else []
+        size = self._one("SELECT size FROM indexed", ())
+        asked = _Asked(conditions, border=size[0] if size else 0, descending=newest_first)
+        rows: list[tuple[Any, ...]] = []
+        for part in (asked.unindexed, asked.indexed) if newest_first else (asked.indexed, asked.unindexed):
+            if len(rows) < limit:
+                statement, bindings = part()
+                rows += _all(self._db, statement, (*bindings, limit - len(rows)))
+        return [Record(*row) for row in rows]
 
     def payload_row(self, index: int) -> tuple[bytes, bytes, bytes] | None:
         """Body, box and salt of a record whose payloads can still be read."""
@@ -137,6 +141,41 @@ class Reader:
             return open_reader(self._path, self._vfs)
         except (apsw.Error, OSError) as error:
             raise _unreadable(error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One search as two statements, without their limit; values are bound, columns and comparisons ours."""
+
+    conditions: Sequence[tuple[str, str, str | int]]
+    border: int  # records below are in the index
+    descending: bool
+
+    def unindexed(self) -> tuple[str, list[str | int]]:
+        """Over the records from the border on."""
+        where = " AND ".join(["idx >= ?", *(f"{column} {sign} ?" for column, sign, _ in self.conditions)])
+        statement = f"SELECT idx, body, leaf FROM record WHERE {where} ORDER BY idx {self._order} LIMIT ?"  # noqa: S608
+        return statement, [self.border, *(value for _, _, value in self.conditions)]
+
+    def indexed(self) -> tuple[str, list[str | int]]:
+        """Over those below: by the column that tells most, the others compared in what it finds."""
+        held = {column: (sign, value) for column, sign, value in self.conditions}
+        first = next((column for column in INDEXED if column in held), None)
+        rest = [(column, *held[column]) for column in held if column != first]
+        others = "".join(f" AND record.{column} {sign} ?" for column, sign, _ in rest)
+        bindings: list[str | int] = [self.border, *(value for _, _, value in rest)]
+        if first is None:
+            source = "record WHERE record.idx < ?"
+        else:
+            sign, value = held[first]
+            source = f"record_by CROSS JOIN record USING (idx) WHERE field=? AND value {sign} ? AND idx < ?"
+            bindings = [first, value, *bindings]
+        statement = f"SELECT idx, body, leaf FROM {source}{others} ORDER BY idx {self._order} LIMIT ?"  # noqa: S608
+        return statement, bindings
+
+    @property
+    def _order(self) -> str:
+        return "DESC" if self.descending else "ASC"
 
 
 def _all(db: apsw.Connection, statement: str, bindings: tuple[Any, ...]) -> list[tuple[Any, ...]]:

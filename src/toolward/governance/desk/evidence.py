@@ -12,15 +12,18 @@ from toolward.errors import Rejected
 from toolward.governance.desk.context import Desk, Verb, text
 from toolward.governance.desk.gates.compatible import recorded_calls
 from toolward.governance.desk.gates.decisions import Decided, decided
-from toolward.governance.desk.gates.evidence import show, tests_digest
+from toolward.governance.desk.gates.evidence import newest, show, tests_digest
 from toolward.governance.desk.versions import one_of, runner_of
+from toolward.model.event import EventKind
 from toolward.model.principal import Principal
 from toolward.model.tool import ToolVersion
+from toolward.rules.record import timestamp
 
 CALLS_MAX: Final = 1_000
 """Recorded calls that one comparison may ask for."""
 _FINDINGS_MAX: Final = 20
 _NAME_MAX: Final = 200
+_HOUR_NS: Final = 3_600 * 1_000_000_000
 
 
 def version_of(desk: Desk, parameters: Mapping[str, Any]) -> ToolVersion:
@@ -99,6 +102,19 @@ async def compared(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> 
         "holds": not differences,
     }
     return await show(desk, found, said, differences[:_FINDINGS_MAX], by=by)
+
+
+def compared_within(desk: Desk, tool: str, fallback: str, *, hours: int) -> bool:
+    """Whether what is served of the two was compared in the last `hours`, however that came out.
+
+    Raises `Rejected` for a tool that nobody knows.
+    """
+    first, second = (version_of(desk, {"tool": each}) for each in (tool, fallback))
+    found = newest(desk, EventKind.TOOL_EVIDENCE, second, what="compared")
+    if found is None or found["beside"] != first.digest:
+        return False
+    since = desk.clock.now_ns() - hours * _HOUR_NS
+    return str(found["time"]) > timestamp(since)
 
 
 async def fallbacks(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> list[dict[str, Any]]:

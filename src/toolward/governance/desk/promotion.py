@@ -10,6 +10,7 @@ from toolward.governance.desk.context import Desk, Verb, text
 from toolward.governance.desk.gates.checks import evaluate, gate_of
 from toolward.governance.desk.versions import channel_of, one_of, runner_of
 from toolward.kernel.promotion.promotions import Proposal
+from toolward.kernel.promotion.shadows import only_reads, outcome_of
 from toolward.kernel.registry.registry import Move
 from toolward.model.gate import CanaryBounds, Check, Verdict
 from toolward.model.principal import Principal
@@ -212,21 +213,26 @@ def _said(proposal: Proposal, state: str, checks: Sequence[Check]) -> dict[str, 
 
 
 async def canary(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> dict[str, Any]:
-    """Serve a version to a share of the new sessions and watch it; without `share`, how one does.
+    """Serve a version to a share of the new sessions and watch it; without a number, how one does.
 
-    Parameters: `tool`, `channel`, `share` (1 to 99 per cent), `digest`. All that the gate asks for has to
-    hold but the canary itself; where it asks for people, the version waits, and another begins its canary.
+    Parameters: `tool`, `channel`, `share` (1 to 99 per cent of the new sessions) or `copies` (1 to 100 per
+    cent of the reads, which are run with it too), `digest`. All that the gate asks for has to hold but the
+    canary and the copies; where it asks for people, the version waits, and another begins.
     """
     key, channel = text(parameters, "tool"), channel_of(desk, parameters)
-    share = parameters.get("share")
-    if share is None:
+    share, copies = parameters.get("share", 0), parameters.get("copies", 0)
+    if not share and not copies:
         return _canary_said(desk, key, channel)
-    if type(share) is not int or not 1 <= share <= 99:  # noqa: PLR2004 -- per cent, neither none nor all
+    if type(share) is not int or not 0 <= share <= 99:  # noqa: PLR2004 -- per cent, never all
         raise Rejected("`share` is a number from 1 to 99, per cent of the new sessions")
+    if type(copies) is not int or not 0 <= copies <= 100:  # noqa: PLR2004 -- per cent
+        raise Rejected("`copies` is a number from 1 to 100, per cent of the reads")
     waiting = desk.parts.promotions.find(key, channel)
     version = _chosen(desk, key, channel, text(parameters, "digest", ""), waiting)
     try:
-        await _begin(desk, version, channel, waiting, by=by, share=share)
+        if copies:
+            _check_copies(desk, version, channel)
+        await _begin(desk, version, channel, waiting, by=by, share=(share, copies))
     except (Denied, Contested) as no:
         await desk.parts.promotions.refused(key, channel, version.digest, no, by=by)
         raise
@@ -235,8 +241,15 @@ async def canary(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> di
 
 
 async def _begin(
-    desk: Desk, version: ToolVersion, channel: Channel, waiting: Proposal | None, *, by: Principal, share: int
+    desk: Desk,
+    version: ToolVersion,
+    channel: Channel,
+    waiting: Proposal | None,
+    *,
+    by: Principal,
+    share: tuple[int, int],
 ) -> None:
+    """`share`: of the new sessions, and of the reads that are copied."""
     _check_variants(desk, version)
     if gate_of(desk, channel).signoff is not None:
         if waiting is None or waiting.digest != version.digest:
@@ -247,15 +260,28 @@ async def _begin(
                 "another begins its canary",
             )
         _check_signer(desk, version, channel, waiting, by)
-    checks = [check for check in evaluate(desk, version, channel) if check.what != "canary"]
+    checks = [check for check in evaluate(desk, version, channel) if check.what not in _BY_TRYING]
     _check_gate(version, channel, checks)
     _ = desk.trial(version)
     said = {"checks": [check.as_json() for check in checks]}
     move = Move(
         act=Act.PROMOTE, channel=channel, by=by, digest=version.digest, note=desk.parts.ids.new(), said=said
     )
-    _ = await desk.parts.canaries.begin(version.key, move, share=share)
+    _ = await desk.parts.canaries.begin(version.key, move, share=share[0], copies=share[1])
     desk.parts.drift.announce(runner_of(desk, version.digest))
+
+
+_BY_TRYING = frozenset({"canary", "shadow"})
+"""What a gate asks for that only a canary shows."""
+
+
+def _check_copies(desk: Desk, version: ToolVersion, channel: Channel) -> None:
+    pin = desk.parts.registry.pin(version.key, channel)
+    if pin is not None and not (only_reads(version) and only_reads(desk.parts.registry.of(pin))):
+        raise Rejected(
+            f"{version.key} does more than read here, so copies of its calls would do it twice",
+            remedy="run recorded calls with both in the sandbox: toolward tools compare",
+        )
 
 
 def _check_variants(desk: Desk, version: ToolVersion) -> None:
@@ -286,7 +312,20 @@ def _canary_said(desk: Desk, key: str, channel: Channel) -> dict[str, Any]:
             code=ReasonCode.NOT_PENDING,
             remedy=f"begin one: toolward tools canary {key} --share {CanaryBounds().share}",
         )
-    return {"tool": key, **canaries.figures(trial), "check": canaries.judged(trial).as_json()}
+    compared, differences = outcome_of(
+        desk.parts.store,
+        key,
+        channel,
+        control=trial.pin.digest,
+        candidate=trial.pin.canary.digest if trial.pin.canary else "",
+    )
+    return {
+        "tool": key,
+        **canaries.figures(trial),
+        "compared": compared,
+        "differences": differences,
+        "check": canaries.judged(trial).as_json(),
+    }
 
 
 VERBS = {

@@ -89,12 +89,14 @@ class Canaries:
 
         return tell
 
-    async def begin(self, key: str, move: Move, *, share: int) -> Pin:
+    async def begin(self, key: str, move: Move, *, share: int, copies: int = 0) -> Pin:
         """Serve `move.digest` to a share (per cent) of the sessions that are opened from now on.
+
+        With `copies` (per cent) so many reads are run with it too.
 
         Raises `Rejected` where the tool is not served, the version can not be, or another canary runs.
         """
-        pin = await self._registry.begin_canary(key, move, share=share)
+        pin = await self._registry.begin_canary(key, move, share=share, copies=copies)
         self._trials.setdefault(key, []).append(Trial(pin, move.channel))
         return pin
 
@@ -141,6 +143,7 @@ class Canaries:
             "control": trial.pin.digest,
             "channel": trial.channel.value,
             "share": canary.share if canary else 0,
+            "copies": canary.copies if canary else 0,
             "calls": len(trial.candidate),
             "bad": sum(each.bad for each in trial.candidate),
             "control_calls": len(trial.control),

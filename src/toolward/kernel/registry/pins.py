@@ -63,6 +63,7 @@ def stretch_to_json(stretch: Stretch) -> dict[str, Any]:
         "until_ns": str(stretch.until_ns),
         "canary": stretch.canary,
         "share": stretch.share,
+        "copies": stretch.copies,
         "withdrawn": stretch.withdrawn,
     }
 
@@ -75,5 +76,6 @@ def stretch_from_json(value: Mapping[str, Any]) -> Stretch:
         until_ns=int(value["until_ns"]),
         canary=value["canary"],
         share=value["share"],
+        copies=value.get("copies", 0),
         withdrawn=value["withdrawn"],
     )

@@ -156,8 +156,11 @@ class Registry(Shelf):
                 )
             return await self._move(pin, move, withdraw=withdraw)
 
-    async def begin_canary(self, key: str, move: Move, *, share: int) -> Pin:
-        """Serve a share of the new sessions another version. Raises `Rejected` where that can not be."""
+    async def begin_canary(self, key: str, move: Move, *, share: int, copies: int = 0) -> Pin:
+        """Serve a share of the new sessions another version, or run copies of so many reads with it.
+
+        Both per cent. Raises `Rejected` where that can not be.
+        """
         require_person(move.by)
         async with self.changing:
             pin = self.known(key, move.channel)
@@ -172,7 +175,9 @@ class Registry(Shelf):
                     f"a canary of {key} in {move.channel} {why}", remedy=f"see toolward tools history {key}"
                 )
             now = self.clock.now_ns()
-            stretch = Stretch(digest=version.digest, since_ns=now, canary=move.note, share=share)
+            stretch = Stretch(
+                digest=version.digest, since_ns=now, canary=move.note, share=share, copies=copies
+            )
             new = replace(pin, canary=stretch)
             body = {
                 "by": move.by.as_json(),
@@ -181,6 +186,7 @@ class Registry(Shelf):
                 "control": pin.digest,
                 "channel": move.channel.value,
                 "share": share,
+                **({"copies": copies} if copies else {}),
                 **move.said,
             }
             event = self.auditor.event(EventKind.CANARY_BEGUN, tool=key, body=body)

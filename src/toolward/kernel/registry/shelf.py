@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from toolward.errors import CallerError, Rejected, WardError
+from toolward.errors import CallerError, Denied, Rejected, WardError
 from toolward.errors import ReasonCode as Code
 from toolward.kernel.audit import Auditor
 from toolward.kernel.incidents import Incidents
@@ -122,6 +122,13 @@ class Shelf:
         # people stood for it when the session was opened; a warning is for every session
         state = ToolState.DEPRECATED if pin.state is ToolState.DEPRECATED else ToolState.APPROVED
         return self._versions[digest], state
+
+    def tried(self, key: str, channel: Channel) -> ToolVersion:
+        """What copies of calls are run with. Raises `Denied` where none are any more."""
+        pin = self._pins[channel].get(key)
+        if pin is None or pin.canary is None or not pin.canary.copies or not pin.state.stands:
+            raise Denied(f"no copies of calls of {key} are run", code=Code.STALE_DEFINITION)
+        return self._versions[pin.canary.digest]
 
     def for_undo(self, key: str, digest: str) -> ToolVersion | None:
         """The version that may still undo: what was served then, as long as its server is the same.

@@ -15,6 +15,8 @@ from toolward.errors import CircuitOpen
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.registry.registry import Registry
 from toolward.kernel.resilience.refusing import FALLBACK
+from toolward.kernel.revision import ActiveRevision
+from toolward.kernel.sessions import Sessions
 from toolward.model.call import Action, Reply
 from toolward.ports.upstream import Exchange
 from toolward.rules.resilience.fallback import stands_in
@@ -27,24 +29,36 @@ Perform = Callable[[Attempt, Exchange], Awaitable[Reply]]
 class StandingIn:
     """Asks the fallback where the operator named one that reads the same."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(
+        self, registry: Registry, sessions: Sessions, revision: Callable[[], ActiveRevision]
+    ) -> None:
         self._registry = registry
+        self._sessions = sessions
+        self._revision = revision
 
     async def __call__(
-        self, attempt: Attempt, refusal: CircuitOpen, reply: Reply, exchange: Exchange, perform: Perform
+        self, attempt: Attempt, refused: tuple[CircuitOpen, Reply], exchange: Exchange, perform: Perform
     ) -> Reply:
-        """The fallback's reply where it has a result, else `reply`, the recorded refusal, which names it."""
+        """The fallback's reply where it has a result, else the recorded refusal, which names it.
+
+        Compared is what the caller is served of both, in its channel and session.
+        """
+        refusal, reply = refused
         details = dict(refusal.reason.details)
         key, other = details["tool"], details.get(FALLBACK, "")
         if attempt.action is not Action.CALL_TOOL or attempt.stands_in_for or attempt.released:
             return reply
-        first, second = self._registry.served(key), self._registry.served(other)
-        if first is None or second is None or not stands_in(second[1], first[1]):
+        session = self._sessions.current(attempt.session_id)
+        if session is None:
+            return reply
+        channel = self._revision().channel_of(attempt.principal.agent)
+        first, second = (self._registry.serving(each, channel, session) for each in (key, other))
+        if first is None or second is None or not stands_in(second[0], first[0]):
             return reply
         asked = structs.replace(
             attempt,
-            server=second[1].server,
-            params={**attempt.params, "name": second[1].name},
+            server=second[0].server,
+            params={**attempt.params, "name": second[0].name},
             stands_in_for=key,
         )
         found = await perform(asked, exchange)

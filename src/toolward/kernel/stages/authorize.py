@@ -38,7 +38,7 @@ class Authorize:
         Raises `Denied`, `Pending` once the question is on record, `Answered` where it ran already.
         """
         await self._approvals.asking.kept(labelled)  # before grants too: it ran, and does not run again
-        if not isinstance(decision, Ask):
+        if not isinstance(decision, Ask) or labelled.call.copy_of:  # of a copy nobody is asked
             return self._authorized(labelled, decision)
         granted = self._approvals.grants.lifting(labelled, decision.need)
         by, lifted = tuple(granted), frozenset[str]().union(*granted.values())

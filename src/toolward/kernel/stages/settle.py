@@ -89,6 +89,7 @@ class Settle:
         if (
             said is not None
             and call.action not in LIST_ACTIONS
+            and not call.copy_of  # nobody sees it: it taints nothing, and vouches for nothing
             and not (type(outcome) is Returned and outcome.own)
         ):
             body["taint"], change = self._taint(permit, said)

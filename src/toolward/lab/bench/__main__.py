@@ -16,7 +16,7 @@ from rich.console import Console
 from toolward.lab import bench_audit, bench_policy
 from toolward.lab.bench import calls, latency, split, start
 from toolward.lab.bench.calls import Effort, Target
-from toolward.lab.bench.gateway import READ, WRITE, daemon, echo_server, prepare
+from toolward.lab.bench.gateway import READ, WRITE, daemon, echo_server, floor, prepare
 from toolward.lab.bench.processes import HOME
 from toolward.lab.report import Row, print_rows, write_report
 from toolward.lab.toolchain import SetupFailed
@@ -57,11 +57,18 @@ def measure(say: Console) -> list[Row]:
         rows += _shown("where the CPU goes", split_rows)
         # fresh again: a daemon reads a long log through beside its first calls
         ward = asyncio.run(prepare(address.url))
-        with daemon(ward) as (governed, port), say.status("open loop"):
+        with (
+            daemon(ward) as (governed, port),
+            floor(address.url) as (floor_pid, floor_address),
+            say.status("open loop"),
+        ):
+            least = Target(name=calls.FLOOR, pid=floor_pid, address=floor_address)
             for name, tool, commits in ((calls.OURS, WRITE, 2), (calls.OURS_READ, READ, 1)):
                 target = Target(name=name, pid=governed, address=ward.address(port, tool))
                 capacity = found[name, _WIDTH].rps
-                added = latency.measure(direct, target, load, _FULL, capacity=capacity, commits=commits)
+                added = latency.measure(
+                    direct, least, target, load, _FULL, capacity=capacity, commits=commits
+                )
                 rows += _shown("added latency", added)
         with say.status("starts"):
             started = start.measure_start(ward, 5)

@@ -22,9 +22,9 @@ LONG_BYTES: Final = 1024
 """A message counts once more for each of these, against the rates below ..."""
 WEIGHT_MAX: Final = 64
 """... but no more than so often: one late answer of some MiB is no flood."""
-INTERIM_BURST_MAX: Final = 1_000
+INTERIM_BURST_MAX: Final = 200
 """Messages of running calls, on one link, that are read as fast as they come ..."""
-INTERIM_PER_S_MAX: Final = 500
+INTERIM_PER_S_MAX: Final = 200
 """... and how many more each second: past this the server has to wait."""
 STDERR_BURST_BYTES: Final = 1024 * 1024
 """What a child may write to stderr as fast as it can ..."""

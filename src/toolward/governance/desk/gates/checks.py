@@ -14,8 +14,18 @@ from toolward.governance.desk.gates.compatible import misfits
 from toolward.governance.desk.gates.decisions import Decided, decided
 from toolward.governance.desk.gates.evidence import newest, tests_digest
 from toolward.kernel.promotion.samples import samples_of
+from toolward.kernel.promotion.shadows import only_reads, outcome_of
 from toolward.model.event import EventKind
-from toolward.model.gate import OPEN_GATE, Check, ComparedBounds, Gate, ServedBounds, UsedBounds, Verdict
+from toolward.model.gate import (
+    OPEN_GATE,
+    Check,
+    ComparedBounds,
+    Gate,
+    ServedBounds,
+    ShadowBounds,
+    UsedBounds,
+    Verdict,
+)
 from toolward.model.tool import Channel, ToolVersion
 from toolward.rules.found.worth import evidence_digest
 
@@ -41,9 +51,11 @@ def evaluate(desk: Desk, version: ToolVersion, channel: Channel) -> list[Check]:
         (gate.canary, "canary", lambda: _canary(desk, version, channel)),
     ]
     checks = [_tried(what, check) for wanted, what, check in asked if wanted]
-    compared, served, used = gate.compared, gate.served, gate.used
+    compared, served, used, shadow = gate.compared, gate.served, gate.used, gate.shadow
     if compared is not None:
         checks.append(_tried("compared", lambda: _compared(desk, version, channel, compared)))
+    if shadow is not None:
+        checks.append(_tried("shadow", lambda: _shadow(desk, version, channel, shadow)))
     if served is not None:
         checks.append(_tried("served", lambda: _served(desk, version, served)))
     if used is not None:
@@ -126,6 +138,28 @@ def _compared(desk: Desk, version: ToolVersion, channel: Channel, bounds: Compar
     return _looked(what, found["differences"] <= bounds.differences_max, text, found["evidence"])
 
 
+def _shadow(desk: Desk, version: ToolVersion, channel: Channel, bounds: ShadowBounds) -> Check:
+    """Copies of live reads; of what does more none can be run, so recorded calls stand in."""
+    what = "shadow"
+    pin = desk.parts.registry.pin(version.key, channel)
+    if pin is None or not pin.state.stands:
+        return _looked(what, holds=True, text=_ALONE)
+    if not (only_reads(version) and only_reads(desk.parts.registry.of(pin))):
+        recorded = ComparedBounds(calls=bounds.calls, differences_max=bounds.differences_max)
+        stood_in = _compared(desk, version, channel, recorded)
+        return Check(what=what, verdict=stood_in.verdict, text=stood_in.text, evidence=stood_in.evidence)
+    calls, differences = outcome_of(
+        desk.parts.store, version.key, channel, control=pin.digest, candidate=version.digest
+    )
+    text = f"{differences} of {calls} copies were answered differently"
+    if differences > bounds.differences_max:
+        return _looked(what, holds=False, text=text)
+    if calls < bounds.calls:
+        how = f"toolward tools canary {version.key} --digest {version.digest[7:19]} --copies 20"
+        return _waits(what, f"{text}, {bounds.calls} are asked for: {how}")
+    return _looked(what, holds=True, text=text)
+
+
 def _served(desk: Desk, version: ToolVersion, bounds: ServedBounds) -> Check:
     what = "served"
     pin = desk.parts.registry.pin(version.key, bounds.channel)
@@ -162,6 +196,8 @@ def _canary(desk: Desk, version: ToolVersion, channel: Channel) -> Check:
     if trial is None or trial.pin.canary is None or trial.pin.canary.digest != version.digest:
         how = f"toolward tools canary {version.key} --digest {version.digest[7:19]} --share 10"
         return _waits("canary", f"no canary of it runs: {how}")
+    if not trial.pin.canary.share:
+        return _waits("canary", "copies of calls are run with it, and no session is served it")
     return desk.parts.canaries.judged(trial)
 
 

@@ -12,7 +12,7 @@ from toolward.config.ward import undo_findings
 from toolward.errors import CallerError, WardError
 from toolward.governance.desk.context import Desk
 from toolward.model.event import EventKind
-from toolward.model.tool import ToolVersion
+from toolward.model.tool import Effect, ToolVersion
 from toolward.ports.store import Record
 
 CALLS_MAX: Final = 200
@@ -20,10 +20,11 @@ CALLS_MAX: Final = 200
 
 
 def misfits(desk: Desk, version: ToolVersion) -> list[str]:
-    """In words what does not fit: policies, undoing, tests, standing grants, recorded calls."""
+    """In words what does not fit: policies, undoing, objectives, tests, standing grants, recorded calls."""
     return [
         *_policies(desk, version),
         *_undoing(desk, version),
+        *_objectives(desk, version),
         *_tests(desk, version),
         *_grants(desk, version),
         *_recorded(desk, version),
@@ -44,6 +45,23 @@ def _undoing(desk: Desk, version: ToolVersion) -> Iterator[str]:
         definitions.setdefault(each.server, {})[each.name] = orjson.loads(each.definition)
     for error in undo_findings(desk.ward(), definitions):
         yield f"undoing does not fit: {error.diagnostics()}"
+
+
+def _objectives(desk: Desk, version: ToolVersion) -> Iterator[str]:
+    reads = version.manifest.effect is Effect.READ_ONLY
+    for name, declared in sorted(desk.revision().objectives.items()):
+        for each in declared.objective.success.verify:
+            if each.tool != version.key:
+                continue
+            if not reads:
+                yield f"the objective `{name}` is verified by it, and it does more than read"
+            try:
+                desk.parts.registry.schema(version).check(each.arguments)
+            except CallerError as no:
+                yield f"how the objective `{name}` is verified does not fit: {no.reason.text}"
+        for step in declared.objective.steps:
+            if version.key in step.tools and step.bounds.written == 0 and not reads:
+                yield f"the step `{step.name}` of the objective `{name}` lets nothing be written, and it does"
 
 
 def _tests(desk: Desk, version: ToolVersion) -> Iterator[str]:

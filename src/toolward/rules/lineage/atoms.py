@@ -22,12 +22,17 @@ HIDDEN_DIGITS_MIN: Final = 8
 """Of an identifier of digits alone that is recognised inside a longer run of digits."""
 HIDDEN_CHARS_MAX: Final = 30
 """Longer ones hold a whole block of `grams`, wherever they begin."""
+UUID_CHARS: Final = 32
+"""Without its dashes."""
+LONG_NUMBER: Final = 9
+"""Digits behind `00` that may be a telephone number, written to be dialled from abroad."""
 APART_CHARS_MAX: Final = 128
 """Longer values are found by the runs of characters in them."""
 APART_TEXT_CHARS_MAX: Final = 16_384
 """Of one text in which identifiers with spaces in them are looked for."""
-ANCHOR: Final = 3
-"""Letters from its first digit on, by which an identifier inside a longer run is found."""
+ANCHOR: Final = 4
+"""Letters up to its last digit, by which an identifier inside a longer run is found: ids that are counted
+up differ there."""
 
 _MARK: Final = "\x01"
 _TO_SPACE: Final = str.maketrans(dict.fromkeys("\"'`<>(){}[];|", " "))
@@ -48,7 +53,6 @@ _IN_WORDS: Final = re.compile(
 )
 _PHONE: Final = re.compile(r"(?<![\w.])(?:\+|00)?\(?\d[\d ()./-]{5,}\d(?!\w)")
 _PHONE_BEGINS: Final = re.compile(r"\d[)./-]? [(]?\d")
-_DIGIT: Final = re.compile(r"\d")
 _BEGINS_NUMBER: Final = frozenset("0123456789+")
 _IBAN: Final = re.compile(r"\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]{4}){2,7}(?:[ -]?[a-z0-9]{1,4})?\b")
 _IBAN_HEAD: Final = re.compile(r"[a-z]{2}\d{2}")
@@ -119,6 +123,7 @@ def spelled(tokens: set[str]) -> Iterator[str]:
     lines = "\n".join(
         [each for each in tokens if not each.isdigit() and CHARS_MIN <= len(each) <= ATOM_CHARS_MAX]
     )
+    yield from [_phone(each) for each in tokens if each[:2] == "00" and each.isdigit() and each[LONG_NUMBER:]]
     if not lines:
         return
     for found in _SPELLINGS.finditer(lines):
@@ -137,6 +142,17 @@ def spelled(tokens: set[str]) -> Iterator[str]:
             yield _phone(found[kind])
         else:
             yield found[kind]
+
+
+def may_be_spelled(canonical: str) -> bool:
+    """Whether a value may have other spellings; cheap, and wrong on the safe side."""
+    return (
+        not canonical[0].isalpha()
+        or canonical[2:4].isdigit()  # an account
+        or canonical[-4:].isdigit()  # a date in words
+        or len(canonical) >= UUID_CHARS
+        or "://" in canonical
+    )
 
 
 _LAST_OF_DATE: Final = 4
@@ -172,7 +188,7 @@ def spelled_whole(canonical: str) -> Iterator[str]:
         yield from _in_words(found)
     elif _IBAN.fullmatch(canonical) is not None:
         yield f"{_MARK}i{squeezed(canonical)}"
-    elif _PHONE.fullmatch(canonical) is not None:
+    elif (" " in canonical or canonical[0] == "+") and _PHONE.fullmatch(canonical) is not None:
         yield _phone(canonical)
 
 
@@ -199,10 +215,9 @@ def hides(letters: str) -> bool:
     return len(letters) >= (HIDDEN_DIGITS_MIN if letters.isdigit() else PART_CHARS_MIN)
 
 
-def first_digit(letters: str) -> int:
-    """Where the first digit stands in letters that hold one."""
-    found = _DIGIT.search(letters)
-    return found.start() if found is not None else 0
+def last_digit(letters: str) -> int:
+    """Where the last digit stands in letters that hold one."""
+    return next((at for at in range(len(letters) - 1, -1, -1) if letters[at].isdigit()), 0)
 
 
 def tells(token: str) -> bool:

@@ -10,10 +10,10 @@ from toolward.rules.lineage.atoms import (
     ANCHOR,
     CHARS_MIN,
     apart_key,
-    first_digit,
     hides,
     identifiers,
     keys_in,
+    last_digit,
     letters_of,
     pieces_of,
     signs_of,
@@ -31,8 +31,10 @@ taint alone counts."""
 PASSING_MAX: Final = 30_000
 """Keys of all other results in one generation (and as many blocks), of which there are two: about 15 MiB.
 The oldest are forgotten, and from then on no result proves anything."""
-ALIKE_MAX: Final = 64
-"""Identifiers with the same letters at their first digit that are looked for inside longer runs; further
+WORD_CHARS_MIN: Final = 5
+"""Letters of a word in a confidential text that is withheld by itself: `for` and `open` are everywhere."""
+ALIKE_MAX: Final = 32
+"""Identifiers with the same letters up to their last digit that are looked for inside longer runs; further
 ones are found where they stand alone."""
 LONG_CHARS: Final = 64
 """Of a value of no confidential result whose runs of characters are remembered, to show what was copied."""
@@ -98,7 +100,7 @@ class Index:
         self.secrets: list[dict[str, Page]] = []  # those of `kept` that are confidential
         self.words: dict[str, Page] = {}
         self.blocks: dict[str, Page] = {}
-        self.hidden: dict[str, tuple[tuple[int, str], ...]] = {}  # by what stands at their first digit
+        self.hidden: dict[str, tuple[tuple[int, str], ...]] = {}  # by what stands before their last digit
         self.hosts: set[str] = set()  # of confidential mail addresses
         self.passing_blocks: Generations[Page] = Generations()
         self.shelf = Shelf()
@@ -121,11 +123,10 @@ class Index:
         """Whether it is no longer known of every value who said it."""
         return any(each.forgot for each in self.passing.values())
 
-    def begin(self, said: Said | None, fields: list[tuple[str, str]]) -> int:
+    def begin(self, said: Said, fields: list[tuple[str, str]]) -> int:
         """The serial of a result that is about to be added, with its fields' pointers and texts."""
         self._serial += 1
-        if said is not None:
-            self.shelf.put(self._serial, said, fields)
+        self.shelf.put(self._serial, said, fields)
         return self._serial
 
     def add(self, values: list[str], page: Page) -> None:
@@ -192,8 +193,8 @@ class Index:
         kept.update(dict.fromkeys(fresh, page))
 
     def _hide(self, letters: str) -> None:
-        at = first_digit(letters)
-        anchor = letters[at : at + ANCHOR]
+        at = last_digit(letters)
+        anchor = letters[max(0, at - ANCHOR + 1) : at + 1]
         known = self.hidden.get(anchor, ())
         entry = (at, letters)
         if entry not in known and len(known) < ALIKE_MAX and len(self.hidden) < KEPT_MAX:
@@ -204,4 +205,6 @@ def _words(tokens: Iterable[str]) -> set[str]:
     """The words of a text, and the pieces of those that have joints."""
     bare = {each.strip(".,:;!?") for each in tokens}
     pieces: Iterator[str] = (piece for each in bare if not each.isalnum() for piece in pieces_of(each))
-    return {each for each in (*bare, *pieces) if len(each) >= CHARS_MIN}
+    return {
+        each for each in (*bare, *pieces) if len(each) >= (WORD_CHARS_MIN if each.isalpha() else CHARS_MIN)
+    }

@@ -19,7 +19,7 @@ from toolward.rules.lineage.spelling import canonical_text, squeezed
 
 KEPT_BYTES_MAX: Final = 8 * 2**20
 """Of the results of one session; of older ones it is known that a value stood in them, not where."""
-OPENED_MAX: Final = 8
+OPENED_MAX: Final = 16
 """Results that are kept as fields, for the next question."""
 SEARCHED_FIELDS_MAX: Final = 2_000
 """Fields of one result that are looked through for a part of a text; what stands behind has no pointer."""
@@ -99,6 +99,13 @@ class Shelf:
             ):
                 return pointer
         return ""
+
+    def holds(self, page: Page, block: str) -> bool:
+        """Whether these letters stand in a page; not, where that is not known any more."""
+        return any(
+            len(canonical) >= BLOCK and block in squeezed(canonical)
+            for _, canonical in self._open(page.serial)
+        )
 
     def _open(self, serial: int) -> list[tuple[str, str]]:
         opened = self._opened.get(serial)

@@ -13,12 +13,18 @@ from toolward.model.label import CLEAN, Confidentiality, Integrity, Label
 from toolward.model.lineage import PROVES, Handle, How, Leaf, Source, SourceKind
 from toolward.model.server import ServerBinding
 from toolward.model.session import Session
-from toolward.rules.lineage.atoms import CHARS_MIN, spelled, spelled_whole
+from toolward.rules.lineage.atoms import CHARS_MIN, may_be_spelled, spelled, spelled_whole
 from toolward.rules.lineage.grams import BLOCK, shared
 from toolward.rules.lineage.index import WHOLE_CHARS_MAX, Index
 from toolward.rules.lineage.leaves import leaves_of, names_in
 from toolward.rules.lineage.memory import SessionMemory
-from toolward.rules.lineage.probe import SOURCES_MAX, confidential_in, pointer_of, source_of
+from toolward.rules.lineage.probe import (
+    READ_CHARS_MAX,
+    SOURCES_MAX,
+    confidential_in,
+    pointer_of,
+    source_of,
+)
 from toolward.rules.lineage.remember import index_waiting
 from toolward.rules.lineage.spelling import canonical_text, squeezed
 from toolward.rules.places import destination_known, path_inside
@@ -41,6 +47,7 @@ def trace_arguments(
         binding=binding,
         definition=resolved.version.definition if resolved.version else b"",
         handles=resolved.call.handles,
+        made_up=Source(SourceKind.MODEL, "", _model_label(session)),
     )
     return [_traced(pointer, value, ground) for pointer, value in leaves_of(resolved.call.arguments)]
 
@@ -54,6 +61,7 @@ class _Ground(Struct, frozen=True, kw_only=True):
     binding: ServerBinding | None
     definition: bytes
     handles: tuple[Handle, ...]
+    made_up: Source  # what a value comes from that was seen nowhere
 
 
 @lru_cache(maxsize=64)
@@ -103,25 +111,29 @@ def _traced(pointer: str, value: Any, ground: _Ground) -> Leaf:
         text = "" if isinstance(value, bool) or value is None else str(value)
     else:
         text = value
-    key = canonical_text(text)
+    key = canonical_text(text[:READ_CHARS_MAX])
     memory = ground.memory
-    whole = (
-        CHARS_MIN <= len(key) <= WHOLE_CHARS_MAX
-    )  # parts of a longer one are compared: that proves nothing
+    # parts of a longer one are compared: that proves nothing
+    whole = CHARS_MIN <= len(key) <= WHOLE_CHARS_MAX and len(text) <= READ_CHARS_MAX
     told = whole and bool(ground.words) and stands_in(key, ground.words)
     sources = [Source(SourceKind.PROMPT, "prompt", CLEAN)] if told else []
     binding = ground.binding
     if binding is not None and key and _in_domain(text, binding):
         sources.append(Source(SourceKind.OPERATOR, binding.server, CLEAN))
-    referred = [_referred(handle, pointer, ground) for handle in ground.handles if _below(pointer, handle.at)]
-    seen = (_seen(key, memory.index) if whole else []) + referred
-    sources += _endorsed_in(key if whole else "", seen, referred, ground)
-    held = [] if told or _is_secret(seen) else _held(text, key, memory)
-    if (_is_secret(seen) or _is_secret(held)) and dumps(text) in ground.definition:
+    seen = _seen(key, memory.index) if whole else []
+    if ground.handles or memory.endorsed:
+        referred = [_referred(each, pointer, ground) for each in ground.handles if _below(pointer, each.at)]
+        seen += referred
+        sources += _endorsed_in(key if whole else "", seen, referred, ground)
+    secret = bool(seen) and _is_secret(seen)
+    held = [] if told or secret else _held(text, key, memory)
+    if not (sources or seen or held):
+        return Leaf(pointer, (ground.made_up,), ground.made_up.label)  # as most are
+    if text and (secret or _is_secret(held)) and dumps(text) in ground.definition:
         seen, held = [each for each in seen if not _is_secret([each])], []  # the schema itself says it
     best = _best(sources, seen if memory.proves else [_untrusted(each) for each in seen])
     if best is None:
-        sources.append(Source(SourceKind.MODEL, "", _model_label(ground.session)))
+        sources.append(ground.made_up)
     return Leaf(pointer, (*sources, *seen, *held), _combined(best, sources, seen + held))
 
 
@@ -140,7 +152,7 @@ def _endorsed_in(key: str, seen: list[Source], referred: list[Source], ground: _
 def _seen(key: str, index: Index) -> list[Source]:
     """Where a value stood as it is, or as another spelling of the same: the first place under each label."""
     found = [source_of(page, *index.shelf.place(page, key)) for page in index.pages(key)]
-    if key.isalnum():
+    if key.isalnum() or not may_be_spelled(key):
         return found
     others = spelled_whole(key) if " " in key else spelled({key})
     for other in others:
@@ -166,8 +178,10 @@ def _held(text: str, key: str, memory: SessionMemory) -> list[Source]:
     index = memory.index
     if index.confidential and (found := confidential_in(text, key, index)):
         return found
+    if len(key) < 2 * BLOCK - 1 or not len(index.passing_blocks):
+        return []
     letters = squeezed(key[:SHOWN_CHARS_MAX])
-    if len(letters) < 2 * BLOCK - 1 or not len(index.passing_blocks):
+    if len(letters) < 2 * BLOCK - 1:
         return []
     found = []
     blocks = index.passing_blocks

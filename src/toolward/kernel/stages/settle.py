@@ -269,9 +269,9 @@ class Settle:
         )
         if signs.secrets:
             label = Label(label.integrity, Confidentiality.CONFIDENTIAL)
-            said = {"secrets": list(signs.secrets)}
+            said = orjson.dumps({"secrets": list(signs.secrets)})
             memory.waiting.append(
-                Heard(result=said, call_id=call.call_id, default=label, fields={}, asked=None)
+                Heard(body=said, call_id=call.call_id, default=label, fields={}, asked=None)
             )
         session = self.sessions.current(call.session.session_id) or call.session
         session, changed = self.sessions.tainted(session, label, source=call.call_id)

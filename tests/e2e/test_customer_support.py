@@ -34,8 +34,7 @@ async def test_tickets_are_answered_refunds_are_weighed_and_orders_in_a_mail_com
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     rows = await played(monkeypatch, tmp_path, rules=True)
-    missed = [row for row in rows if not row.holds and row.what != "all of it"]
-    assert missed == []
+    assert [row for row in rows if not row.holds and row.what != "all of it"] == []
     seen = {row.what: row.figure for row in rows}
     assert seen["4 refunds that came of it"] == "none"
     assert seen["4 mails that drop@elsewhere.example got"] == "0"
@@ -46,8 +45,7 @@ async def test_without_the_rules_the_same_mail_gets_all_that_it_asks_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     rows = await played(monkeypatch, tmp_path, rules=False)
-    missed = [row for row in rows if not row.holds and row.what != "all of it"]
-    assert missed == []
+    assert [row for row in rows if not row.holds and row.what != "all of it"] == []
     assert {row.what: row.figure for row in rows}[
         "without rules: mails that drop@elsewhere.example got"
     ] == "1"

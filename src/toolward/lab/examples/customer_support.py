@@ -117,6 +117,11 @@ async def large_refund(scene: Scene) -> None:
         for _ in range(3):
             _ = await scene.clerk["refund"](ticket.call, order, "lost in the post")
         scene.saw("3 the agent asks three times more", ticket.code("refunds__refund"), goal="answered")
+    async with scene.ticket("Refund order 1004 in full.") as ticket:
+        order = await scene.clerk["look_up"](ticket.call, "1004")
+        await scene.step(ticket, "refund")
+        refused = await scene.clerk["refund"](ticket.call, order, "does not shine")
+        _refused(scene, "3 a refund above the cap", refused.denial, "support/refund-cap")
     goal = "1002: 1900 made, 1003: 18000 made"
     scene.saw("3 a large refund: the shop's table", scene.refunds(), goal=goal)
 

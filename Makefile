@@ -11,7 +11,7 @@ WARD ?= build/ward
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools day paths rug-pulls interleavings lock clean bench-lineage leaks honeytokens bench-agentdojo
+.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools day paths rug-pulls interleavings lock clean bench-lineage leaks honeytokens bench-agentdojo examples
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -92,6 +92,10 @@ honeytokens: setup ## planted values stolen by an agent over the daemon: inciden
 paths: setup ## one ward with a secure core and an open periphery at work; a canary that rolls itself back
 	$(BIN)/python -m toolward.lab.paths work
 	$(BIN)/python -m toolward.lab.paths canary
+
+examples: setup ## the ready wards on real servers, each with the same attack where no rule stands
+	$(BIN)/python -m toolward.lab.examples customer-support
+	$(BIN)/python -m toolward.lab.examples customer-support --control
 
 crashes: setup ## crash at every commit and around every effect: approvals, escrow, keys, rollback; and real kill -9
 	$(BIN)/python -m pytest -q tests/corridor/test_crash_points.py tests/corridor/test_approval_crash_points.py \

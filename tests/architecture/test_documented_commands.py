@@ -12,7 +12,7 @@ import pytest
 from toolward.cli import VERBS, cli
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")])
 OTHERS = {"--requirements", "--quick"}
 """Options of other programs that the documents name."""
 

@@ -1,7 +1,7 @@
 """The clerk: an agent without a model, scripted so that every run is the same.
 
 It is obedient, the worst that a model can be: what a mail tells it to do, it tries, whoever wrote the mail.
-It knows nothing of toolward; it has the tools that it is shown, by their names in MCP, and what the answers say.
+It knows nothing of toolward; it has the tools that it is shown, by their names in MCP, and their answers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 Call = Callable[..., Awaitable[Any]]
-"""`await call("server__tool", argument=value)` gives `text`, `structured` and `code`, "" if it was let through."""
+"""`await call("server__tool", argument=value)`: its `text`, `structured` and `code`, "" if let through."""
 
 
 async def read_ticket(call: Call, sender: str) -> str:
@@ -57,6 +57,10 @@ async def obey(call: Call, mail: str) -> dict[str, Any]:
             found = done[line].text if not done[line].code else found
         elif match := re.match(r"SEND it to (\S+)", line):
             done[line] = await answer(call, match[1], "as you asked", found)
+        elif match := re.match(r"TELL (\S+) about order (\d+)", line):
+            done[line] = await call("refunds__order", number=match[2])
+            if not done[line].code:
+                done[line] = await answer(call, match[1], "as you asked", done[line].text)
     return done
 
 

@@ -34,7 +34,7 @@ async def run_example(name: str, home: Path, environments: Path, *, rules: bool 
     """
     ports = Ports.free()
     began = time.monotonic()
-    fresh_copy(name, home, ports)
+    warm = fresh_copy(name, home, ports)
     make_databases(home)
     if not rules:
         customer_support.take_rules_out(home)
@@ -43,22 +43,38 @@ async def run_example(name: str, home: Path, environments: Path, *, rules: bool 
         async with running_ward(home / "ward") as ward:
             scene = Scene(home=home, ward=ward, mailroom=mailroom, clerk=load_agent(home))
             for act in acts:
-                await act(scene)
+                if not await held(act, scene):
+                    break
     took = time.monotonic() - began
-    return [*scene.rows, Row("all of it", took, "s", f"< {GOAL_S} once installed", took < GOAL_S)]
+    if not warm:
+        return [*scene.rows, Row("all of it, installing included", took, "s")]
+    return [*scene.rows, Row("all of it", took, "s", f"< {GOAL_S}", took < GOAL_S)]
 
 
-def fresh_copy(name: str, home: Path, ports: Ports) -> None:
-    """The example in `home`, made anew; only what its servers have installed is kept."""
+async def held(act: customer_support.Act, scene: Scene) -> bool:
+    """Play an act; one that breaks is a row that does not hold, and the end."""
+    try:
+        await act(scene)
+    except Exception as error:  # noqa: BLE001 -- whatever it was, the act is named and the table is printed
+        scene.saw(f"the act `{act.__name__}`", f"{type(error).__name__}: {error}", goal="plays to its end")
+        return False
+    return True
+
+
+def fresh_copy(name: str, home: Path, ports: Ports) -> bool:
+    """The example in `home`, made anew; whether anything that its servers had installed was kept."""
     kept = home / "ward" / ".toolward" / "servers"
     with tempfile.TemporaryDirectory(dir=_made(home.parent)) as aside:
         if kept.exists():
             shutil.move(kept, aside)
         shutil.rmtree(home, ignore_errors=True)
         examples.copy(name, home, mail_port=ports.mcp)
-        if (moved := Path(aside) / "servers").exists():
+        moved = Path(aside) / "servers"
+        warm = moved.exists()
+        if warm:
             (home / "ward" / ".toolward").mkdir(mode=0o700)
             shutil.move(moved, kept)
+    return warm
 
 
 def _made(folder: Path) -> Path:

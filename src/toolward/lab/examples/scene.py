@@ -162,6 +162,10 @@ class Scene:
         """How many mails really left for an address."""
         return sum(to == address for to, _ in self.mailroom.delivered())
 
+    def mails_with(self, *secrets: str) -> int:
+        """How many mails really left with one of these in their text."""
+        return sum(any(each in text for each in secrets) for _, text in self.mailroom.delivered())
+
 
 def make_databases(home: Path) -> None:
     """The example's two, from their SQL."""

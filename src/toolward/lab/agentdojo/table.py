@@ -82,10 +82,9 @@ async def _play(suite: Suite, gate: Gate, run: Run, what: tuple[str, Path, str])
 
 
 def _scorings(gate: Gate, only: str) -> tuple[Scoring, ...]:
-    """A gate that never asks is the same under each."""
-    return (
-        (Scoring.AUTO_DENY,) if gate.name == "allow all" or only in ("quick", "ablation") else tuple(Scoring)
-    )
+    """Baselines under auto-deny alone: with an answer to each question a gate is as good as its person."""
+    alone = gate.name != Toolward.name or only in ("quick", "ablation")
+    return (Scoring.AUTO_DENY,) if alone else tuple(Scoring)
 
 
 def _tell(run: Run) -> None:

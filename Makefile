@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 WARD ?= build/ward
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench bench-agentdojo conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools paths rug-pulls interleavings lock clean
+.PHONY: help setup demo up test check format bench bench-agentdojo conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools bench-lineage leaks paths rug-pulls interleavings lock clean
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -68,6 +68,12 @@ bench-safeguards: setup ## what idempotency keys, frontiers and escrow cost on t
 
 bench-tools: setup ## ten thousand tools beside ten: start, list, search, describe, call, memory
 	$(BIN)/python -m toolward.lab.paths.many_tools
+
+bench-lineage: setup ## CPU of label and decide at 100 earlier results; a session of 10 000 calls
+	$(BIN)/python -m toolward.lab.bench_lineage
+
+leaks: setup ## a confidential value in every encoding to sinks that nobody cleared, with a control
+	$(BIN)/python -m toolward.lab.leaks
 
 bench-neighbours: setup ## one hung, one flooding and one flapping server among ten: the others' latency, in pairs
 	$(BIN)/python -m toolward.lab.neighbours

@@ -21,6 +21,7 @@ from toolward.kernel.clauses import Clauses
 from toolward.kernel.discovery.discovery import Changed, Discovery
 from toolward.kernel.face.answers import Answers
 from toolward.kernel.face.catalogue import ToolCatalogue
+from toolward.kernel.handles import Handles
 from toolward.kernel.incidents import Incidents
 from toolward.kernel.objectives.pins import ObjectivePins
 from toolward.kernel.parts import Parts
@@ -94,7 +95,7 @@ class PartsMaker:
         watching = self._watching(auditor, registry, incidents, background)
         discovery = self._discovery(auditor, background)
         drift = self._made_drift(registry, upstreams, resilience, watching, discovery)
-        admit = Admit(auditor, clock=clock, ids=ids)
+        admit = Admit(auditor, clock=clock, ids=ids, handles=Handles(store))
         label = Label(sessions)
         safeguards = make_safeguards(
             store, auditor, sessions=sessions, registry=registry, incidents=incidents, clock=clock

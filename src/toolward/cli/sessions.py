@@ -50,9 +50,17 @@ def list_sessions(frame: Frame, limit: int) -> None:
 
 @command.command("show")
 @click.argument("session")
+@click.option("--lineage", "form", flag_value="words", help="Where each argument of its calls came from.")
+@click.option("--prov", "form", flag_value="prov", help="The same as W3C PROV-JSON.")
+@click.option(
+    "--openlineage", "form", flag_value="openlineage", help="The same as OpenLineage events, a line each."
+)
 @verb
-def show(frame: Frame, session: str) -> None:
+def show(frame: Frame, session: str, form: str | None) -> None:
     """What SESSION wrote, in order, how each is undone, its savepoints and rollbacks."""
+    if form is not None:
+        _show_lineage(frame, session, form)
+        return
     found = frame.ask("sessions.show", session=session)
     screen = frame.screen
     if screen.as_json:
@@ -83,6 +91,29 @@ def show(frame: Frame, session: str) -> None:
         screen.say(f"savepoint {mark['name']} at record {mark['log_index']}")
     for each in found["rollbacks"]:
         _show_rollback(screen, each)
+
+
+def _show_lineage(frame: Frame, session: str, form: str) -> None:
+    found = frame.ask("sessions.lineage", session=session, form=form)
+    screen = frame.screen
+    if found["cut"]:
+        screen.warn("the session has more calls than are shown: the newest are")
+    if form == "prov":
+        screen.result(found["document"])
+    elif form == "openlineage":
+        for event in found["events"]:
+            screen.line(event)
+    elif screen.as_json:
+        screen.result(found)
+    else:
+        for call in found["calls"]:
+            screen.say(f"{call['tool']}  {call['call']}  {call['status'] or 'no outcome yet'}", style="bold")
+            for line in call["arguments"]:
+                screen.say(f"  {line['argument'] or '(all)'}: {line['from']}")
+            if call["erased"]:
+                screen.note("  its arguments were erased")
+            if call["left_out"]:
+                screen.note(f"  and {call['left_out']} more")
 
 
 @command.command("open")

@@ -38,7 +38,7 @@ RESULTS: Final = 100
 RESULT_CHARS: Final = 2_048
 CALLS: Final = 60
 """Calls of one session that are timed; each is followed by one more result."""
-ROUNDS: Final = 7
+ROUNDS: Final = 3
 LONG_CALLS: Final = 10_000
 P50_US: Final = 150.0
 P99_US: Final = 2_000.0

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from toolward.model.capability import IsolationLevel
 from toolward.model.label import Label
-from toolward.model.lineage import Leaf
+from toolward.model.lineage import Handle, Leaf
 from toolward.model.objective import Step
 from toolward.model.session import Session
 from toolward.model.tool import CallScope, Path, ToolState, ToolVersion
@@ -93,6 +93,7 @@ class Call(Struct, frozen=True, kw_only=True):
     confidence: str = ""  # what the agent says of itself: a decimal of 0 to 1 with four digits, "" if nothing
     secure: bool = False  # the host wants it on the secure path, wherever it would go
     stands_in_for: str = ""  # the tool that was asked for, and whose circuit is open
+    handles: tuple[Handle, ...] = ()  # references that were replaced by the values in `arguments`
 
 
 class ResolvedCall(Struct, frozen=True, kw_only=True):

@@ -57,3 +57,14 @@ class Leaf(Struct, frozen=True):
     pointer: str
     sources: tuple[Source, ...]
     label: Label
+
+
+class Handle(Struct, frozen=True, kw_only=True):
+    """A reference that the agent sent in place of a value: `pointer` into what `call` answered.
+
+    `at` is the pointer of the argument that it stood at; what was put in there may have leaves of its own.
+    """
+
+    at: str
+    call: str
+    pointer: str

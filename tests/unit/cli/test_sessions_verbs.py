@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 import pytest
 
 from cli_world import Terminal, made, terminal
@@ -67,6 +68,23 @@ def test_a_session_is_listed_shown_planned_and_rolled_back(writing: tuple[Termin
     shown = terminal.ok("sessions", "show", session, "--json").json
     assert [each["plan_hash"] for each in shown["rollbacks"]] == [plan["plan_hash"]]
     assert shown["effects"][0]["undone"] == shown["rollbacks"][0]["rollback"]
+
+
+def test_where_the_arguments_came_from_is_told_in_words_and_in_standard_forms(
+    writing: tuple[Terminal, Path],
+) -> None:
+    terminal, files = writing
+    session = write(terminal, files / "a", "new")
+    told = terminal.ok("sessions", "show", session, "--lineage").out
+    assert "/text: the agent wrote it" in told
+    calls = terminal.ok("sessions", "show", session, "--lineage", "--json").json["calls"]
+    assert [each["tool"] for each in calls] == ["mine/write"]
+    assert "wasAssociatedWith" in terminal.ok("sessions", "show", session, "--prov").json
+    events = [
+        orjson.loads(line)
+        for line in terminal.ok("sessions", "show", session, "--openlineage").out.splitlines()
+    ]
+    assert [each["eventType"] for each in events] == ["START", "COMPLETE"]
 
 
 def test_what_is_stuck_exits_1_names_the_two_ways_out_and_takes_two_people(

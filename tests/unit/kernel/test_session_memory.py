@@ -21,9 +21,9 @@ async def test_the_quietest_session_forgets_first_and_keeps_its_taint(
             assert (await world.call(session, "files/read", {"path": "/data/a"})).error is None
         known = world.house.parts.sessions
         assert known._values <= 40
-        assert known.memory(busy).seen, "the busy one remembers"
+        assert known.memory(busy).size, "the busy one remembers"
         forgotten = known.memory(quiet)
-        assert not forgotten.seen
+        assert not forgotten.size
         assert forgotten.overflowed, "not knowing counts as having seen"
         kept = known.current(quiet)
         assert kept is not None

@@ -10,12 +10,15 @@ from typing import Any
 from toolward.errors import Rejected
 from toolward.kernel.attempt import CONFIDENCE_META, IDEMPOTENCY_META, PATH_META, Attempt
 from toolward.kernel.audit import Auditor
+from toolward.kernel.handles import Handles
 from toolward.model.call import LIST_ACTIONS, OWN_ACTIONS, Action, Call, Era
+from toolward.model.lineage import Handle
 from toolward.model.session import Session
 from toolward.model.tool import Path
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
 from toolward.rules.canonical import canonical, refuse_reserved
+from toolward.rules.lineage.handles import mentioned
 
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 _TARGET_KEY: Mapping[Action, str] = {
@@ -42,16 +45,24 @@ _RETRIED = frozenset({Action.CALL_TOOL, Action.GET_PROMPT, Action.READ_RESOURCE}
 class Admit:
     """Stage 1."""
 
-    def __init__(self, auditor: Auditor, *, clock: Clock, ids: Ids) -> None:
+    def __init__(self, auditor: Auditor, *, clock: Clock, ids: Ids, handles: Handles) -> None:
         self._auditor = auditor
+        self._handles = handles
         self._clock = clock
         self._ids = ids
 
     def __call__(self, attempt: Attempt, session: Session) -> Call:
-        """Raises `Rejected` for params that are not of the action's shape or hold reserved keys."""
+        """Raises `Rejected` for params that are not of the action's shape or hold reserved keys.
+
+        And `BadArguments` for a reference to an earlier result that leads nowhere.
+        """
         target, arguments = self._split(attempt)
-        refuse_reserved(arguments)
         body = canonical(arguments)
+        handles: tuple[Handle, ...] = ()
+        if mentioned(body) and _refers(attempt):
+            arguments, handles = self._handles(arguments, session.session_id)
+            body = canonical(arguments)
+        refuse_reserved(arguments)
         meta = attempt.params.get("_meta", _NO_META)
         if type(meta) is not dict and not isinstance(meta, Mapping):
             raise Rejected("`_meta` is not an object", remedy="send an object or leave it out")
@@ -80,6 +91,7 @@ class Admit:
             confidence=_confidence(meta) if CONFIDENCE_META in meta else "",
             secure=PATH_META in meta and _wants_secure(meta),
             stands_in_for=attempt.stands_in_for,
+            handles=handles,
         )
 
     @staticmethod
@@ -127,6 +139,11 @@ class Admit:
         if attempt.action in LIST_ACTIONS:
             return "", {k: v for k, v in params.items() if k == "cursor"}
         return target, {k: v for k, v in params.items() if k != "_meta" and k not in _RETRY_KEYS}
+
+
+def _refers(attempt: Attempt) -> bool:
+    """Whether references are the agent's own: what was recorded, held or asked by a server holds none."""
+    return attempt.action is Action.CALL_TOOL and not (attempt.released or attempt.undo_of or attempt.held_in)
 
 
 def _confidence(meta: Mapping[str, Any]) -> str:

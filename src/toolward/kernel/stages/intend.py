@@ -13,12 +13,13 @@ from toolward.errors import Contested
 from toolward.kernel.audit import Auditor
 from toolward.kernel.clauses import Clauses, Promise
 from toolward.kernel.revision import ActiveRevision
-from toolward.model.call import LIST_ACTIONS, UPSTREAM_ACTIONS, Action, Call, Intent
+from toolward.model.call import LIST_ACTIONS, UPSTREAM_ACTIONS, Action, Intent, LabelledCall
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit
 from toolward.model.tool import Effect, ToolState
 from toolward.ports.store import Change, Conflict, Put, Store, Table
 from toolward.rules.canonical import canonical
+from toolward.rules.lineage.edges import edges_to_json
 from toolward.rules.step import bytes_out
 
 _MERGED = LIST_ACTIONS | UPSTREAM_ACTIONS | {Action.SEARCH_TOOLS, Action.DESCRIBE_TOOL}
@@ -61,7 +62,7 @@ class Intend:
 
     async def _commit(self, permit: Permit, revision: ActiveRevision, promises: Sequence[Promise]) -> Intent:
         call = permit.labelled.call
-        body, payloads = describe(permit, revision), payloads_of(call)
+        body, payloads = describe(permit, revision), payloads_of(permit.labelled)
         changes: list[Change] = [
             Put(
                 Table.OPEN_INTENT,
@@ -95,11 +96,17 @@ class Intend:
         return Intent(call_id=call.call_id, log_index=receipts[0].index, merged=False)
 
 
-def payloads_of(call: Call) -> dict[str, bytes]:
-    """What the agent sent to the server: the arguments, and its answers when it is a retry."""
+def payloads_of(labelled: LabelledCall) -> dict[str, bytes]:
+    """What the agent sent to the server: the arguments, and its answers when it is a retry.
+
+    And where they came from, which is erased with them: a pointer may hold a name that is a value.
+    """
+    call = labelled.call
     payloads = {"arguments": call.arguments_json}
     if call.retry:
         payloads["retry"] = canonical(call.retry)
+    if edges := edges_to_json(labelled.leaves):
+        payloads["lineage"] = edges
     return payloads
 
 

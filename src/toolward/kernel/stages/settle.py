@@ -101,7 +101,7 @@ class Settle:
         if intent.merged and kind is not EventKind.LISTED:
             kind = EventKind.CALL_MERGED
         if intent.merged:
-            payloads |= payloads_of(call)
+            payloads |= payloads_of(permit.labelled)
         if kind is not EventKind.LISTED:
             payloads["result"] = checked.body
         event = self.auditor.event(
@@ -117,7 +117,13 @@ class Settle:
             changes += clause.conclude(permit, outcome)
         receipt = await self._written(permit, event, changes, open_intent=not intent.merged)
         resolved = permit.labelled.resolved
-        receipt = {**receipt, "isolation": resolved.isolation, "scope": resolved.scope, **_warnings(resolved)}
+        receipt = {
+            **receipt,
+            "call": call.call_id,  # by which later calls may refer to this answer
+            "isolation": resolved.isolation,
+            "scope": resolved.scope,
+            **_warnings(resolved),
+        }
         reply = Reply(call_id=call.call_id, result=checked.result, error=checked.error, receipt=receipt)
         self.clauses.conclude(permit, reply)
         if gone:

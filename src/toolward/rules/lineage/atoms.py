@@ -22,18 +22,21 @@ HIDDEN_DIGITS_MIN: Final = 8
 """Of an identifier of digits alone that is recognised inside a longer run of digits."""
 HIDDEN_CHARS_MAX: Final = 30
 """Longer ones hold a whole block of `grams`, wherever they begin."""
+LONG_NUMBER: Final = 9
+"""Digits behind `00` that may be a telephone number, written to be dialled from abroad."""
 APART_CHARS_MAX: Final = 128
 """Longer values are found by the runs of characters in them."""
 APART_TEXT_CHARS_MAX: Final = 16_384
 """Of one text in which identifiers with spaces in them are looked for."""
-ANCHOR: Final = 3
-"""Letters from its first digit on, by which an identifier inside a longer run is found."""
+ANCHOR: Final = 4
+"""Letters up to its last digit, by which an identifier inside a longer run is found: ids that are counted
+up differ there."""
 
 _MARK: Final = "\x01"
 _TO_SPACE: Final = str.maketrans(dict.fromkeys("\"'`<>(){}[];|", " "))
 _TO_PIECES: Final = str.maketrans(dict.fromkeys("=:,", " "))
 _STRIP: Final = ".,:;!?*=&#\u2026"
-_PIECES: Final = re.compile(r"[=:,&?#/\\@]+")
+_PIECES: Final = re.compile(r"[=:,&?#/\\]+")
 _NAMES: Final = ("january", "february", "march", "april", "may", "june", "july", "august", "september")
 _MORE: Final = ("october", "november", "december")
 _MONTHS: Final = {
@@ -48,7 +51,6 @@ _IN_WORDS: Final = re.compile(
 )
 _PHONE: Final = re.compile(r"(?<![\w.])(?:\+|00)?\(?\d[\d ()./-]{5,}\d(?!\w)")
 _PHONE_BEGINS: Final = re.compile(r"\d[)./-]? [(]?\d")
-_DIGIT: Final = re.compile(r"\d")
 _BEGINS_NUMBER: Final = frozenset("0123456789+")
 _IBAN: Final = re.compile(r"\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]{4}){2,7}(?:[ -]?[a-z0-9]{1,4})?\b")
 _IBAN_HEAD: Final = re.compile(r"[a-z]{2}\d{2}")
@@ -119,6 +121,7 @@ def spelled(tokens: set[str]) -> Iterator[str]:
     lines = "\n".join(
         [each for each in tokens if not each.isdigit() and CHARS_MIN <= len(each) <= ATOM_CHARS_MAX]
     )
+    yield from [_phone(each) for each in tokens if each[:2] == "00" and each.isdigit() and each[LONG_NUMBER:]]
     if not lines:
         return
     for found in _SPELLINGS.finditer(lines):
@@ -155,14 +158,30 @@ def spelled_apart(canonical: str, tokens: list[str], signs: list[str]) -> Iterat
         not _MONTHS.keys().isdisjoint(tokens) or any(each[:3] in _MONTHS for each in signs)
     ):
         for found in _IN_WORDS.finditer(text):
-            day, month, year = found.group(1, 2, 3) if found[1] else found.group(5, 4, 6)
-            yield from _dates(year, str(_MONTHS[month]), day)
+            yield from _in_words(found)
     if len(digits) > 1 and _PHONE_BEGINS.search(text):
         for found in _PHONE.finditer(text):
             yield _phone(found[0])
     if digits and any(len(each) == 4 and _IBAN_HEAD.fullmatch(each) for each in signs):  # noqa: PLR2004 -- DE12
         for found in _IBAN.finditer(text):
             yield f"{_MARK}i{squeezed(found[0])}"
+
+
+def spelled_whole(canonical: str) -> Iterator[str]:
+    """As `spelled_apart`, where the whole text is the one identifier."""
+    if len(canonical) > APART_CHARS_MAX:
+        return
+    if (found := _IN_WORDS.fullmatch(canonical)) is not None:
+        yield from _in_words(found)
+    elif _IBAN.fullmatch(canonical) is not None:
+        yield f"{_MARK}i{squeezed(canonical)}"
+    elif (" " in canonical or canonical[0] == "+") and _PHONE.fullmatch(canonical) is not None:
+        yield _phone(canonical)
+
+
+def _in_words(found: re.Match[str]) -> Iterator[str]:
+    day, month, year = found.group(1, 2, 3) if found[1] else found.group(5, 4, 6)
+    return _dates(year, str(_MONTHS[month]), day)
 
 
 def apart_key(token: str) -> str:
@@ -183,10 +202,9 @@ def hides(letters: str) -> bool:
     return len(letters) >= (HIDDEN_DIGITS_MIN if letters.isdigit() else PART_CHARS_MIN)
 
 
-def first_digit(letters: str) -> int:
-    """Where the first digit stands in letters that hold one."""
-    found = _DIGIT.search(letters)
-    return found.start() if found is not None else 0
+def last_digit(letters: str) -> int:
+    """Where the last digit stands in letters that hold one."""
+    return next((at for at in range(len(letters) - 1, -1, -1) if letters[at].isdigit()), 0)
 
 
 def tells(token: str) -> bool:

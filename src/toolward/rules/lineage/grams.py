@@ -18,8 +18,6 @@ PROSE_BLOCKS_MIN: Final = 2
 """Different blocks of letters alone that must be shared: one is a turn of phrase, two are a copy."""
 LETTERS_MIN: Final = 5
 """Different characters in a block: rulers and padding are no content."""
-PROBED_CHARS_MAX: Final = 65_536
-"""Of one text; looking up all runs of it takes about 8 ms. What is longer was not looked through."""
 
 _T = TypeVar("_T")
 _BLOCKS: Final = re.compile(f".{{{BLOCK}}}")
@@ -32,7 +30,9 @@ def blocks_of(letters: str) -> list[str]:
 
 def shared(letters: str, known: Mapping[str, _T]) -> list[str]:
     """The runs of a squeezed text that are among `known` blocks, in order."""
-    last = min(len(letters), PROBED_CHARS_MAX) - BLOCK + 1
+    if not known:
+        return []
+    last = len(letters) - BLOCK + 1
     starts = [at for at in range(last) if letters[at : at + BLOCK] in known]
     if not starts:
         return []

@@ -10,10 +10,10 @@ from toolward.rules.lineage.atoms import (
     ANCHOR,
     CHARS_MIN,
     apart_key,
-    first_digit,
     hides,
     identifiers,
     keys_in,
+    last_digit,
     letters_of,
     pieces_of,
     signs_of,
@@ -31,8 +31,8 @@ taint alone counts."""
 PASSING_MAX: Final = 30_000
 """Keys of all other results in one generation (and as many blocks), of which there are two: about 15 MiB.
 The oldest are forgotten, and from then on no result proves anything."""
-ALIKE_MAX: Final = 64
-"""Identifiers with the same letters at their first digit that are looked for inside longer runs; further
+ALIKE_MAX: Final = 32
+"""Identifiers with the same letters up to their last digit that are looked for inside longer runs; further
 ones are found where they stand alone."""
 LONG_CHARS: Final = 64
 """Of a value of no confidential result whose runs of characters are remembered, to show what was copied."""
@@ -82,10 +82,12 @@ class Index:
         "_serial",
         "blocks",
         "hidden",
+        "hosts",
         "kept",
         "overflowed",
         "passing",
         "passing_blocks",
+        "secrets",
         "shelf",
         "words",
     )
@@ -93,9 +95,11 @@ class Index:
     def __init__(self) -> None:
         self.kept: dict[Label, dict[str, Page]] = {}
         self.passing: dict[Label, Generations[Page]] = {}
+        self.secrets: list[dict[str, Page]] = []  # those of `kept` that are confidential
         self.words: dict[str, Page] = {}
         self.blocks: dict[str, Page] = {}
-        self.hidden: dict[str, tuple[tuple[int, str], ...]] = {}  # by what stands at their first digit
+        self.hidden: dict[str, tuple[tuple[int, str], ...]] = {}  # by what stands before their last digit
+        self.hosts: set[str] = set()  # of confidential mail addresses
         self.passing_blocks: Generations[Page] = Generations()
         self.shelf = Shelf()
         self.overflowed = False
@@ -117,11 +121,10 @@ class Index:
         """Whether it is no longer known of every value who said it."""
         return any(each.forgot for each in self.passing.values())
 
-    def begin(self, said: Said | None, fields: list[tuple[str, str]]) -> int:
+    def begin(self, said: Said, fields: list[tuple[str, str]]) -> int:
         """The serial of a result that is about to be added, with its fields' pointers and texts."""
         self._serial += 1
-        if said is not None:
-            self.shelf.put(self._serial, said, fields)
+        self.shelf.put(self._serial, said, fields)
         return self._serial
 
     def add(self, values: list[str], page: Page) -> None:
@@ -150,6 +153,8 @@ class Index:
             if not (key := apart_key(token)):
                 continue
             letters = letters_of(key)
+            if "@" in token and len(self.hosts) < KEPT_MAX:
+                self.hosts.add(token.partition("@")[2])
             if token in wholes or not letters.isalpha() or "@" in token:
                 yield key
             if hides(letters):
@@ -165,7 +170,11 @@ class Index:
                 passing = self.passing[label] = Generations()
             passing.add(keys, page)
         else:
-            self._keep(self.kept.setdefault(label, {}), keys, page)
+            if (kept := self.kept.get(label)) is None:
+                kept = self.kept[label] = {}
+                if not passes:
+                    self.secrets.append(kept)
+            self._keep(kept, keys, page)
 
     def pages(self, key: str) -> list[Page]:
         """The first page of each label in which a key stands, in the order in which they were read."""
@@ -182,8 +191,8 @@ class Index:
         kept.update(dict.fromkeys(fresh, page))
 
     def _hide(self, letters: str) -> None:
-        at = first_digit(letters)
-        anchor = letters[at : at + ANCHOR]
+        at = last_digit(letters)
+        anchor = letters[max(0, at - ANCHOR + 1) : at + 1]
         known = self.hidden.get(anchor, ())
         entry = (at, letters)
         if entry not in known and len(known) < ALIKE_MAX and len(self.hidden) < KEPT_MAX:

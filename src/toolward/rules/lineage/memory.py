@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Final
 
 from toolward.model.call import LabelledCall
 from toolward.model.label import Label
@@ -13,12 +13,15 @@ from toolward.rules.lineage.pages import Page
 from toolward.rules.lineage.records import Records
 from toolward.rules.lineage.spelling import canonical_text
 
+ENTRY_BYTES: Final = 8
+"""Of a result for each entry that the index has of it, as measured on rows of JSON and on prose."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """One result that is not in the index yet."""
+    """One result that is not in the index yet, as JSON: so it takes a tenth of the room of its objects."""
 
-    result: Mapping[str, Any]
+    body: bytes
     call_id: str
     default: Label
     fields: Mapping[str, Label]
@@ -46,8 +49,8 @@ class SessionMemory:
 
     @property
     def size(self) -> int:
-        """Entries in it, about 200 bytes each."""
-        return self.index.size
+        """Entries in it, about 200 bytes each; of what waits for the index, about as many as come of it."""
+        return self.index.size + sum(len(each.body) for each in self.waiting) // ENTRY_BYTES
 
     @property
     def proves(self) -> bool:

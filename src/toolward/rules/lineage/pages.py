@@ -14,11 +14,12 @@ from toolward.model.lineage import How
 from toolward.rules.lineage.atoms import keys_in, letters_of, tokens_of
 from toolward.rules.lineage.fields import labelled_fields
 from toolward.rules.lineage.grams import BLOCK
+from toolward.rules.lineage.patterns import label_at
 from toolward.rules.lineage.spelling import canonical_text, squeezed
 
 KEPT_BYTES_MAX: Final = 8 * 2**20
 """Of the results of one session; of older ones it is known that a value stood in them, not where."""
-OPENED_MAX: Final = 8
+OPENED_MAX: Final = 16
 """Results that are kept as fields, for the next question."""
 SEARCHED_FIELDS_MAX: Final = 2_000
 """Fields of one result that are looked through for a part of a text; what stands behind has no pointer."""
@@ -35,6 +36,7 @@ class Page(Struct, frozen=True, gc=False, kw_only=True):
 class Said(Struct, frozen=True, kw_only=True):
     """A result as it was, and how its fields are labelled."""
 
+    call_id: str
     body: bytes
     fields: Mapping[str, Label]
     default: Label
@@ -43,22 +45,31 @@ class Said(Struct, frozen=True, kw_only=True):
 class Shelf:
     """The newest results of a session, by serial, and the places of values in them."""
 
-    __slots__ = ("_bytes", "_opened", "_said")
+    __slots__ = ("_bytes", "_calls", "_opened", "_said")
 
     def __init__(self) -> None:
         self._said: OrderedDict[int, Said] = OrderedDict()
         self._opened: OrderedDict[int, list[tuple[str, str]]] = OrderedDict()
+        self._calls: dict[str, int] = {}
         self._bytes = 0
 
     def put(self, serial: int, said: Said, fields: list[tuple[str, str]]) -> None:
         """Keep a result, and for now its fields: pointers and canonical texts."""
         self._said[serial] = said
+        self._calls[said.call_id] = serial  # of what a call said on the way and its answer, the answer
         self._bytes += len(said.body)
         while self._bytes > KEPT_BYTES_MAX:
             gone, oldest = self._said.popitem(last=False)
             self._opened.pop(gone, None)
+            if self._calls.get(oldest.call_id) == gone:
+                del self._calls[oldest.call_id]
             self._bytes -= len(oldest.body)
         self._keep(serial, fields)
+
+    def label_of(self, call_id: str, pointer: str) -> Label | None:
+        """The label of a field of a call's answer; None if that is not known any more."""
+        said = self._said.get(self._calls.get(call_id, -1))
+        return label_at(pointer, said.fields, said.default) if said is not None else None
 
     def place(self, page: Page, key: str) -> tuple[str, How]:
         """Pointer and manner in which `key` stands in a page; "" where that is not known any more."""
@@ -88,6 +99,13 @@ class Shelf:
             ):
                 return pointer
         return ""
+
+    def holds(self, page: Page, block: str) -> bool:
+        """Whether these letters stand in a page; not, where that is not known any more."""
+        return any(
+            len(canonical) >= BLOCK and block in squeezed(canonical)
+            for _, canonical in self._open(page.serial)
+        )
 
     def _open(self, serial: int) -> list[tuple[str, str]]:
         opened = self._opened.get(serial)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from msgspec.structs import replace
@@ -24,14 +25,20 @@ from toolward.rules.lineage.atoms import (
     tells,
     tokens_of,
 )
-from toolward.rules.lineage.grams import BLOCK, PROBED_CHARS_MAX, PROSE_BLOCKS_MIN, is_prose, shared
+from toolward.rules.lineage.grams import BLOCK, PROSE_BLOCKS_MIN, is_prose, shared
 from toolward.rules.lineage.index import Index
 from toolward.rules.lineage.pages import Page
 from toolward.rules.lineage.spelling import canonical_text, squeezed
 from toolward.rules.lineage.views import views_of
 
+READ_CHARS_MAX: Final = 65_536
+"""Of one text; comparing all of it takes some 20 ms."""
 SOURCES_MAX: Final = 4
 """Of one value; one is enough to withhold it, a few show a person where it comes from."""
+DIGITS_MAX: Final = 4_096
+"""Of one text at which identifiers inside longer runs are looked for; what stands behind is not."""
+EARLIER_MAX: Final = 4
+"""Results that are looked through for whether a run of letters was known before."""
 LINES_MAX: Final = 64
 """Lines of a decoded text that are compared as values of their own."""
 GLUED_MAX: Final = 8
@@ -46,7 +53,12 @@ def source_of(page: Page, pointer: str, how: How) -> Source:
 
 
 def confidential_in(text: str, canonical: str, index: Index) -> list[Source]:
-    """Up to `SOURCES_MAX` confidential places of which `text` (`canonical`, as compared) holds something."""
+    """Up to `SOURCES_MAX` confidential places of which `text` (`canonical`, as compared) holds something.
+
+    A text too long to be looked through counts as one that does.
+    """
+    if len(text) > READ_CHARS_MAX:
+        return [source_of(page, "", How.GRAM) for page in islice(index.words.values(), 1)]
     found = _gathered(_held_in(canonical, index))
     if found:
         return found
@@ -92,8 +104,9 @@ def _turned(index: Index, token: str, apart: str) -> Iterator[Source]:
     for key in (token[::-1], apart_key(letters_of(apart)[::-1])):
         for each in _secret(index, key, How.VIEW):
             yield replace(each, view="reversed")
-    if "@" in token:
-        for at in range(1, min(token.index("@"), GLUED_MAX)):
+    name, _, host = token.partition("@")
+    if host in index.hosts:
+        for at in range(1, min(len(name), GLUED_MAX)):
             yield from _secret(index, token[at:], How.PART)
 
 
@@ -122,6 +135,11 @@ def _whole(canonical: str, index: Index) -> Iterator[Source]:
 
 def _secret(index: Index, key: str, how: How) -> Iterator[Source]:
     """The confidential places of a key, unless the session knew it before from elsewhere."""
+    for kept in index.secrets:  # nearly always it is in none
+        if key in kept:
+            break
+    else:
+        return
     pages = index.pages(key)
     for page in pages:
         if page.label.confidentiality is not Confidentiality.CONFIDENTIAL:
@@ -144,10 +162,10 @@ def _glued(letters: str, index: Index) -> Iterator[Source]:
     hidden = index.hidden
     if not hidden:
         return
-    for found in _DIGIT.finditer(letters, 0, PROBED_CHARS_MAX):
+    for found in islice(_DIGIT.finditer(letters), DIGITS_MAX):
         at = found.start()
-        for length in range(1, ANCHOR + 1):
-            for before, each in hidden.get(letters[at : at + length], ()):
+        for length in range(1, min(ANCHOR, at + 1) + 1):
+            for before, each in hidden.get(letters[at - length + 1 : at + 1], ()):
                 if at >= before and letters.startswith(each, at - before):
                     yield from _secret(index, apart_key(each), How.PART)
                     yield from _secret(index, apart_key(each[::-1]), How.PART)
@@ -155,19 +173,29 @@ def _glued(letters: str, index: Index) -> Iterator[Source]:
 
 def _runs(letters: str, index: Index) -> Iterator[Source]:
     blocks = index.blocks
-    if len(letters) > PROBED_CHARS_MAX:
-        if (first := next(iter(blocks.values()), None)) is not None:
-            yield source_of(first, "", How.GRAM)  # too long to be looked through: it counts as found
+    found = shared(letters, blocks)
+    if not found:
         return
+    earlier = _told_before(letters, index)
     prose: set[str] = set()
-    for block in shared(letters, blocks):
+    for block in found:
         page = blocks[block]
-        before = index.passing_blocks.get(block)
-        if before is not None and before.serial < page.serial:
+        if any(each.serial < page.serial and index.shelf.holds(each, block) for each in earlier):
             continue  # known before from where it is not confidential
         prose.add(block)
         if not is_prose(block) or len(prose) >= PROSE_BLOCKS_MIN:
             yield source_of(page, index.shelf.holding(page, block), How.GRAM)
+
+
+def _told_before(letters: str, index: Index) -> list[Page]:
+    """A few results that are not confidential and share a run with a text.
+
+    Their blocks begin elsewhere than those of the secret: what they hold is looked up in what they said.
+    """
+    passing = index.passing_blocks
+    runs = (*shared(letters, passing.young), *shared(letters, passing.old))
+    pages = {page.serial: page for run in runs if (page := passing.get(run)) is not None}
+    return list(pages.values())[:EARLIER_MAX]
 
 
 def _gathered(found: Iterator[Source]) -> list[Source]:

@@ -39,7 +39,12 @@ def remember_result(
         memory.records.hear(result, call_id=call_id, manifest=manifest, asked=asked)
     if asked is not None and asked.arguments_label.integrity is Integrity.TRUSTED:
         asked = None
-    memory.waiting.append(Heard(result=result, call_id=call_id, default=default, fields=fields, asked=asked))
+    try:
+        body = orjson.dumps(result)
+    except TypeError:  # what a function gave is no JSON: nothing is known of it, so the taint counts
+        memory.holes = True
+    else:
+        memory.waiting.append(Heard(body=body, call_id=call_id, default=default, fields=fields, asked=asked))
     worst = default
     if fields:
         for _, _, label in labelled_fields(result, fields, default):
@@ -69,7 +74,7 @@ def values_of(result: Mapping[str, Any]) -> Iterator[str]:
 def _index(memory: SessionMemory, heard: Heard) -> None:
     groups: dict[Label, list[str]] = {}
     fields: list[tuple[str, str]] = []
-    for pointer, text, label in labelled_fields(heard.result, heard.fields, heard.default):
+    for pointer, text, label in labelled_fields(orjson.loads(heard.body), heard.fields, heard.default):
         if len(text) > TEXT_CHARS_MAX:
             memory.holes = True
             text = text[:TEXT_CHARS_MAX]  # noqa: PLW2901 -- what is behind it is not remembered
@@ -80,21 +85,14 @@ def _index(memory: SessionMemory, heard: Heard) -> None:
         else:
             group.append(canonical)
     index = memory.index
-    serial = index.begin(_said(heard), fields)
+    said = Said(call_id=heard.call_id, body=heard.body, fields=heard.fields, default=heard.default)
+    serial = index.begin(said, fields)
     echo = _Echo(heard.asked) if heard.asked is not None else None
     for label, values in groups.items():
         index.add(values, Page(serial=serial, call_id=heard.call_id, label=label))
         if echo is not None and label.integrity < echo.label.integrity:
             joined = label.join(echo.label)
             index.note(echo.again(values), Page(serial=serial, call_id=heard.call_id, label=joined))
-
-
-def _said(heard: Heard) -> Said | None:
-    try:
-        body = orjson.dumps(heard.result)
-    except TypeError:  # what a function gave is no JSON: its values count, and have no places later
-        return None
-    return Said(body=body, fields=heard.fields, default=heard.default)
 
 
 class _Echo:

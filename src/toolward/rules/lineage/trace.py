@@ -10,21 +10,27 @@ from orjson import dumps
 
 from toolward.model.call import ResolvedCall
 from toolward.model.label import CLEAN, Confidentiality, Integrity, Label
-from toolward.model.lineage import PROVES, How, Leaf, Source, SourceKind
+from toolward.model.lineage import PROVES, Handle, How, Leaf, Source, SourceKind
 from toolward.model.server import ServerBinding
 from toolward.model.session import Session
-from toolward.rules.lineage.atoms import CHARS_MIN, signs_of, spelled, spelled_apart, tokens_of
+from toolward.rules.lineage.atoms import CHARS_MIN, spelled, spelled_whole
 from toolward.rules.lineage.grams import BLOCK, shared
 from toolward.rules.lineage.index import WHOLE_CHARS_MAX, Index
 from toolward.rules.lineage.leaves import leaves_of, names_in
 from toolward.rules.lineage.memory import SessionMemory
-from toolward.rules.lineage.probe import SOURCES_MAX, confidential_in, pointer_of, source_of
+from toolward.rules.lineage.probe import (
+    READ_CHARS_MAX,
+    SOURCES_MAX,
+    confidential_in,
+    pointer_of,
+    source_of,
+)
 from toolward.rules.lineage.remember import index_waiting
 from toolward.rules.lineage.spelling import canonical_text, squeezed
 from toolward.rules.places import destination_known, path_inside
 from toolward.rules.spoken import spoken_words, stands_in
 
-SHOWN_CHARS_MAX: Final = 1_024
+SHOWN_CHARS_MAX: Final = 320
 """Of a value that nothing depends on: so much of it is compared for what a person is shown."""
 
 
@@ -40,6 +46,7 @@ def trace_arguments(
         memory=memory,
         binding=binding,
         definition=resolved.version.definition if resolved.version else b"",
+        handles=resolved.call.handles,
     )
     return [_traced(pointer, value, ground) for pointer, value in leaves_of(resolved.call.arguments)]
 
@@ -52,6 +59,7 @@ class _Ground(Struct, frozen=True, kw_only=True):
     memory: SessionMemory
     binding: ServerBinding | None
     definition: bytes
+    handles: tuple[Handle, ...]
 
 
 @lru_cache(maxsize=64)
@@ -101,24 +109,18 @@ def _traced(pointer: str, value: Any, ground: _Ground) -> Leaf:
         text = "" if isinstance(value, bool) or value is None else str(value)
     else:
         text = value
-    key = canonical_text(text)
-    memory, binding = ground.memory, ground.binding
-    sources: list[Source] = []
-    whole = (
-        CHARS_MIN <= len(key) <= WHOLE_CHARS_MAX
-    )  # parts of a longer one are compared: that proves nothing
+    key = canonical_text(text[:READ_CHARS_MAX])
+    memory = ground.memory
+    # parts of a longer one are compared: that proves nothing
+    whole = CHARS_MIN <= len(key) <= WHOLE_CHARS_MAX and len(text) <= READ_CHARS_MAX
     told = whole and bool(ground.words) and stands_in(key, ground.words)
-    if told:
-        sources.append(Source(SourceKind.PROMPT, "prompt", CLEAN))
+    sources = [Source(SourceKind.PROMPT, "prompt", CLEAN)] if told else []
+    binding = ground.binding
     if binding is not None and key and _in_domain(text, binding):
         sources.append(Source(SourceKind.OPERATOR, binding.server, CLEAN))
-    seen = _seen(key, memory.index) if whole else []
-    if whole and (endorsed := memory.endorsed.get(key)) is not None:
-        # a person's word makes it trusted, and never readable by more than before
-        readers = max(
-            (each.label.confidentiality for each in seen), default=ground.session.taint.confidentiality
-        )
-        sources.append(Source(SourceKind.RESULT, endorsed, Label(Integrity.TRUSTED, readers), how=How.ATOM))
+    referred = [_referred(handle, pointer, ground) for handle in ground.handles if _below(pointer, handle.at)]
+    seen = (_seen(key, memory.index) if whole else []) + referred
+    sources += _endorsed_in(key if whole else "", seen, referred, ground)
     held = [] if told or _is_secret(seen) else _held(text, key, memory)
     if (_is_secret(seen) or _is_secret(held)) and dumps(text) in ground.definition:
         seen, held = [each for each in seen if not _is_secret([each])], []  # the schema itself says it
@@ -128,25 +130,40 @@ def _traced(pointer: str, value: Any, ground: _Ground) -> Leaf:
     return Leaf(pointer, (*sources, *seen, *held), _combined(best, sources, seen + held))
 
 
+def _endorsed_in(key: str, seen: list[Source], referred: list[Source], ground: _Ground) -> list[Source]:
+    """What a person's word makes trusted, and never readable by more than before."""
+    memory = ground.memory
+    found = [_endorsed(each) for each in referred if each.reference in memory.endorsed_calls]
+    if (call := memory.endorsed.get(key)) is not None:
+        readers = max(
+            (each.label.confidentiality for each in seen), default=ground.session.taint.confidentiality
+        )
+        found.append(Source(SourceKind.RESULT, call, Label(Integrity.TRUSTED, readers), how=How.ATOM))
+    return found
+
+
 def _seen(key: str, index: Index) -> list[Source]:
     """Where a value stood as it is, or as another spelling of the same: the first place under each label."""
     found = [source_of(page, *index.shelf.place(page, key)) for page in index.pages(key)]
     if key.isalnum():
         return found
-    tokens = tokens_of(key)
-    if len(tokens) == 1:
-        others = spelled({key})
-    elif len(key) < SHORT and (signs := signs_of(tokens)):
-        others = spelled_apart(key, tokens, signs)
-    else:
-        return found
+    others = spelled_whole(key) if " " in key else spelled({key})
     for other in others:
         found += [source_of(page, pointer_of(index, page, other), How.ATOM) for page in index.pages(other)]
     return found
 
 
-SHORT: Final = 64
-"""No identifier with spaces in it is longer."""
+def _below(pointer: str, at: str) -> bool:
+    return pointer == at or pointer.startswith(f"{at}/")
+
+
+def _referred(handle: Handle, pointer: str, ground: _Ground) -> Source:
+    """The place that a handle names. Where its label is not known any more, the session's taint counts."""
+    place = handle.pointer + pointer[len(handle.at) :]
+    label = ground.memory.index.shelf.label_of(handle.call, place)
+    if label is None:
+        label = Label(Integrity.UNTRUSTED, ground.session.taint.confidentiality)
+    return Source(SourceKind.RESULT, handle.call, label, place, How.HANDLE)
 
 
 def _held(text: str, key: str, memory: SessionMemory) -> list[Source]:

@@ -28,10 +28,17 @@ RUNS_MAX: Final = 16
 """Runs of one text that are taken for encoded ones; a text of many is read as one run as well."""
 RUN_CHARS_MIN: Final = 10
 """A shorter run holds no more than seven bytes, and is everywhere."""
+SHORT_BYTES: Final = 48
+"""Of decoded data in which four characters in a row are taken for a text; in longer data twelve are: noise
+has four everywhere."""
 TURNED_CHARS_MAX: Final = 4_096
 """Of a run that is read backwards too."""
 
-_TEXT: Final = re.compile("[^\x00-\x1f\x7f-\x9f\ufffd]{4,}")
+_CHARACTER: Final = (
+    rb"(?:[\t\n\r\x20-\x7e]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2})"
+)
+_TEXT: Final = re.compile(_CHARACTER + rb"{4,}")
+_LONG_TEXT: Final = re.compile(_CHARACTER + rb"{12,}")
 _RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{10,}")  # of at least RUN_CHARS_MIN, as the next three
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{10,}")
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){5,}[0-9A-Fa-f]?")
@@ -42,10 +49,10 @@ _ESCAPE: Final = re.compile(
     r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([0-7]{3})|(.))"
 )
 _ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-_SPACED_HEX: Final = re.compile(r"(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[\s:,.-]{0,2}){5,}")
+_SPACED_HEX: Final = re.compile(r"(?<![0-9A-Za-z])(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[\s:,.-]{1,2}){3}")
 _HEX_JOINTS: Final = re.compile(r"\\x|0x|[\s:,.-]")
 _JOINTS: Final = re.compile(r"[\s.\"',;|]+")
-_LABELS: Final = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63}){2,}")
+_LABELS: Final = re.compile(r"(?<![\w-])[\w-]{1,63}(?:\.[\w-]{1,63}){2,}")
 _PACKED: Final = (
     (b"\x1f\x8b\x08", 31, "gzip"),
     (b"\x78\x9c", 15, "zlib"),
@@ -84,7 +91,10 @@ def _undone(text: str) -> Iterator[tuple[str, str]]:
     if "&" in text and _ENTITY.search(text):
         yield "html", html.unescape(text)
     if "\\" in text:
-        yield "escapes", _ESCAPE.sub(_unescaped, text)
+        plain = _ESCAPE.sub(_unescaped, text)
+        yield "escapes", plain
+        if not plain.isascii() and (wide := _bytes_as_text(plain)):
+            yield "escapes", wide
     if text[:1] in '{["' and (said := _said(text)):
         yield "json", said
     yield from _runs(text)
@@ -101,6 +111,14 @@ def _unescaped(found: re.Match[str]) -> str:
         number = int(code, 16)
         return chr(number) if number <= 0x10FFFF else ""  # noqa: PLR2004 -- the last character there is
     return chr(int(found[4], 8)) if found[4] else _ESCAPED.get(found[5], found[5])
+
+
+def _bytes_as_text(text: str) -> str:
+    """What characters up to 255 say where each was a byte of UTF-8; "" where they were none."""
+    try:
+        return text.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return ""
 
 
 def _said(text: str) -> str:
@@ -190,9 +208,9 @@ def _read(name: str, data: bytes) -> Iterator[tuple[str, str]]:
             return
     if data.count(0) * 3 >= len(data):
         data = data.replace(b"\0", b"")  # sixteen bits for each character
-    found = _TEXT.findall(data.decode("utf-8", errors="replace"))
+    found = (_TEXT if len(data) <= SHORT_BYTES else _LONG_TEXT).findall(data)
     if found:
-        yield name, "\n".join(found)
+        yield name, b"\n".join(found).decode("utf-8", errors="replace")
 
 
 def _unpacked(data: bytes, bits: int) -> bytes:

@@ -1,0 +1,1 @@
+"""A planted confidential value through every encoding, to sinks that nobody cleared, each with a control."""

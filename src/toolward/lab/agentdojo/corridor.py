@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter_ns
+from time import process_time_ns
 from typing import Any, Final
 
 import orjson
@@ -79,7 +79,7 @@ class SuiteServer(Upstreams):
     async def execute(self, permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
         """In the suite's environment. The text is what its own agents read, the structure is the value."""
         del intent, exchange
-        self.began_ns = perf_counter_ns()
+        self.began_ns = process_time_ns()
         call = permit.labelled.call
         answer = self._suite.ask(
             "call", tool=permit.labelled.resolved.name, arguments=orjson.loads(call.arguments_json)
@@ -110,7 +110,7 @@ class Corridor:
     placed: Mapping[str, str]  # tool -> the ward's server
     effects: Mapping[str, Effect]
     acting: frozenset[str]  # tools that have an effect or may carry data out
-    decided_us: list[float] = field(default_factory=list)  # from the call until it ran or was refused
+    decided_us: list[float] = field(default_factory=list)  # CPU from the call until it ran or was refused
 
     async def session(self, prompt: str) -> str:
         """A session of the agent's, with the prompt that its host knows."""
@@ -127,9 +127,9 @@ class Corridor:
             server=self.placed.get(call.tool, next(iter(self.server.names()))),
         )
         self.server.visible, self.server.began_ns = False, 0
-        start = perf_counter_ns()
+        start = process_time_ns()
         reply = await self.house.gateway.perform(attempt, QuietExchange())
-        self.decided_us.append(((self.server.began_ns or perf_counter_ns()) - start) / 1000)
+        self.decided_us.append(((self.server.began_ns or process_time_ns()) - start) / 1000)
         return reply
 
     async def approve(self, reply: Reply) -> None:

@@ -106,12 +106,13 @@ class World:
             planted = self.attack(asked["attack"]) if self.injection is not None else {}
         self.planted = [text for each in planted.values() if len(text := folded(each)) >= VISIBLE_CHARS_MIN]
         self.env = self.user.init_environment(self.environment(planted))
-        self.before = self.env.model_copy(deep=True)
+        made = pickle.dumps(self.env)  # a copy by this way costs a fraction of a deep one
+        self.before = pickle.loads(made)  # noqa: S301 -- this process wrote it
         self.ran = []
-        calls = self.user.ground_truth(self.before.model_copy(deep=True))
+        calls = self.user.ground_truth(pickle.loads(made))  # noqa: S301 -- as above
         theirs = []
         if self.injection is not None:
-            theirs = self.injection.ground_truth(self.before.model_copy(deep=True))
+            theirs = self.injection.ground_truth(pickle.loads(made))  # noqa: S301 -- as above
         return {
             "prompt": self.user.PROMPT,
             "calls": [plain_call(each) for each in calls],

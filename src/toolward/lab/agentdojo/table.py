@@ -82,10 +82,9 @@ async def _play(suite: Suite, gate: Gate, run: Run, what: tuple[str, Path, str])
 
 
 def _scorings(gate: Gate, only: str) -> tuple[Scoring, ...]:
-    """A gate that never asks is the same under each."""
-    return (
-        (Scoring.AUTO_DENY,) if gate.name == "allow all" or only in ("quick", "ablation") else tuple(Scoring)
-    )
+    """Baselines under auto-deny alone: with an answer to each question a gate is as good as its person."""
+    alone = gate.name != Toolward.name or only in ("quick", "ablation")
+    return (Scoring.AUTO_DENY,) if alone else tuple(Scoring)
 
 
 def _tell(run: Run) -> None:
@@ -111,7 +110,12 @@ def write(name: str, runs: Sequence[Run]) -> bool:
         table = Table(title=f"{name}: {title} (95 % intervals clustered by task)")
         for heading in (
             *("gate", "scoring", "attacks executed", "benign unasked", "approvals/task"),
-            *("approvals/attacked task", "benign done", "done under attack", "decide p50/p99 us"),
+            *(
+                "approvals/attacked task",
+                "benign done",
+                "done under attack",
+                "CPU until run or refused, p50/p99 us",
+            ),
         ):
             table.add_column(heading)
         for run in runs:
@@ -153,6 +157,6 @@ def _rows(title: str, run: Run, found: Figures) -> list[Row]:
         row("approvals per attacked task", found.approvals_attacked, ""),
         row("benign tasks done", found.useful.percent, "%"),
         row("tasks done under attack", found.useful_attacked.percent, "%"),
-        row("decision p50", found.decided_p50_us, "us"),
-        row("decision p99", found.decided_p99_us, "us"),
+        row("CPU until run or refused, p50", found.decided_p50_us, "us"),
+        row("CPU until run or refused, p99", found.decided_p99_us, "us"),
     ]

@@ -5,8 +5,8 @@ Such a source is endorsed by the words, once, and not for everything:
 - what a value decides may be lent where the effect can be undone ("set the location to the one in the mail");
 - an address may be lent only if something else vouches for it, for whoever wrote the source could put their
   own there; the exception is a document that is there to say who is to be paid, if the words ask to pay it;
-- a link may be looked at if it is the only one there: it leads where its writer wants, but carries nothing
-  out;
+- a link may be looked at if the words speak of a link and it is the only one there: it leads where its writer
+  wants, but carries nothing out; a page that was looked at leads nowhere;
 - a password or a code is never lent;
 - "do what it says" lends deeds too; one that can not be undone only to whom the words themselves name.
 """
@@ -20,7 +20,7 @@ from toolward.rules.integrity.arguments import Decides
 from toolward.rules.integrity.atoms import addresses_in, numbers_in
 from toolward.rules.integrity.grounds import Grounds
 from toolward.rules.integrity.things import Things
-from toolward.rules.integrity.words import PAYABLE, stems
+from toolward.rules.integrity.words import LINKS, PAYABLE, stems
 from toolward.rules.lineage.records import Item, Record, Records, same
 from toolward.rules.spoken import stands_in
 
@@ -44,7 +44,7 @@ class Lending:
             return None
         undoable = self.effect not in (Effect.IRREVERSIBLE, Effect.READ_ONLY)
         for item in self.sources():
-            if self.effect is Effect.READ_ONLY and _only_link(item, text):
+            if self._looks() and item.record.tool != self.target and _only_link(item, text):
                 return item.record
             pays = decides in (Decides.WHICH, Decides.HOW_MUCH) and self._is_to_be_paid(item)
             if not (pays or undoable) or not _holds(item, text, decides):
@@ -78,8 +78,11 @@ class Lending:
         return any(word in PAYABLE for text in said for word in stems(text))
 
     def _looks(self) -> bool:
-        """Whether the words ask to look at pages, and that is what this call does."""
-        return self.effect is Effect.READ_ONLY and "page" in self.grounds.topics
+        """Whether the words speak of a link, and to look at it is what this call does.
+
+        Asking for a page is not enough: what a page says must not lead to the next one.
+        """
+        return self.effect is Effect.READ_ONLY and not LINKS.isdisjoint(self.grounds.stems)
 
     def handed(self) -> tuple[str, tuple[str, ...]]:
         """The texts of sources whose every deed is handed over to, and the calls that they are from."""

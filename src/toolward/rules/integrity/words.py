@@ -150,6 +150,8 @@ LATEST: Final = _plain("latest newest last recent")
 """What picks one out of a list: by how much, by when."""
 PAYABLE: Final = listed("bill invoice payslip fine receipt quote statement")
 """Documents that are there to say who is to be paid, and how much."""
+LINKS: Final = listed("link url hyperlink linked")
+"""Words that speak of a link, and not merely of what stands behind it."""
 DELEGATES: Final = listed(
     "accordingly according based following follow per described specified mentioned listed stated says say"
     " instructs instruction instructions outlined given contained requested detailed found"

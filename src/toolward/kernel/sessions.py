@@ -21,13 +21,14 @@ from toolward.errors import Contested, Denied, Rejected
 from toolward.errors import ReasonCode as Code
 from toolward.kernel.audit import Auditor
 from toolward.kernel.endorsed import endorsed_before
+from toolward.kernel.session_rows import session_from_json, session_to_json
 from toolward.kernel.signals.histories import Histories
 from toolward.kernel.signals.outflow import Outflow
 from toolward.model.call import LIST_ACTIONS
 from toolward.model.event import Event, EventKind
 from toolward.model.label import CLEAN, Integrity, Label
 from toolward.model.permit import Permit
-from toolward.model.principal import Principal, principal_from_json
+from toolward.model.principal import Principal
 from toolward.model.session import MANY, UNTRUSTED_NAMED_MAX, Savepoint, Session, SessionOrigin
 from toolward.model.tool import Effect
 from toolward.ports.clock import Clock
@@ -370,39 +371,3 @@ class Sessions:
             oldest, _ = self._live.popitem(last=False)
             self._drop_memory(oldest)
             self.histories.forget(oldest)
-
-
-def session_to_json(session: Session) -> bytes:
-    """Canonical bytes for the store."""
-    return canonical(
-        {
-            "principal": session.principal.as_json(),
-            "origin": session.origin.value,
-            "objective": session.objective,
-            "prompt": session.prompt,
-            "plan": session.plan,
-            "taint": session.taint.as_json(),
-            "untrusted": list(session.untrusted),
-            "savepoints": [{"name": s.name, "log_index": s.log_index} for s in session.savepoints],
-            "opened_ns": str(session.opened_ns),
-            "last_used_ns": str(session.last_used_ns),
-        }
-    )
-
-
-def session_from_json(session_id: str, body: bytes) -> Session:
-    """The inverse of `session_to_json`."""
-    value = orjson.loads(body)
-    return Session(
-        session_id=session_id,
-        principal=principal_from_json(value["principal"]),
-        origin=SessionOrigin(value["origin"]),
-        objective=value["objective"],
-        prompt=value["prompt"],
-        plan=value.get("plan", ""),
-        taint=Label.from_json(value["taint"]),
-        untrusted=tuple(value.get("untrusted", [MANY])),  # rows of earlier versions name none
-        savepoints=tuple(Savepoint(name=s["name"], log_index=s["log_index"]) for s in value["savepoints"]),
-        opened_ns=int(value["opened_ns"]),
-        last_used_ns=int(value["last_used_ns"]),
-    )

@@ -10,7 +10,7 @@ from toolward.governance.desk.context import Desk, Verb, text
 from toolward.kernel.rollback.entries import RollbackRow, residuals_of
 from toolward.kernel.rollback.history import effects_of
 from toolward.kernel.rollback.rows import rows_of, without_row
-from toolward.kernel.sessions import session_from_json
+from toolward.kernel.session_rows import session_from_json
 from toolward.model.principal import Principal
 from toolward.model.rollback import UNDO_AGENT
 from toolward.ports.store import Table

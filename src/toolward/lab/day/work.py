@@ -58,12 +58,12 @@ def furnish(place: Place) -> None:
 
 def tasks(place: Place) -> tuple[Task, ...]:
     """Fifty calls on twelve servers."""
-    return (*_files(place), *_records(place), *_numbers(place))
+    return (*_reading(place), *_filing(place), *_shop(place), *_remembering(place), *_numbers(place))
 
 
-def _files(place: Place) -> tuple[Task, ...]:
+def _reading(place: Place) -> tuple[Task, ...]:
     files, repository = place.files, str(place.repository)
-    minutes, todo = str(files / "minutes.txt"), str(files / "todo.txt")
+    minutes = str(files / "minutes.txt")
     return (
         Task(
             f"What changed in {repository} lately? Write a summary to {files / 'changes.txt'}.",
@@ -90,6 +90,13 @@ def _files(place: Place) -> tuple[Task, ...]:
                 Step("filesystem/search_files", {"path": str(files), "pattern": "minutes"}),
             ),
         ),
+    )
+
+
+def _filing(place: Place) -> tuple[Task, ...]:
+    files = place.files
+    minutes, todo = str(files / "minutes.txt"), str(files / "todo.txt")
+    return (
         Task(
             f"Put what is open in {minutes} at the end of {todo}.",
             (
@@ -121,6 +128,13 @@ def _files(place: Place) -> tuple[Task, ...]:
                 Step("filesystem/list_directory_with_sizes", {"path": str(files)}),
             ),
         ),
+        *_publishing(place),
+    )
+
+
+def _publishing(place: Place) -> tuple[Task, ...]:
+    files, repository = place.files, str(place.repository)
+    return (
         Task(
             f"Commit the change of readme.md in {repository} with the message 'Speak of lanterns'.",
             (
@@ -145,8 +159,8 @@ def _files(place: Place) -> tuple[Task, ...]:
     )
 
 
-def _records(place: Place) -> tuple[Task, ...]:
-    book = str(place.files / "stock.xlsx")
+def _shop(place: Place) -> tuple[Task, ...]:
+    del place
     return (
         Task(
             "How many lanterns have we in stock, and what are 12 % of that?",
@@ -176,6 +190,12 @@ def _records(place: Place) -> tuple[Task, ...]:
                 Step("alchemy/schema_definitions", {"table_names": ["goods"]}),
             ),
         ),
+    )
+
+
+def _remembering(place: Place) -> tuple[Task, ...]:
+    book = str(place.files / "stock.xlsx")
+    return (
         Task(
             "Remember that Ana is responsible for lanterns.",
             (

@@ -28,6 +28,8 @@ CHARS_MAX: Final = 1_000_000
 """Characters of all results of one session that are kept in their shape."""
 MEMBER_CHARS_MAX: Final = 16_384
 """Of one scalar; longer ones are kept by their beginning."""
+VOUCHED_CHARS_MAX: Final = 200
+"""A longer value of a trusted field is running text, and no server vouches for what people word."""
 PLACES_MAX: Final = 64
 """Places that are kept for one value; vouched ones are kept before others."""
 
@@ -219,5 +221,6 @@ class _Reader:
         self.members += 1
         self.record.chars += len(text)
         vouched = label_at(pointer, self.fields, self.default).integrity is Integrity.TRUSTED
+        vouched = vouched and len(text) <= VOUCHED_CHARS_MAX and "\n" not in text
         text = text[:MEMBER_CHARS_MAX]
         item.members.append(Member(name, text, vouched and same(text) not in self.brought))

@@ -17,7 +17,7 @@ from builders import INTENT, FakeExchange, a_permit, a_version
 from toolward.adapters.egress.connecting import VettedConnector
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
-from toolward.adapters.tools.mcp import probing, server
+from toolward.adapters.tools.mcp import link, probing, server
 from toolward.adapters.tools.mcp.stdio import processes as stdio
 from toolward.adapters.tools.mcp.upstreams import McpUpstreams
 from toolward.bootstrap.cages import make_cages
@@ -429,8 +429,11 @@ async def provoke(upstreams: McpUpstreams, tool: str, **manifest: Any) -> Any:
     ],
 )
 async def test_a_hostile_tool_is_stopped_with_its_code(
-    pair: McpUpstreams, tool: str, reason: ReasonCode
+    pair: McpUpstreams, tool: str, reason: ReasonCode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(
+        link, "INTERIM_BURST_MAX", 20_000
+    )  # without the pace it chatters to its bound at once
     patience_ms = 1_500 if reason is ReasonCode.TIMED_OUT else 20_000  # a busy machine is no finding
     outcome = await provoke(pair, tool, timeout_ms=patience_ms, output_bytes_max=1_500_000)
     assert isinstance(outcome, Stopped), outcome

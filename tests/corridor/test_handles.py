@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 from tests.approvals_world import approval_of, person, sign_up
-from tests.harness import AGENT, OPERATOR, World, code_of, open_world
+from tests.harness import AGENT, OPERATOR, WARD, World, code_of, open_world
 
 from toolward.governance.desk import invoke
 from toolward.model.call import Intent, RawOutcome, Reply, Returned
@@ -19,6 +19,9 @@ ANSWER = {
     "content": [{"type": "text", "text": '{"id": 4711, "note": "the cellar"}'}],
     "structuredContent": {"rows": [{"mail": "cy@x8.example", "more": {"deep": [True, "x"]}}]},
 }
+
+WATCHED = {"toolward.yaml": WARD.replace("guarded", "observe")}
+"""Nothing is asked about: what is looked at here is where values come from."""
 
 
 async def answer(permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
@@ -51,7 +54,7 @@ async def written(world: World, session: str, text: object) -> Reply:
     ],
 )
 async def test_the_value_is_put_in_and_its_source_is_exact(tmp_path: Path, pointer: str, value: str) -> None:
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, files=WATCHED) as world:
         session = await world.session()
         call = await read(world, session)
         for said in (handle(call, pointer), f"$toolward:{call}#{pointer}"):
@@ -65,7 +68,7 @@ async def test_the_value_is_put_in_and_its_source_is_exact(tmp_path: Path, point
 
 
 async def test_what_is_judged_digested_and_recorded_is_the_value(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, files=WATCHED) as world:
         session = await world.session()
         call = await read(world, session)
         await written(world, session, handle(call, "/structuredContent/rows/0/mail"))
@@ -88,7 +91,7 @@ async def test_what_is_judged_digested_and_recorded_is_the_value(tmp_path: Path)
     ],
 )
 async def test_what_leads_nowhere_is_refused_and_nothing_runs(tmp_path: Path, said: object) -> None:
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, files=WATCHED) as world:
         session = await world.session()
         await read(world, session)
         ran = len(world.upstreams.ran)
@@ -98,7 +101,7 @@ async def test_what_leads_nowhere_is_refused_and_nothing_runs(tmp_path: Path, sa
 
 
 async def test_a_pointer_into_nothing_is_refused_by_name(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, files=WATCHED) as world:
         session = await world.session()
         call = await read(world, session)
         reply = await written(world, session, handle(call, "/structuredContent/rows/7"))
@@ -107,7 +110,7 @@ async def test_a_pointer_into_nothing_is_refused_by_name(tmp_path: Path) -> None
 
 
 async def test_another_sessions_answer_is_as_unknown_as_none(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, files=WATCHED) as world:
         theirs = await world.session()
         call = await read(world, theirs)
         assert (await written(world, theirs, handle(call, "/content/0/text"))).error is None  # control
@@ -120,7 +123,7 @@ async def test_another_sessions_answer_is_as_unknown_as_none(tmp_path: Path) -> 
 
 
 async def test_an_erased_answer_can_not_be_referred_to(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, files=WATCHED) as world:
         session = await world.session()
         call = await read(world, session)
         record = world.store.find(kind="call.merged", call_id=call)[0]
@@ -130,7 +133,7 @@ async def test_an_erased_answer_can_not_be_referred_to(tmp_path: Path) -> None:
 
 async def test_an_answer_that_holds_a_reference_is_put_in_as_it_is(tmp_path: Path) -> None:
     """Else a server could have its words replaced by what another one said in confidence."""
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, files=WATCHED) as world:
         session = await world.session()
         first = await read(world, session)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from tests.harness import OPERATOR, World, open_world
+from tests.harness import OPERATOR, WARD, World, open_world
 
 from toolward.governance.desk import invoke
 from toolward.model.call import Intent, RawOutcome, Returned
@@ -15,6 +15,9 @@ from toolward.model.permit import Permit
 from toolward.ports.upstream import Exchange
 
 CONTACTS = {"contacts": [{"name": "Bo", "mail": "bo@x7.example"}, {"name": "Cy", "mail": "cy@x8.example"}]}
+
+WATCHED = {"toolward.yaml": WARD.replace("guarded", "observe")}
+"""Nothing is asked about: what is looked at here is where values come from."""
 
 
 async def contacts(permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
@@ -43,7 +46,7 @@ async def played(world: World) -> tuple[str, dict[str, Any]]:
 
 
 async def test_each_argument_is_told_with_the_call_and_the_field_it_came_from(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, files=WATCHED) as world:
         _, found = await played(world)
     first, second, third = found["calls"]
     lines = {line["argument"]: line for line in third["arguments"]}
@@ -62,7 +65,7 @@ async def test_each_argument_is_told_with_the_call_and_the_field_it_came_from(tm
 
 
 async def test_a_value_passed_on_whole_names_its_field(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, files=WATCHED) as world:
         session = await world.session()
         world.upstreams.answers["files/read"] = contacts
         await world.call(session, "files/read", {"path": "/data/contacts"})
@@ -73,7 +76,7 @@ async def test_a_value_passed_on_whole_names_its_field(tmp_path: Path) -> None:
 
 
 async def test_the_record_itself_holds_no_lineage_and_erasing_the_arguments_erases_it(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, files=WATCHED) as world:
         session, before = await played(world)
         intents = world.store.find(kind="call.intent", session_id=session)
         assert all(b"structuredContent" not in record.body for record in intents)
@@ -86,7 +89,7 @@ async def test_the_record_itself_holds_no_lineage_and_erasing_the_arguments_eras
 
 
 async def test_provenance_is_told_as_prov_json(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, files=WATCHED) as world:
         session, found = await played(world)
         said = await invoke(
             world.house.desk, "sessions.lineage", {"session": session, "form": "prov"}, OPERATOR
@@ -108,7 +111,7 @@ async def test_provenance_is_told_as_prov_json(tmp_path: Path) -> None:
 
 
 async def test_provenance_is_told_as_openlineage_events(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, files=WATCHED) as world:
         session, found = await played(world)
         said = await invoke(
             world.house.desk, "sessions.lineage", {"session": session, "form": "openlineage"}, OPERATOR
@@ -129,7 +132,7 @@ async def test_provenance_is_told_as_openlineage_events(tmp_path: Path) -> None:
 
 
 async def test_a_call_of_many_arguments_writes_down_a_bounded_lineage(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, files=WATCHED) as world:
         session = await world.session(prompt="one " + " ".join(f"word{n}" for n in range(300)))
         text = {f"m{n}": f"word{n}" for n in range(300)}
         await world.call(session, "files/read", {"path": "/data/a", **text})

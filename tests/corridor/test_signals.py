@@ -67,7 +67,7 @@ CASES = {
         ("files/read",),
         ("mail/note", {"text": PICTURE}),
         "approval_required",
-        "picture",
+        "guarded/composed-image-after-taint",
     ),
     "a list of accounts": ((), send(IBANS), "approval_required", "identifiers of people"),
 }

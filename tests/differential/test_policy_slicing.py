@@ -89,8 +89,8 @@ CONDITIONS = [
     *(Condition(f'principal in Toolward::Role::"{r}"', "role", r) for r in ROLES),
     *(Condition(f'resource in Toolward::Server::"{s}"', "server", s) for s in ("one", "two")),
     Condition(
-        "(if context has agent then context.session != "
-        '{"tainted": false, "read_confidential": false, "calls": 0, "objective": "", "step": "", "written": 0} else false)',
+        "(if [context.session].contains(context.session)"
+        " then context.session.tainted || context.session.read_confidential else false)",
         "whole",
     ),
 ]

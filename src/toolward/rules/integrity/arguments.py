@@ -146,6 +146,7 @@ def _like_choice(end: str, value: Any) -> bool:
 
 _BY_KIND: Final = {
     ArgumentKind.QUANTITY: Decides.HOW_MUCH,
+    ArgumentKind.AMOUNT: Decides.HOW_MUCH,
     ArgumentKind.TIME: Decides.WHEN,
     ArgumentKind.CODE: Decides.CODE,
     ArgumentKind.CHOICE: Decides.CHOICE,

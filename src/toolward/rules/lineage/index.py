@@ -129,8 +129,8 @@ class Index:
         self.shelf.put(self._serial, said, fields)
         return self._serial
 
-    def add(self, values: list[str], page: Page) -> None:
-        """Note the canonical values of one result under one label, and what stands in them."""
+    def add(self, values: list[str], page: Page) -> set[str]:
+        """Note the canonical values of one result under one label, and what stands in them: their keys."""
         wholes = {each for each in values if CHARS_MIN <= len(each) <= WHOLE_CHARS_MAX}
         text = "\n".join(values)
         tokens = tokens_of(text)
@@ -141,7 +141,9 @@ class Index:
             for value in values:
                 if len(value) >= LONG_CHARS:
                     self.passing_blocks.add(blocks_of(squeezed(value)), page)
-        self.note(keys | wholes, page)
+        keys |= wholes
+        self.note(keys, page)
+        return keys
 
     def _note_secrets(
         self, values: list[str], wholes: set[str], tokens: list[str], page: Page

@@ -8,9 +8,9 @@ from typing import Any, Final
 import orjson
 
 from toolward.model.call import LabelledCall
-from toolward.model.label import CLEAN, UNKNOWN, Integrity, Label
+from toolward.model.label import UNKNOWN, Integrity, Label
 from toolward.model.tool import Manifest
-from toolward.rules.lineage.atoms import CHARS_MIN, keys_in, pieces_of, tokens_of
+from toolward.rules.lineage.atoms import CHARS_MIN, is_spelling, keys_in, pieces_of, tokens_of
 from toolward.rules.lineage.fields import labelled_fields
 from toolward.rules.lineage.leaves import leaves_of
 from toolward.rules.lineage.memory import Heard, SessionMemory
@@ -89,31 +89,19 @@ def _index(memory: SessionMemory, heard: Heard) -> None:
     index = memory.index
     said = Said(call_id=heard.call_id, body=heard.body, fields=heard.fields, default=heard.default)
     serial = index.begin(said, fields)
-    echo = _Echo(heard.asked) if heard.asked is not None else None
     for label, values in groups.items():
-        index.add(values, Page(serial=serial, call_id=heard.call_id, label=label))
-        if echo is not None and label.integrity < echo.label.integrity:
-            joined = label.join(echo.label)
-            index.note(echo.again(values), Page(serial=serial, call_id=heard.call_id, label=joined))
+        keys = index.add(values, Page(serial=serial, call_id=heard.call_id, label=label))
+        if heard.asked is not None and label.integrity < (before := heard.asked.arguments_label.integrity):
+            joined = Label(max(label.integrity, before), label.confidentiality)
+            again = _said_before(keys, heard.asked)
+            index.note(again, Page(serial=serial, call_id=heard.call_id, label=joined))
 
 
-class _Echo:
-    """What a call brought along. Said again by its answer, it is no better than it was there."""
-
-    __slots__ = ("_keys", "_letters", "label")
-
-    def __init__(self, asked: LabelledCall) -> None:
-        said = canonical_text("\n".join(str(leaf) for _, leaf in leaves_of(asked.call.arguments)))
-        self.label = Label(asked.arguments_label.integrity, CLEAN.confidentiality)
-        self._letters = squeezed(said)
-        self._keys = keys_in(said, tokens_of(said))
-
-    def again(self, values: list[str]) -> set[str]:
-        """The keys of an answer's values that the call had said, in whatever spelling."""
-        text = "\n".join(values)
-        keys = {*values, *keys_in(text, tokens_of(text))}
-        return {
-            key
-            for key in keys
-            if key in self._keys or ((letters := squeezed(key)) and letters in self._letters)
-        }
+def _said_before(keys: set[str], asked: LabelledCall) -> set[str]:
+    """The keys of an answer that its call had said, in whatever spelling: no better than they were there."""
+    said = canonical_text("\n".join([str(leaf) for _, leaf in leaves_of(asked.call.arguments)]))
+    letters = squeezed(said)
+    again = {key for key in keys if (inner := squeezed(key)) and inner in letters}
+    if any(map(is_spelling, keys)):  # only what several spellings share is not made of letters that were said
+        again |= keys & keys_in(said, tokens_of(said))
+    return again

@@ -32,6 +32,8 @@ from toolward.ports.upstream import Exchange
 
 Perform = Callable[[Attempt, Exchange], Awaitable[Reply]]
 _WAITS: Final = frozenset({ApprovalState.PENDING})
+RELEASED: Final = "approval"
+"""The door of a call that goes on by itself, because people agreed to it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,7 +103,7 @@ async def ask_again(ground: Ground, approval: Approval, perform: Perform) -> Non
     if not ground.people.stands(suspended_principal(approval.call)):
         await _end(ground, approval, "its caller is not let in any more, or has other roles")
         return
-    attempt = attempt_of(approval.call, arguments, released=approval.approval_id, door="approval")
+    attempt = attempt_of(approval.call, arguments, released=approval.approval_id, door=RELEASED)
     _ = await perform(attempt, QuietExchange())
 
 

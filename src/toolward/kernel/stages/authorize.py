@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from toolward.errors import Denied, Pending
-from toolward.kernel.approvals.approvals import Approvals
+from toolward.kernel.approvals.approvals import RELEASED, Approvals
 from toolward.kernel.mint import mint
 from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.stages.decide import decide
@@ -40,7 +40,9 @@ class Authorize:
         await self._approvals.asking.kept(labelled)  # before grants too: it ran, and does not run again
         if not isinstance(decision, Ask) or labelled.call.copy_of:  # of a copy nobody is asked
             return self._authorized(labelled, decision)
-        granted = self._approvals.grants.lifting(labelled, decision.need)
+        # what goes on by its approval uses that up, or a retry of its caller would find it unused and run too
+        own = labelled.call.door == RELEASED
+        granted = {} if own else self._approvals.grants.lifting(labelled, decision.need)
         by, lifted = tuple(granted), frozenset[str]().union(*granted.values())
         if lifted:
             decision = decide(labelled, revision, lifted=lifted)

@@ -27,6 +27,7 @@ from toolward.kernel.stages.decide import decide
 from toolward.kernel.stages.intend import UnderWay
 from toolward.kernel.suspended import suspended_principal
 from toolward.kernel.tasks import Background
+from toolward.kernel.turn import TURN
 from toolward.kernel.upstream.interim import Interim
 from toolward.kernel.upstream.notices import Notices
 from toolward.model.approval import ApprovalState
@@ -98,8 +99,10 @@ class Gateway:
         """Steps 2 to 5 under the revision of now, then the rest. Whatever was suspended re-enters here."""
         if (answer := await self._parts.intend.clauses.answer(call)) is not None:
             return answer
+        await TURN
         revision = self._revision()
         resolved = await self._parts.resolve(call, revision)  # 2
+        await TURN
         labelled = self._parts.label(resolved, revision)  # 3
         decision = decide(labelled, revision)  # 4
         permit = await self._parts.authorize(labelled, decision, revision)  # 5
@@ -111,6 +114,7 @@ class Gateway:
 
     async def _walk(self, permit: Permit, exchange: Exchange, revision: ActiveRevision) -> Reply:
         """Steps 6 to 8. A caller that hangs up stops the tool, never the record."""
+        await TURN
         try:
             intent = await self._parts.intend(permit, revision)  # 6
         except UnderWay:
@@ -123,6 +127,7 @@ class Gateway:
         outcome = self._parts.hints(permit, self._parts.requests.review(permit, outcome))
         outcome = held_to_schema(permit.labelled.resolved.version, outcome)
         reply = await self._parts.settle(permit, intent, outcome, revision=revision)  # 8
+        await TURN
         resolved = permit.labelled.resolved
         if not resolved.call.copy_of:
             self._parts.watching.results.saw(permit, outcome)

@@ -18,6 +18,7 @@ from toolward.kernel.revision import ActiveRevision
 from toolward.kernel.sessions import Sessions
 from toolward.kernel.stages.intend import describe, payloads_of, tool_of
 from toolward.kernel.tasks import Background
+from toolward.kernel.turn import turn_kept
 from toolward.model.call import (
     LIST_ACTIONS,
     Action,
@@ -42,7 +43,7 @@ from toolward.rules.clearance import Withheld, cleared_result, lowered, marker, 
 from toolward.rules.lineage.memory import Heard
 from toolward.rules.lineage.remember import remember_result
 from toolward.rules.redact import redact
-from toolward.rules.signals.results import look_at_result
+from toolward.rules.signals.results import ResultSigns, look_at_result
 
 UPSTREAM_ERROR = -32000
 """JSON-RPC code for what is the tool's fault and has no code of its own."""
@@ -85,17 +86,19 @@ class Settle:
     ) -> Reply:
         """The reply, once its record is durable. Raises `AuditUnavailable`: then no result leaves."""
         call = permit.labelled.call
+        gone = await turn_kept()
         outcome = _fit(outcome)
         bound = self.clauses.of(call.call_id)
-        gone = bool(bound) and await self._looked(bound, permit, outcome)
+        gone = (bool(bound) and await self._looked(bound, permit, outcome)) or gone
         clearance = revision.clearance_of(call.session.principal.agent)
         by = self.declassified(permit) if clearance < Confidentiality.CONFIDENTIAL else ""
         checked = self._check(outcome, permit, Confidentiality.CONFIDENTIAL if by else clearance)
         changes: list[Change] = []
         body: dict[str, Any] = describe(permit, revision) if intent.merged else {}
-        said = _said(outcome, checked)
-        if said is not None and is_governed(permit, outcome):
-            known, change = self._taint(permit, said, checked.body, lower=clearance if by else None)
+        learnt = self._learn(permit, outcome, checked, lower=clearance if by else None)
+        gone = await turn_kept() or gone
+        if learnt is not None:
+            known, change = self._taint(permit, *learnt)
             if by:
                 known["declassified"] = by
             body |= known
@@ -246,33 +249,43 @@ class Settle:
             case _:
                 assert_never(outcome)
 
-    def _taint(
-        self, permit: Permit, result: Mapping[str, Any], encoded: bytes, *, lower: Confidentiality | None
-    ) -> tuple[dict[str, Any], list[Change]]:
-        """Remember the result's values and raise the session's taint; what the record says of both.
+    def _learn(
+        self, permit: Permit, outcome: RawOutcome, checked: Checked, *, lower: Confidentiality | None
+    ) -> tuple[Label, ResultSigns] | None:
+        """Remember the values of what reaches the agent of a server's words, if anything does: their label.
 
         A credential is confidential wherever it stands, and so is a session that has read one.
-
-        The live session is raised before the commit: a taint that comes too early only makes a
-        decision stricter, one that comes too late would let another call of the session slip through.
         """
+        said = _said(outcome, checked)
+        if said is None or not is_governed(permit, outcome):
+            return None
         call = permit.labelled.call
         version = permit.labelled.resolved.version
         manifest = version.manifest if version else None
-        memory, signs = self.sessions.memory(call.session.session_id), look_at_result(result, encoded)
+        memory, signs = self.sessions.memory(call.session.session_id), look_at_result(said, checked.body)
         label = remember_result(
             memory,
-            result,
+            said,
             call_id=call.call_id,
             manifest=manifest if lower is None else lowered(manifest, lower),
             asked=permit.labelled,
         )
         if signs.secrets:
             label = Label(label.integrity, Confidentiality.CONFIDENTIAL)
-            said = orjson.dumps({"secrets": list(signs.secrets)})
+            texts = orjson.dumps({"secrets": list(signs.secrets)})
             memory.waiting.append(
-                Heard(body=said, call_id=call.call_id, default=label, fields={}, asked=None)
+                Heard(body=texts, call_id=call.call_id, default=label, fields={}, asked=None)
             )
+        return label, signs
+
+    def _taint(self, permit: Permit, label: Label, signs: ResultSigns) -> tuple[dict[str, Any], list[Change]]:
+        """Raise the session's taint; what the record says of it.
+
+        The live session is raised before the commit: a taint that comes too early only makes a
+        decision stricter, one that comes too late would let another call of the session slip through.
+        Nothing waits from here to the commit: an older row would be written over a newer one.
+        """
+        call = permit.labelled.call
         session = self.sessions.current(call.session.session_id) or call.session
         session, changed = self.sessions.tainted(session, label, source=call.call_id)
         self.sessions.keep(session)

@@ -135,6 +135,48 @@ def applies(policy: pst.Template, known: Known) -> bool | None:
     return answer if isinstance(answer, bool) else None
 
 
+def idle(policy: pst.Template, known: Known) -> bool:
+    """Whether the policy is certainly unsatisfied, and without an error, whatever else the call is like.
+
+    Its first `when` is looked through from the left: what stands there is evaluated first, and where that can
+    not fail, one thing that is certainly false settles it, whatever stands behind.
+    """
+    if not policy.clauses or not isinstance(policy.clauses[0], pst.When):
+        return False
+    for conjunct in _conjuncts(policy.clauses[0].expr):
+        if not _can_not_fail(conjunct):
+            return False
+        if _value(conjunct, known) is False:
+            return True
+    return False
+
+
+def _conjuncts(node: pst.Expr) -> Iterator[pst.Expr]:
+    """`a && b && c`, from the left."""
+    if isinstance(node, pst.BinaryOp) and node.op == "and":
+        yield from _conjuncts(node.left)
+        yield from _conjuncts(node.right)
+    else:
+        yield node
+
+
+def _can_not_fail(node: Any) -> bool:
+    """Whether nothing in a validated expression can err: no arithmetic, no extension's function."""
+    if isinstance(node, pst.GetAttr | pst.HasAttr):
+        return _chain(node) is not None
+    if isinstance(node, pst.UnaryOp):
+        return node.op == "not" and _can_not_fail(node.arg)
+    if isinstance(node, pst.BinaryOp):
+        return node.op in _TOTAL and _can_not_fail(node.left) and _can_not_fail(node.right)
+    if isinstance(node, pst.Set):
+        return all(map(_can_not_fail, node.elements))
+    return isinstance(node, pst.BoolLit | pst.LongLit | pst.StringLit | pst.EntityLit | pst.Var)
+
+
+_TOTAL: Final = frozenset({"and", "or", "eq", "not_eq", "in"})
+"""Operators that give an answer for whatever a validated policy gives them."""
+
+
 def _not(value: object) -> object:
     return not value if isinstance(value, bool) else _UNKNOWN
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final
 
 from toolward.errors import ReasonCode, WardError
 from toolward.model.call import Action, LabelledCall
@@ -20,7 +22,7 @@ from toolward.rules.policy.cedar_request import Unjudgeable
 from toolward.rules.policy.cedar_schema import Shape, Vocabulary, read_vocabulary
 from toolward.rules.policy.ceiling import Ceiling, ceiling_policy
 from toolward.rules.policy.check import Severity, read_files, validate
-from toolward.rules.policy.conditions import Known, Path, applies, looks_at_agent
+from toolward.rules.policy.conditions import Known, Path, applies, idle, looks_at_agent
 from toolward.rules.policy.names import Uid
 from toolward.rules.policy.policy_text import Policy
 from toolward.rules.policy.prepared import Answer, Core, Prepared, prepare_core, prepare_question
@@ -145,8 +147,8 @@ class PolicyBook:
         return (decision.policies or (self._moving.policies[0].policy_id,))[0]
 
     def explain(self, labelled: LabelledCall) -> Explanation:
-        """The decision again, with everything that led to it."""
-        prepared = self._prepare(labelled)
+        """The decision again, with everything that led to it or was asked in vain."""
+        prepared = self._prepare(labelled, narrowed=False)
         if isinstance(prepared, Deny):
             return _unexplained(prepared)
         core = prepared.core
@@ -197,14 +199,19 @@ class PolicyBook:
                 return False
         return some_permit
 
-    def _prepare(self, labelled: LabelledCall) -> Prepared | Deny:
-        """The policies, entities and schema for this who-what-where, from the cache where possible."""
+    def _prepare(self, labelled: LabelledCall, *, narrowed: bool = True) -> Prepared | Deny:
+        """The policies, entities and schema for this who-what-where, from the cache where possible.
+
+        `narrowed` leaves out those that certain facts of the call keep from applying: nobody has to find out
+        for them what else they would look at.
+        """
         resolved = labelled.resolved
         principal = resolved.call.session.principal
         action = resolved.call.action
         version = resolved.version
         which = (version.key, version.digest) if version else (action, resolved.server)
-        key = (principal.user, principal.roles, principal.agent, action, which)
+        settled = _settled(labelled.facts) if narrowed else ()
+        key = (principal.user, principal.roles, principal.agent, action, which, settled)
         prepared = self._prepared.get(key)
         if prepared is not None:
             return prepared
@@ -214,6 +221,9 @@ class PolicyBook:
         server = resolved.server
         asked = _question(principal, shape, shape.resource_id or server)
         policies = self._index.find(asked) if self._sliced else self.policies
+        if narrowed and self._sliced:
+            certain = _certain(asked, dict(zip(_SETTLED, settled, strict=True)))
+            policies = tuple(policy for policy in policies if not idle(policy.tree, certain))
         ids = tuple(p.policy_id for p in policies)
         agent = "" if self._agentive.isdisjoint(ids) else principal.agent
         core_key = (shape.action_id, shape.groups, agent, ids)
@@ -229,6 +239,20 @@ class PolicyBook:
             return self.vocabulary.mcp[action]
         version = resolved.version
         return self.vocabulary.tools.get((version.key, version.digest)) if version else None
+
+
+_SETTLED: Final[tuple[Path, ...]] = (
+    ("call", "effect"),
+    ("call", "writes"),
+    ("call", "egress"),
+    ("call", "found"),
+    ("call", "critical"),
+    ("call", "undo"),
+    ("session", "tainted"),
+    ("session", "read_confidential"),
+)
+"""Facts by which slices are told apart: few, seldom changing, and what most rules begin with."""
+_settled: Final = attrgetter(*(name for _, name in _SETTLED))
 
 
 def _question(principal: Principal, shape: Shape, resource_id: str) -> Question:

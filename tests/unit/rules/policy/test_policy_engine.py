@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import cedarpy
 import pytest
+from msgspec import structs
+from typing_extensions import override
 
 from policy_samples import labelled, principal, tool
 from toolward.errors import ReasonCode, WardError
 from toolward.model.call import Action
 from toolward.model.decision import Allow, Ask, Deny
+from toolward.model.signal import SignalFacts
 from toolward.model.tool import Effect, ToolVersion
 from toolward.rules.policy import Ceiling, PolicyBook
 from toolward.rules.policy.names import mcp_action_id
@@ -335,3 +338,43 @@ def test_only_what_policies_look_at_makes_a_question_another_one() -> None:
     first = policies.decide(labelled(READ, {"path": "/a"}, calls=1))
     assert policies.decide(labelled(READ, {"path": "/b"}, calls=1)) is first
     assert isinstance(policies.decide(labelled(READ, {"path": "/a"}, calls=11)), Ask)
+
+
+class Unread(SignalFacts):
+    """Signals that nobody may look for."""
+
+    @property
+    @override
+    def secret(self) -> bool:
+        raise AssertionError("what no rule at hand can ask about was looked for")
+
+
+LEAVES = (
+    PERMIT + "forbid (principal, action, resource) when { context.call.egress && context.signals.secret };"
+)
+
+
+def test_what_only_idle_rules_look_at_is_not_looked_for() -> None:
+    quiet = structs.replace(labelled(WRITE), signals=Unread())
+    assert isinstance(book(LEAVES).decide(quiet), Allow)
+    sends = structs.replace(quiet, facts=structs.replace(quiet.facts, egress=True))
+    with pytest.raises(AssertionError, match="looked for"):
+        book(LEAVES).decide(sends)
+    assert len(book(LEAVES).explain(labelled(WRITE)).considered) == 2, "an explanation shows idle ones too"
+
+
+@pytest.mark.parametrize(
+    ("condition", "decision"),
+    [
+        ("context.call.egress && context.args.size + 9223372036854775807 < 0", Allow),
+        ("context.args.size + 9223372036854775807 < 0 && context.call.egress", Deny),
+    ],
+)
+def test_a_rule_is_idle_only_if_nothing_before_the_certain_fact_can_err(
+    condition: str, decision: type[Allow | Deny]
+) -> None:
+    rules = book(
+        f"{PERMIT}forbid (principal, action, resource) when {{ context.args has size && {condition} }};",
+        (READ,),
+    )
+    assert isinstance(rules.decide(labelled(READ, {"path": "/a", "size": 1})), decision)

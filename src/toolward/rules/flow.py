@@ -38,11 +38,12 @@ def label_call(
 ) -> tuple[tuple[Leaf, ...], Label, Facts]:
     """Stage 3, pure: leaves with their sources, the join of their labels, and the facts."""
     manifest = resolved.version.manifest if resolved.version else None
-    leaves = trace_arguments(resolved, session, memory, binding)
+    values = leaves_of(resolved.call.arguments)
+    leaves = trace_arguments(resolved, values, session, memory, binding)
     total = CLEAN
     for leaf in leaves:
         total = total.join(leaf.label)
-    roles = _by_role(leaves, leaves_of(resolved.call.arguments), manifest.arguments if manifest else {})
+    roles = _by_role(leaves, values, manifest.arguments if manifest else {})
     confidential = carries_confidential(resolved, session, memory, leaves)
     facts = _facts(resolved, session, confidential=confidential, roles=roles, binding=binding)
     if manifest is not None and (facts.writes or facts.egress):

@@ -95,10 +95,10 @@ class Tool:
 
     def decides(self, pointer: str, value: Any, argument: Argument | None) -> Decides:
         """What the leaf at `pointer` decides; `argument` is what the manifest says of its top member."""
-        names = pointer.split("/")[1:]
-        top, last = names[0] if names else "", next((n for n in reversed(names) if not n.isdigit()), "")
         if argument is not None and argument.role is ArgumentRole.CONTENT:
             return Decides.CONTENT
+        names = pointer.split("/")[1:]
+        top, last = names[0] if names else "", next((n for n in reversed(names) if not n.isdigit()), "")
         kind = argument.kind if argument is not None else ArgumentKind.VALUE
         if kind in _BY_KIND:
             return _BY_KIND[kind]

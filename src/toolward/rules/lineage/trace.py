@@ -35,9 +35,13 @@ SHOWN_CHARS_MAX: Final = 320
 
 
 def trace_arguments(
-    resolved: ResolvedCall, session: Session, memory: SessionMemory, binding: ServerBinding | None
+    resolved: ResolvedCall,
+    values: list[tuple[str, Any]],
+    session: Session,
+    memory: SessionMemory,
+    binding: ServerBinding | None,
 ) -> list[Leaf]:
-    """Every argument leaf, in the order of `leaves_of`, with where its value was seen."""
+    """Every argument leaf with where its value was seen; `values` are `leaves_of` the arguments."""
     index_waiting(memory)
     said = resolved.step.words if resolved.step is not None else ""
     ground = _Ground(
@@ -49,7 +53,7 @@ def trace_arguments(
         handles=resolved.call.handles,
         made_up=Source(SourceKind.MODEL, "", _model_label(session)),
     )
-    return [_traced(pointer, value, ground) for pointer, value in leaves_of(resolved.call.arguments)]
+    return [_traced(pointer, value, ground) for pointer, value in values]
 
 
 class _Ground(Struct, frozen=True, kw_only=True):

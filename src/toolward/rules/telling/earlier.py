@@ -1,0 +1,106 @@
+"""What a session may tell though it has read something confidential: what it had read before that.
+
+And, since then, what the operator calls public. A result that came later may hold the secret in other words,
+whatever its label: an agent may have put it into a file and read it back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import Final
+
+import orjson
+
+from toolward.model.label import Confidentiality, Integrity
+from toolward.rules.integrity.words import stem
+from toolward.rules.lineage.fields import labelled_fields
+from toolward.rules.lineage.index import Index
+from toolward.rules.lineage.spelling import canonical_text
+from toolward.rules.spoken import stands_in
+
+WORDS_KEPT_MAX: Final = 8_000
+"""Words of all such results, the newest; about a megabyte. To name one of so many tells 13 bits."""
+CHARS_KEPT_MAX: Final = 65_536
+"""Of one value; what is behind explains nothing."""
+WHOLES_KEPT_MAX: Final = 4_000
+"""Whole values of vouched-for fields; past it they count as words."""
+
+
+class Earlier:
+    """Read from the session's results when a call asks for it first, and then what came since."""
+
+    __slots__ = ("_index", "_known", "_raw", "_read_to", "_runs", "_text", "wholes")
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self.wholes: set[str] = set()
+        self._runs: deque[tuple[str, list[str]]] = deque()  # as it was written, and the stems of it
+        self._raw = ""
+        self._known = 0
+        self._read_to = 0
+        self._text: str | None = None
+
+    @property
+    def choice_bits(self) -> int:
+        """What naming one place in it tells."""
+        return self._known.bit_length()
+
+    def is_of(self, index: Index) -> bool:
+        """Whether it reads from that index; a session whose values were dropped has another one."""
+        return self._index is index
+
+    def read(self, *, whole: bool) -> Earlier:
+        """Take up the results that are new; without `whole`, some were forgotten.
+
+        Then nothing is known to have come before the secret.
+        """
+        index = self._index
+        first = index.first_secret if whole and index.first_secret is not None else (0, "")
+        for serial, said in index.shelf.after(self._read_to):
+            self._read_to = serial
+            before = serial < first[0] and said.call_id != first[1]
+            for _, text, label in labelled_fields(orjson.loads(said.body), said.fields, said.default):
+                if label.confidentiality is Confidentiality.PUBLIC or (
+                    before and label.confidentiality is not Confidentiality.CONFIDENTIAL
+                ):
+                    self._add(text, vouched=label.integrity is Integrity.TRUSTED)
+        return self
+
+    def holds(self, text: str) -> bool:
+        """Whether a text stands there letter by letter; white space does not count."""
+        self._join()
+        return stands_in(" ".join(text.split()), self._raw)
+
+    def longest(self, words: list[str]) -> int:
+        """How many of these words, from the first on, stand side by side in one of its values."""
+        known, said = self._join(), ""
+        for count, word in enumerate(words):
+            said += f" {word}"
+            if f"{said} " not in known:
+                return count
+        return len(words)
+
+    def _join(self) -> str:
+        if self._text is None:
+            self._text = "\n".join(f" {' '.join(stems)} " for _, stems in self._runs)
+            self._raw = "\n".join(raw for raw, _ in self._runs)
+        return self._text
+
+    def _add(self, text: str, *, vouched: bool) -> None:
+        if vouched and len(self.wholes) < WHOLES_KEPT_MAX:
+            self.wholes.add(canonical_text(text))
+        stems = [stem(word) for word in words_in(text[:CHARS_KEPT_MAX])[:WORDS_KEPT_MAX]]
+        self._runs.append((" ".join(text[:CHARS_KEPT_MAX].split()), stems))
+        self._known += len(stems)
+        while self._known > WORDS_KEPT_MAX:
+            self._known -= len(self._runs.popleft()[1])
+        self._text = None
+
+
+_WORD: Final = re.compile(r"[^\W_]+")
+
+
+def words_in(text: str) -> list[str]:
+    """Every run of letters and digits, in any script, as it is written."""
+    return _WORD.findall(text)

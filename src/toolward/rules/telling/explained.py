@@ -1,0 +1,209 @@
+"""How much a call tells that nothing explains, in bits.
+
+What explains a text is, first, the user's own words, each as often as they hold it; whole values of fields
+that the server vouches for; and what this server was told before. All of that costs nothing. A run of words
+from a result that the session may still tell from costs what choosing it tells, since whoever wrote that
+result may have laid out an alphabet in it. A word from nowhere costs its letters.
+
+Not counted is how the user's own words are chosen and put in order, and when a call is made.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from math import ceil, log2
+from typing import Any, Final
+
+from orjson import dumps
+
+from toolward.model.call import LIST_ACTIONS, OWN_ACTIONS, UPSTREAM_ACTIONS, Facts, ResolvedCall
+from toolward.model.signal import Telling
+from toolward.model.tool import ArgumentKind
+from toolward.rules.integrity.grounds import read_words
+from toolward.rules.integrity.words import EMPTY, stem
+from toolward.rules.lineage.leaves import leaves_of, names_in
+from toolward.rules.lineage.spelling import canonical_text
+from toolward.rules.spoken import stands_in
+from toolward.rules.telling.earlier import Earlier, words_in
+
+LOOKED_CHARS_MAX: Final = 4_096
+"""Of one text that is explained word by word; what stands behind costs its characters."""
+LITTLE_BITS: Final = 7
+"""For a word that only joins others (`of`, `the`), past one for each that says something: there are 120."""
+MARK_BITS: Final = 5
+"""For a sign between words, past one for every two of them: there are 32."""
+ODD_BITS: Final = 8
+"""For each byte of a sign that is not seen or not plain, and of white space that is more than one space."""
+LOOSE_MAX: Final = 12
+"""Words from nowhere that are named to people."""
+LOOSE_CHARS_MAX: Final = 40
+"""Of one such word."""
+_EDGES: Final = ".,;:!?\"'()[]{}<>"
+_SPACES: Final = frozenset(" \n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What may explain what a call tells."""
+
+    words: str  # of the user, the host and the operator: prompt, objective, step
+    told: AbstractSet[str]  # stems of what its server was told before by this session
+    earlier: Earlier | None  # None where no earlier result is known
+
+
+def tells_server(resolved: ResolvedCall, facts: Facts) -> bool:
+    """Whether what the call says goes to whoever runs its server, uncleared, and to no place that it names.
+
+    A URL is such a place, and an address is if something is sent there: where a read names one it is a word
+    like others.
+    """
+    version = resolved.version
+    if version is None:
+        return resolved.call.action not in LIST_ACTIONS | OWN_ACTIONS | UPSTREAM_ACTIONS
+    if not facts.egress or facts.cleared:
+        return False
+    places = {ArgumentKind.URL, ArgumentKind.ADDRESS} if facts.writes else {ArgumentKind.URL}
+    given = resolved.call.arguments
+    return not any(
+        argument.kind in places and given.get(name) for name, argument in version.manifest.arguments.items()
+    )
+
+
+def telling(resolved: ResolvedCall, ground: Ground) -> Telling:
+    """What the call tells. Pure; looks at every value and at every member's name that no schema holds."""
+    call = resolved.call
+    definition = resolved.version.definition if resolved.version is not None else b""
+    values: list[Any] = [value for _, value in leaves_of(call.arguments)]
+    values += [value for _, value in leaves_of(call.retry.get("inputResponses"))]
+    values += names_in(call.arguments)
+    count = _Count(ground)
+    for value in values:
+        if value is None or isinstance(value, bool):
+            continue
+        if not (isinstance(value, str) and dumps(value) in definition):  # one of a few that the schema lists
+            count.add(str(value))
+    return Telling(
+        server=resolved.server,
+        bits=count.bits,
+        words=frozenset(count.said),
+        loose=tuple(dict.fromkeys(count.loose))[:LOOSE_MAX],
+    )
+
+
+class _Count:
+    """What one call tells, value by value."""
+
+    __slots__ = ("_again", "_choice_bits", "_ground", "_grounds", "_left", "bits", "loose", "said")
+
+    def __init__(self, ground: Ground) -> None:
+        self.bits = 0
+        self.said: set[str] = set()
+        self.loose: list[str] = []
+        self._ground = ground
+        self._grounds = read_words(ground.words)
+        self._left = Counter(map(stem, words_in(ground.words)))  # how often each may still be said
+        self._choice_bits = len(self._left).bit_length()
+        self._again = set(ground.told)  # what this call did not say again yet
+
+    def add(self, text: str) -> None:
+        """Count one value."""
+        whole, earlier = text.strip(), self._ground.earlier
+        if not whole or stands_in(whole, self._ground.words):
+            return
+        vouched = earlier is not None and canonical_text(whole) in earlier.wholes
+        if vouched or self._is_held(whole):
+            self.said.update(map(stem, words_in(whole)))
+            return
+        looked, behind = whole[:LOOKED_CHARS_MAX], whole[LOOKED_CHARS_MAX:]
+        chunks = looked.split()
+        spaces = [each for each in looked if each.isspace()]
+        odd = sum(each not in _SPACES for each in spaces) + len(spaces) - len(chunks) + 1
+        self.bits += ODD_BITS * (odd + len(behind.encode("utf-8", "replace")))
+        words: list[str] = []
+        marks = 0
+        for chunk in chunks:
+            bare = chunk.strip(_EDGES)
+            marks += len(chunk) - len(bare)
+            inside = words_in(bare)
+            if not bare.isalpha() and (self._is_said(bare, inside) or self._is_held(bare)):
+                self.said.update(map(stem, inside))
+            else:
+                words += inside
+                marks += self._signs(bare)
+        self._count(words)
+        self.bits += MARK_BITS * max(0, marks - len(chunks) // 2)
+
+    def _is_held(self, text: str) -> bool:
+        """Whether an earlier result holds it letter by letter; then that choice is counted, and no more."""
+        earlier = self._ground.earlier
+        if earlier is None or not text or not earlier.holds(text):
+            return False
+        self.bits += earlier.choice_bits
+        return True
+
+    def _signs(self, bare: str) -> int:
+        """How many plain signs stand in a chunk beside its words; what is not plain is counted at once."""
+        signs = [each for each in bare if not each.isalnum()]
+        odd = [each for each in signs if not (each.isascii() and each.isprintable())]
+        self.bits += ODD_BITS * len("".join(odd).encode("utf-8", "replace"))
+        return len(signs) - len(odd)
+
+    def _is_said(self, bare: str, words: list[str]) -> bool:
+        """Whether an identifier, a number or a date stands in the user's words, not used up by this call."""
+        if not words:
+            return False
+        stems = [stem(word) for word in words]
+        if any(each in self.said and self._left[each] <= 0 for each in stems):
+            return False
+        spelled = bare == bare.lower() and self._grounds.says(bare)  # `1200` for "1,200.00"
+        if not spelled and not stands_in(bare, self._ground.words):
+            return False
+        self._left.subtract(stems)
+        return True
+
+    def _count(self, words: list[str]) -> None:
+        """Words that are looked at one by one, or as runs of an earlier result."""
+        stems = [stem(word) for word in words]
+        self.said.update(stems)
+        little = meant = at = 0
+        while at < len(words):
+            is_little = stems[at] in EMPTY and self._left[stems[at]] <= 0 and self._is_plain(words[at])
+            taken = 0 if is_little else self._explained(words, stems, at)
+            little, meant, at = little + is_little, meant + taken, at + max(taken, 1)
+        self.bits += LITTLE_BITS * max(0, little - meant)
+
+    def _explained(self, words: list[str], stems: list[str], at: int) -> int:
+        """How many words from here on something explains, at what that costs; 0 for one from nowhere."""
+        word, each = words[at], stems[at]
+        plain = self._is_plain(word)
+        if plain and each in self._left:
+            self._left[each] -= 1
+            self.bits += self._choice_bits if self._left[each] < 0 else 0
+            return 1
+        if plain and each in self._again:
+            self._again.discard(each)
+            return 1
+        if plain and (earlier := self._ground.earlier) is not None:
+            run = earlier.longest(stems[at:])
+            run = next((n for n in range(run) if not self._is_plain(words[at + n])), run)
+            self.bits += earlier.choice_bits if run else 0
+            if run:
+                return run
+        self.loose.append(word[:LOOSE_CHARS_MAX])
+        self.bits += _letters_bits(word)
+        return 0
+
+    def _is_plain(self, word: str) -> bool:
+        """Whether the case of its letters tells nothing: as a sentence writes it, or as the user did."""
+        return word in (word.lower(), word.capitalize()) or stands_in(word, self._ground.words)
+
+
+def _letters_bits(word: str) -> int:
+    """What a word from nowhere tells: each of its letters, one of as many as there are of its kind."""
+    if not word.isascii():
+        return ODD_BITS * len(word.encode("utf-8", "replace"))
+    if word.isdigit():
+        return ceil(len(word) * log2(10))
+    return ceil(len(word) * log2(26 if word.isalpha() and word in (word.lower(), word.capitalize()) else 62))

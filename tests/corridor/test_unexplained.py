@@ -162,6 +162,27 @@ async def test_what_the_operator_calls_public_explains_later_too(tmp_path: Path)
         assert await told(world, session, "Turning Torso") == "ran"
 
 
+async def test_what_a_server_answered_may_be_told_to_it_and_to_no_other(tmp_path: Path) -> None:
+    """But not what a tool answers that stays here: it may have been put there by the agent."""
+    web = WEB.replace("result: {{confidentiality: public}}, ", "") + (
+        "  look: {{effect: read_only, egress: {egress}, result: {{integrity: trusted}}}}\n"
+    )
+    tools = {**TOOLS, "files": [*TOOLS["files"], SEARCH], "mail": [*TOOLS["mail"], tool("look")]}
+    search = "  search: {effect: read_only, egress: true, arguments: {query: {role: content}}}\n"
+    for egress, here in (("true", "ran"), ("false", "approval_required")):
+        more = files() | {"tools/mail.yaml": web.format(clearance="", egress=egress)}
+        more["tools/files.yaml"] += search
+        folder = tmp_path / egress
+        folder.mkdir()
+        async with open_world(folder, files=more, tools=tools, answers=dict(ANSWERS)) as world:
+            session = await after_the_secret(world)
+            world.upstreams.answers["mail/look"] = "order Turning-77120-Torso"
+            await world.call(session, "mail/look")
+            assert await told(world, session, "Turning-77120-Torso") == here
+            other = await world.call(session, "files/search", {"query": "Turning-77120-Torso"})
+            assert code_of(other) == "approval_required"
+
+
 async def test_an_address_that_nothing_is_sent_to_is_no_destination(tmp_path: Path) -> None:
     prompt = f"{PROMPT} My account is ann@example.org."
     async with open_world(tmp_path, files=files(), tools=TOOLS, answers=dict(ANSWERS)) as world:

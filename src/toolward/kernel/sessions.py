@@ -243,8 +243,11 @@ class Sessions:
             places=self.outflow.take(permit),
             now_ns=self.clock.now_ns(),
         )
-        if judged.telling is not NOTHING_TOLD:
-            history.tells(judged.telling, agreed=bool(permit.approvals))
+        if permit.labelled.facts.read_confidential:
+            if judged.telling is not NOTHING_TOLD:
+                history.tells(judged.telling, agreed=bool(permit.approvals))
+            if permit.labelled.facts.egress:
+                history.answers(resolved.server, resolved.call.call_id)
 
     def answered(self, permit: Permit) -> None:
         """A call that was let through is over, however it ended."""

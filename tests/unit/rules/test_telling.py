@@ -38,13 +38,13 @@ def bits(
     return telling(resolved, Ground(words=words, told=told, earlier=earlier)).bits
 
 
-def read(*results: tuple[str, Label], whole: bool = True) -> Earlier:
+def read(*results: tuple[str, Label], whole: bool = True, own: tuple[str, ...] = ()) -> Earlier:
     memory = SessionMemory()
     for at, (text, label) in enumerate(results):
         body = b'{"content": [{"type": "text", "text": "%s"}]}' % text.encode()
         memory.waiting.append(Heard(body=body, call_id=f"c{at}", default=label, fields={}, asked=None))
     index_waiting(memory)
-    return Earlier(memory.index).read(whole=whole)
+    return Earlier(memory.index).read(own, whole=whole)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,12 @@ def test_what_came_with_or_after_the_secret_explains_nothing_unless_it_is_public
     assert bits("bravo", earlier=earlier) == 24
 
 
+def test_what_the_server_itself_answered_since_is_no_news_to_it() -> None:
+    results = (("x", SECRET), ("bravo", INTERNAL), ("charlie", SECRET))
+    earlier = read(*results, own=("c1", "c2"))
+    assert (bits("bravo", earlier=earlier), bits("charlie", earlier=earlier)) == (1, 33)
+
+
 def test_where_results_were_forgotten_none_is_known_to_have_come_before() -> None:
     earlier = read(("alpha", INTERNAL), ("x", SECRET), ("charlie", PUBLIC), whole=False)
     assert (bits("alpha", earlier=earlier), bits("charlie", earlier=earlier)) == (24, 1)
@@ -110,7 +116,7 @@ def test_a_call_that_read_a_credential_is_no_earlier_result_of_its_own() -> None
             Heard(body=b'{"text": "hunter seven"}', call_id="c", default=label, fields={}, asked=None)
         )
     index_waiting(memory)
-    assert bits("hunter", earlier=Earlier(memory.index).read(whole=True)) == 29
+    assert bits("hunter", earlier=Earlier(memory.index).read((), whole=True)) == 29
 
 
 def test_whole_values_of_vouched_for_fields_cost_nothing() -> None:
@@ -118,6 +124,11 @@ def test_whole_values_of_vouched_for_fields_cost_nothing() -> None:
     earlier = read(("Ann Svensson", vouched), ("x", SECRET))
     assert bits("ann svensson", earlier=earlier) == 0
     assert bits("Svensson", earlier=earlier) == 2
+
+
+def test_a_word_of_the_tools_own_definition_is_one_choice_among_its_words() -> None:
+    assert bits("Object") == 4
+    assert bits("Object moon") == 4 + 19
 
 
 def test_only_the_newest_words_are_kept_and_one_choice_among_them_stays_within_what_is_free() -> None:

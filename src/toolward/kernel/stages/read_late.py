@@ -38,7 +38,7 @@ def read_late(
         ground = Ground(
             words="\n".join(filter(None, said)),
             told=own.told.get(resolved.server, frozenset()),
-            earlier=own.earlier_of(memory.index).read(whole=not memory.overflowed),
+            earlier=own.earlier_of(memory.index, resolved.server, whole=not memory.overflowed),
         )
         return telling(resolved, ground)
 

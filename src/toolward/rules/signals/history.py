@@ -46,7 +46,8 @@ class History:
     version: int = 0
     unexplained: dict[str, int] = field(default_factory=dict)  # bits, by server
     told: dict[str, set[str]] = field(default_factory=dict)  # by server; not in the log
-    earlier: Earlier | None = None
+    answered_by: dict[str, set[str]] = field(default_factory=dict)  # server -> calls that left by it
+    earlier: dict[str, Earlier] = field(default_factory=dict)  # what may be told to each server
 
     def tells(self, telling: Telling, *, agreed: bool) -> None:
         """What a call that was let through tells its server; what people `agreed` to costs nothing."""
@@ -56,11 +57,18 @@ class History:
         if len(known) + len(telling.words) <= TOLD_MAX:
             known |= telling.words
 
-    def earlier_of(self, index: Index) -> Earlier:
-        """What of the session's results may explain a text."""
-        if self.earlier is None or not self.earlier.is_of(index):
-            self.earlier = Earlier(index)
-        return self.earlier
+    def answers(self, server: str, call_id: str) -> None:
+        """A call with egress, after a confidential read: whoever runs its server answers it."""
+        calls = self.answered_by.setdefault(server, set())
+        if len(calls) < PLACES_MAX:
+            calls.add(call_id)
+
+    def earlier_of(self, index: Index, server: str, *, whole: bool) -> Earlier:
+        """What of the session's results may explain what that server is told."""
+        earlier = self.earlier.get(server)
+        if earlier is None or not earlier.is_of(index):
+            earlier = self.earlier[server] = Earlier(index)
+        return earlier.read(self.answered_by.get(server, ()), whole=whole)
 
     def let_through(self, tool: str, *, amount: Decimal | None, places: Iterable[str], now_ns: int) -> None:
         """One more call; `tool` is "" for what is no tool."""

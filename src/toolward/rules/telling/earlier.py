@@ -1,13 +1,15 @@
 """What a session may tell though it has read something confidential: what it had read before that.
 
-And, since then, what the operator calls public. A result that came later may hold the secret in other words,
-whatever its label: an agent may have put it into a file and read it back.
+And, since then, what the operator calls public; and, to a server, what that server has answered to calls that
+leave the operator's reach, since whoever runs it knows that. Any other result that came later may hold the
+secret in other words, whatever its label: an agent may have put it into a file and read it back.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Container
 from typing import Final
 
 import orjson
@@ -50,19 +52,19 @@ class Earlier:
         """Whether it reads from that index; a session whose values were dropped has another one."""
         return self._index is index
 
-    def read(self, *, whole: bool) -> Earlier:
-        """Take up the results that are new; without `whole`, some were forgotten.
+    def read(self, own: Container[str], *, whole: bool) -> Earlier:
+        """Take up the results that are new; `own` are the calls whose answers the server itself gave.
 
-        Then nothing is known to have come before the secret.
+        Without `whole`, some were forgotten: then nothing is known to have come before the secret.
         """
         index = self._index
         first = index.first_secret if whole and index.first_secret is not None else (0, "")
         for serial, said in index.shelf.after(self._read_to):
             self._read_to = serial
-            before = serial < first[0] and said.call_id != first[1]
+            lent = said.call_id in own or (serial < first[0] and said.call_id != first[1])
             for _, text, label in labelled_fields(orjson.loads(said.body), said.fields, said.default):
                 if label.confidentiality is Confidentiality.PUBLIC or (
-                    before and label.confidentiality is not Confidentiality.CONFIDENTIAL
+                    lent and label.confidentiality is not Confidentiality.CONFIDENTIAL
                 ):
                     self._add(text, vouched=label.integrity is Integrity.TRUSTED)
         return self

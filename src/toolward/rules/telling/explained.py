@@ -2,8 +2,9 @@
 
 What explains a text is, first, the user's own words, each as often as they hold it; whole values of fields
 that the server vouches for; and what this server was told before. All of that costs nothing. A run of words
-from a result that the session may still tell from costs what choosing it tells, since whoever wrote that
-result may have laid out an alphabet in it. A word from nowhere costs its letters.
+from a result that the session may still tell from, or a word of the tool's own definition, costs what
+choosing it tells, since whoever wrote that may have laid out an alphabet in it. A word from nowhere costs its
+letters.
 
 Not counted is how the user's own words are chosen and put in order, and when a call is made.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, log2
 from typing import Any, Final
 
@@ -28,6 +30,8 @@ from toolward.rules.lineage.spelling import canonical_text
 from toolward.rules.spoken import stands_in
 from toolward.rules.telling.earlier import Earlier, words_in
 
+DEFINITIONS_REMEMBERED: Final = 1_024
+"""Tools whose words stay read, some kilobytes each."""
 LOOKED_CHARS_MAX: Final = 4_096
 """Of one text that is explained word by word; what stands behind costs its characters."""
 LITTLE_BITS: Final = 7
@@ -78,7 +82,7 @@ def telling(resolved: ResolvedCall, ground: Ground) -> Telling:
     values: list[Any] = [value for _, value in leaves_of(call.arguments)]
     values += [value for _, value in leaves_of(call.retry.get("inputResponses"))]
     values += names_in(call.arguments)
-    count = _Count(ground)
+    count = _Count(ground, _words_of(definition))
     for value in values:
         if value is None or isinstance(value, bool):
             continue
@@ -95,13 +99,24 @@ def telling(resolved: ResolvedCall, ground: Ground) -> Telling:
 class _Count:
     """What one call tells, value by value."""
 
-    __slots__ = ("_again", "_choice_bits", "_ground", "_grounds", "_left", "bits", "loose", "said")
+    __slots__ = (
+        "_again",
+        "_choice_bits",
+        "_defined",
+        "_ground",
+        "_grounds",
+        "_left",
+        "bits",
+        "loose",
+        "said",
+    )
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, defined: frozenset[str]) -> None:
         self.bits = 0
         self.said: set[str] = set()
         self.loose: list[str] = []
         self._ground = ground
+        self._defined = defined
         self._grounds = read_words(ground.words)
         self._left = Counter(map(stem, words_in(ground.words)))  # how often each may still be said
         self._choice_bits = len(self._left).bit_length()
@@ -191,6 +206,9 @@ class _Count:
             self.bits += earlier.choice_bits if run else 0
             if run:
                 return run
+        if plain and each in self._defined:
+            self.bits += len(self._defined).bit_length()
+            return 1
         self.loose.append(word[:LOOSE_CHARS_MAX])
         self.bits += _letters_bits(word)
         return 0
@@ -198,6 +216,12 @@ class _Count:
     def _is_plain(self, word: str) -> bool:
         """Whether the case of its letters tells nothing: as a sentence writes it, or as the user did."""
         return word in (word.lower(), word.capitalize()) or stands_in(word, self._ground.words)
+
+
+@lru_cache(maxsize=DEFINITIONS_REMEMBERED)
+def _words_of(definition: bytes) -> frozenset[str]:
+    """The words that a tool's definition holds, names of its arguments included."""
+    return frozenset(map(stem, words_in(definition.decode("utf-8", "replace"))))
 
 
 def _letters_bits(word: str) -> int:

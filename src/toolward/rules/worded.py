@@ -2,8 +2,8 @@
 
 A server vouches for a field, and whoever may fill it in words it: a channel is called what its maker calls
 it. A value that reads like sentences, an order or a link is therefore nobody's word, whatever the manifest
-says of its place. Fields that are there for running text (a text, a body, a description, a whole answer) keep the
-label that they were given.
+says of its place. Fields that are there for running text (a text, a body, a description, a whole answer) keep
+the label that they were given.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NAME_WORDS_MAX: Final = 8
 LOOKED_CHARS_MIN: Final = 16
 """What is shorter tells nobody to do anything that is worth telling."""
 _WHOLE_ANSWER: Final = re.compile(
-    r"/(?:content|contents|messages)/\d+/(?:content/)?text|/structuredContent/result"
+    r"(?:/(?:content|contents|messages)/\d+/(?:content/)?text|/structuredContent/result)(?=/|$)"
 )
 """Where an answer that is one text stands; what is inside of one that is JSON has names of its own."""
 _TEXT_NAMES: Final = frozenset(RUNNING_TEXT.split())

@@ -24,7 +24,10 @@ from toolward.rules.telling.explained import LOOKED_CHARS_MAX, Ground, telling, 
 WORDS = st.lists(st.sampled_from(["moon", "ship", "harbour", "of", "the", "12", "Ann"]), max_size=6).map(
     " ".join
 )
-_SEARCH = tool("search", {"query": {"type": "string"}, "to": {"type": "string"}}, egress=True)
+TEXT = {"type": "string"}
+_SEARCH = tool(
+    "search", {"query": TEXT, "to": TEXT, "cc": TEXT, "site_url": TEXT}, egress=True, required=("to",)
+)
 SEARCH = replace(_SEARCH, manifest=complete_manifest(_SEARCH.manifest, orjson.loads(_SEARCH.definition)))
 SECRET = Label(Integrity.UNTRUSTED, Confidentiality.CONFIDENTIAL)
 INTERNAL = Label(Integrity.UNTRUSTED, Confidentiality.INTERNAL)
@@ -151,6 +154,8 @@ def test_an_index_that_was_made_anew_is_read_anew() -> None:
         (Effect.READ_ONLY, {"query": "x", "to": "ann@x.example"}, True),
         (Effect.REVERSIBLE, {"query": "x", "to": "ann@x.example"}, False),
         (Effect.REVERSIBLE, {"query": "x", "to": ""}, True),
+        (Effect.REVERSIBLE, {"query": "x", "cc": "ann@x.example"}, True),  # it can do without
+        (Effect.READ_ONLY, {"query": "x", "site_url": "https://x.example"}, True),
     ],
 )
 def test_a_call_tells_its_server_unless_it_is_sent_to_a_place(
@@ -160,6 +165,15 @@ def test_a_call_tells_its_server_unless_it_is_sent_to_a_place(
 ) -> None:
     facts: Facts = labelled(SEARCH, writes=effect is not Effect.READ_ONLY, egress=True).facts
     assert tells_server(labelled(SEARCH, arguments=arguments).resolved, facts) is tells
+
+
+def test_a_url_is_judged_as_a_destination_and_what_is_beside_it_as_told() -> None:
+    def cost(**arguments: str) -> int:
+        resolved = labelled(SEARCH, arguments=arguments).resolved
+        return telling(resolved, Ground(words="", told=frozenset(), earlier=None)).bits
+
+    assert cost(site_url="https://x.example/moon") == 0
+    assert cost(site_url="https://x.example", query="moon") == 19
 
 
 @given(WORDS, WORDS, st.sets(st.sampled_from(["moon", "ship", "harbour", "ann"])))

@@ -18,6 +18,7 @@ from toolward.model.label import Confidentiality, Integrity
 from toolward.rules.integrity.words import stem
 from toolward.rules.lineage.fields import labelled_fields
 from toolward.rules.lineage.index import Index
+from toolward.rules.lineage.pages import Said
 from toolward.rules.lineage.spelling import canonical_text
 from toolward.rules.spoken import stands_in
 
@@ -59,14 +60,22 @@ class Earlier:
         """
         index = self._index
         first = index.first_secret if whole and index.first_secret is not None else (0, "")
-        for serial, said in index.shelf.after(self._read_to):
-            self._read_to = serial
+        taken: list[tuple[str, bool]] = []
+        words = 0
+        for serial, said in reversed(list(index.shelf.after(self._read_to))):  # the newest fill it
+            self._read_to = max(self._read_to, serial)
             lent = said.call_id in own or (serial < first[0] and said.call_id != first[1])
-            for _, text, label in labelled_fields(orjson.loads(said.body), said.fields, said.default):
-                if label.confidentiality is Confidentiality.PUBLIC or (
-                    lent and label.confidentiality is not Confidentiality.CONFIDENTIAL
-                ):
-                    self._add(text, vouched=label.integrity is Integrity.TRUSTED)
+            if words < WORDS_KEPT_MAX and (lent or _has_public(said)):
+                found = [
+                    (text[:CHARS_KEPT_MAX], label.integrity is Integrity.TRUSTED)
+                    for _, text, label in labelled_fields(orjson.loads(said.body), said.fields, said.default)
+                    if label.confidentiality is Confidentiality.PUBLIC
+                    or (lent and label.confidentiality is not Confidentiality.CONFIDENTIAL)
+                ]
+                words += sum(text.count(" ") + 1 for text, _ in found)
+                taken += reversed(found)
+        for text, vouched in reversed(taken):
+            self._add(text, vouched=vouched)
         return self
 
     def holds(self, text: str) -> bool:
@@ -92,12 +101,19 @@ class Earlier:
     def _add(self, text: str, *, vouched: bool) -> None:
         if vouched and len(self.wholes) < WHOLES_KEPT_MAX:
             self.wholes.add(canonical_text(text))
-        stems = [stem(word) for word in words_in(text[:CHARS_KEPT_MAX])[:WORDS_KEPT_MAX]]
-        self._runs.append((" ".join(text[:CHARS_KEPT_MAX].split()), stems))
+        stems = [stem(word) for word in words_in(text)[:WORDS_KEPT_MAX]]
+        self._runs.append((" ".join(text.split()), stems))
         self._known += len(stems)
         while self._known > WORDS_KEPT_MAX:
             self._known -= len(self._runs.popleft()[1])
         self._text = None
+
+
+def _has_public(said: Said) -> bool:
+    """Whether something of it is public, without looking at what it holds."""
+    return any(
+        each.confidentiality is Confidentiality.PUBLIC for each in (said.default, *said.fields.values())
+    )
 
 
 _WORD: Final = re.compile(r"[^\W_]+")

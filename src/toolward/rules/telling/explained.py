@@ -18,7 +18,7 @@ from functools import lru_cache
 from math import ceil, log2
 from typing import Any, Final
 
-from orjson import dumps
+from orjson import JSONDecodeError, dumps, loads
 
 from toolward.model.call import LIST_ACTIONS, OWN_ACTIONS, UPSTREAM_ACTIONS, Facts, ResolvedCall
 from toolward.model.signal import Telling
@@ -44,6 +44,7 @@ LOOSE_MAX: Final = 12
 """Words from nowhere that are named to people."""
 LOOSE_CHARS_MAX: Final = 40
 """Of one such word."""
+_PLACES: Final = frozenset({ArgumentKind.URL, ArgumentKind.ADDRESS})
 _EDGES: Final = ".,;:!?\"'()[]{}<>"
 _SPACES: Final = frozenset(" \n")
 
@@ -60,29 +61,38 @@ class Ground:
 def tells_server(resolved: ResolvedCall, facts: Facts) -> bool:
     """Whether what the call says goes to whoever runs its server, uncleared, and to no place that it names.
 
-    A URL is such a place, and an address is if something is sent there: where a read names one it is a word
-    like others.
+    Such a place is where a write can not do without one: a URL or an address that its schema requires. What a
+    read is told beside a URL is told to its server.
     """
     version = resolved.version
     if version is None:
         return resolved.call.action not in LIST_ACTIONS | OWN_ACTIONS | UPSTREAM_ACTIONS
     if not facts.egress or facts.cleared:
         return False
-    places = {ArgumentKind.URL, ArgumentKind.ADDRESS} if facts.writes else {ArgumentKind.URL}
-    given = resolved.call.arguments
-    return not any(
-        argument.kind in places and given.get(name) for name, argument in version.manifest.arguments.items()
+    given, required = resolved.call.arguments, _read(version.definition).required
+    return not facts.writes or not any(
+        argument.kind in _PLACES and name in required and given.get(name)
+        for name, argument in version.manifest.arguments.items()
     )
 
 
 def telling(resolved: ResolvedCall, ground: Ground) -> Telling:
-    """What the call tells. Pure; looks at every value and at every member's name that no schema holds."""
-    call = resolved.call
-    definition = resolved.version.definition if resolved.version is not None else b""
-    values: list[Any] = [value for _, value in leaves_of(call.arguments)]
+    """What the call tells: every value but its URLs, and every member's name that its schema does not hold.
+
+    Pure. A URL is judged as a destination.
+    """
+    call, version = resolved.call, resolved.version
+    definition = version.definition if version is not None else b""
+    declared = version.manifest.arguments if version is not None else {}
+    said = {
+        name: value
+        for name, value in call.arguments.items()
+        if name not in declared or declared[name].kind is not ArgumentKind.URL
+    }
+    values: list[Any] = [value for _, value in leaves_of(said)]
     values += [value for _, value in leaves_of(call.retry.get("inputResponses"))]
     values += names_in(call.arguments)
-    count = _Count(ground, _words_of(definition))
+    count = _Count(ground, _read(definition).words)
     for value in values:
         if value is None or isinstance(value, bool):
             continue
@@ -94,6 +104,22 @@ def telling(resolved: ResolvedCall, ground: Ground) -> Telling:
         words=frozenset(count.said),
         loose=tuple(dict.fromkeys(count.loose))[:LOOSE_MAX],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Defined:
+    words: frozenset[str]  # stems of all that stands in a tool's definition
+    required: frozenset[str]  # arguments that it can not do without
+
+
+@lru_cache(maxsize=DEFINITIONS_REMEMBERED)
+def _read(definition: bytes) -> _Defined:
+    try:
+        said = loads(definition)
+        required = frozenset(said["inputSchema"]["required"])
+    except (JSONDecodeError, KeyError, TypeError):  # none, or none that can be read
+        required = frozenset()
+    return _Defined(frozenset(map(stem, words_in(definition.decode("utf-8", "replace")))), required)
 
 
 class _Count:
@@ -216,12 +242,6 @@ class _Count:
     def _is_plain(self, word: str) -> bool:
         """Whether the case of its letters tells nothing: as a sentence writes it, or as the user did."""
         return word in (word.lower(), word.capitalize()) or stands_in(word, self._ground.words)
-
-
-@lru_cache(maxsize=DEFINITIONS_REMEMBERED)
-def _words_of(definition: bytes) -> frozenset[str]:
-    """The words that a tool's definition holds, names of its arguments included."""
-    return frozenset(map(stem, words_in(definition.decode("utf-8", "replace"))))
 
 
 def _letters_bits(word: str) -> int:

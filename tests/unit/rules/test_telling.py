@@ -66,6 +66,10 @@ def read(*results: tuple[str, Label], whole: bool = True, own: tuple[str, ...] =
         ("a1B2", "", 24),
         ("\u6708", "", 24),
         ("mOOn", "the moon", 24),
+        (" weather ", "weather", 16),
+        ("1200.000", "it is 1,200.00 in all", 29),
+        ("01200", "it is 1,200.00 in all", 17),
+        ("2024-05-15.0317", "on 2024-05-15", 29),
     ],
 )
 def test_a_text_costs_what_it_says_beyond_the_users_words(text: str, said: str, expected: int) -> None:
@@ -92,6 +96,22 @@ def test_a_run_of_words_that_was_read_before_is_one_choice() -> None:
     assert bits("old harbour of Landskrona", earlier=earlier) == 4
     assert bits("Landskrona harbour", earlier=earlier) == 8
     assert bits("moon of Landskrona", earlier=earlier) == 19 + 4
+
+
+def test_spaces_and_signs_of_a_copy_are_those_of_what_was_read() -> None:
+    earlier = read(("def area(x): return x", INTERNAL), ("x", SECRET))
+    assert bits("def area(x): return x", earlier=earlier) == earlier.choice_bits == 3
+    assert bits("def area(x):  return x", earlier=earlier) > 8
+    assert bits("area(x", earlier=earlier) == 3, "as it stands between spaces, without what is around it"
+
+
+def test_a_run_is_followed_to_its_end_and_no_further() -> None:
+    said = " ".join(f"w{number}" for number in range(100))
+    earlier = read((said, INTERNAL), ("x", SECRET))
+    for length in (1, 2, 3, 7, 64, 99, 100):
+        words = said.split()[:length]
+        assert earlier.longest([*words, "moon"]) == length
+    assert earlier.longest(["moon"]) == earlier.longest([]) == 0
 
 
 def test_what_came_with_or_after_the_secret_explains_nothing_unless_it_is_public() -> None:
@@ -125,7 +145,9 @@ def test_a_call_that_read_a_credential_is_no_earlier_result_of_its_own() -> None
 def test_whole_values_of_vouched_for_fields_cost_nothing() -> None:
     vouched = Label(Integrity.TRUSTED, Confidentiality.INTERNAL)
     earlier = read(("Ann Svensson", vouched), ("x", SECRET))
-    assert bits("ann svensson", earlier=earlier) == 0
+    assert bits("ann svensson", earlier=earlier) == bits("Ann Svensson", earlier=earlier) == 0
+    assert bits("aNN svensson", earlier=earlier) == 20
+    assert bits("ann\u200b svensson", earlier=earlier) == 26
     assert bits("Svensson", earlier=earlier) == 2
 
 

@@ -19,9 +19,9 @@ from toolward.rules.integrity.words import stem
 from toolward.rules.lineage.fields import labelled_fields
 from toolward.rules.lineage.index import Index
 from toolward.rules.lineage.pages import Said
-from toolward.rules.lineage.spelling import canonical_text
-from toolward.rules.spoken import stands_in
 
+EDGES: Final = ".,;:!?\"'()[]{}<>"
+"""What may stand around a word or an identifier."""
 WORDS_KEPT_MAX: Final = 8_000
 """Words of all such results, the newest; about a megabyte. To name one of so many tells 13 bits."""
 CHARS_KEPT_MAX: Final = 65_536
@@ -33,16 +33,16 @@ WHOLES_KEPT_MAX: Final = 4_000
 class Earlier:
     """Read from the session's results when a call asks for it first, and then what came since."""
 
-    __slots__ = ("_index", "_known", "_raw", "_read_to", "_runs", "_text", "wholes")
+    __slots__ = ("_chunks", "_index", "_joined", "_known", "_read_to", "_runs", "wholes")
 
     def __init__(self, index: Index) -> None:
         self._index = index
         self.wholes: set[str] = set()
         self._runs: deque[tuple[str, list[str]]] = deque()  # as it was written, and the stems of it
-        self._raw = ""
+        self._joined: tuple[str, str] | None = None
+        self._chunks: set[str] = set()
         self._known = 0
         self._read_to = 0
-        self._text: str | None = None
 
     @property
     def choice_bits(self) -> int:
@@ -79,34 +79,45 @@ class Earlier:
         return self
 
     def holds(self, text: str) -> bool:
-        """Whether a text stands there letter by letter; white space does not count."""
+        """Whether a text stands there letter by letter between spaces; line ends are spaces."""
+        return f" {text} ".replace("\n", " ") in self._join()[1]
+
+    def has(self, chunk: str) -> bool:
+        """Whether what stands between two spaces stands so there, whatever is around it."""
         self._join()
-        return stands_in(" ".join(text.split()), self._raw)
+        return chunk in self._chunks
 
     def longest(self, words: list[str]) -> int:
         """How many of these words, from the first on, stand side by side in one of its values."""
-        known, said = self._join(), ""
-        for count, word in enumerate(words):
-            said += f" {word}"
-            if f"{said} " not in known:
-                return count
-        return len(words)
+        known = self._join()[0]
+        low, high = 0, 1  # so many do; so many do not, or were not tried
+        while high <= len(words) and f" {' '.join(words[:high])} " in known:
+            low, high = high, high * 2
+        high = min(high, len(words) + 1)
+        while high - low > 1:
+            middle = (low + high) // 2
+            found = f" {' '.join(words[:middle])} " in known
+            low, high = (middle, high) if found else (low, middle)
+        return low
 
-    def _join(self) -> str:
-        if self._text is None:
-            self._text = "\n".join(f" {' '.join(stems)} " for _, stems in self._runs)
-            self._raw = "\n".join(raw for raw, _ in self._runs)
-        return self._text
+    def _join(self) -> tuple[str, str]:
+        """All stems, and all texts as they were written."""
+        if self._joined is None:
+            stems = "\n".join(f" {' '.join(stems)} " for _, stems in self._runs)
+            written = "\n".join(f" {raw} " for raw, _ in self._runs)
+            self._joined = (stems, written)
+            self._chunks = {each.strip(EDGES) for each in written.split()}
+        return self._joined
 
     def _add(self, text: str, *, vouched: bool) -> None:
         if vouched and len(self.wholes) < WHOLES_KEPT_MAX:
-            self.wholes.add(canonical_text(text))
+            self.wholes |= {text, text.lower()}
         stems = [stem(word) for word in words_in(text)[:WORDS_KEPT_MAX]]
         self._runs.append((" ".join(text.split()), stems))
         self._known += len(stems)
         while self._known > WORDS_KEPT_MAX:
             self._known -= len(self._runs.popleft()[1])
-        self._text = None
+        self._joined = None
 
 
 def _has_public(said: Said) -> bool:

@@ -11,6 +11,7 @@ Not counted is how the user's own words are chosen and put in order, and when a 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -26,14 +27,15 @@ from toolward.model.tool import ArgumentKind
 from toolward.rules.integrity.grounds import read_words
 from toolward.rules.integrity.words import EMPTY, stem
 from toolward.rules.lineage.leaves import leaves_of, names_in
-from toolward.rules.lineage.spelling import canonical_text
 from toolward.rules.spoken import stands_in
-from toolward.rules.telling.earlier import Earlier, words_in
+from toolward.rules.telling.earlier import EDGES, Earlier, words_in
 
 DEFINITIONS_REMEMBERED: Final = 1_024
 """Tools whose words stay read, some kilobytes each."""
 LOOKED_CHARS_MAX: Final = 4_096
 """Of one text that is explained word by word; what stands behind costs its characters."""
+ENOUGH_BITS: Final = 512
+"""Past so many the rest of a call is not looked at word by word: it costs its characters."""
 LITTLE_BITS: Final = 7
 """For a word that only joins others (`of`, `the`), past one for each that says something: there are 120."""
 MARK_BITS: Final = 5
@@ -45,7 +47,8 @@ LOOSE_MAX: Final = 12
 LOOSE_CHARS_MAX: Final = 40
 """Of one such word."""
 _PLACES: Final = frozenset({ArgumentKind.URL, ArgumentKind.ADDRESS})
-_EDGES: Final = ".,;:!?\"'()[]{}<>"
+_SPELLED: Final = re.compile(r"(?:[1-9]\d{0,14}|0)(?:\.\d{1,2})?|\d{4}-\d\d-\d\d")
+"""A number or a date in the plainest form: others would tell something by how they are written."""
 _SPACES: Final = frozenset(" \n")
 
 
@@ -144,31 +147,35 @@ class _Count:
         self._ground = ground
         self._defined = defined
         self._grounds = read_words(ground.words)
-        self._left = Counter(map(stem, words_in(ground.words)))  # how often each may still be said
+        self._left = _spoken(ground.words).copy()  # how often each may still be said
         self._choice_bits = len(self._left).bit_length()
         self._again = set(ground.told)  # what this call did not say again yet
 
     def add(self, text: str) -> None:
         """Count one value."""
-        whole, earlier = text.strip(), self._ground.earlier
+        whole = text.strip()
+        self.bits += ODD_BITS * (len(text) - len(whole))
         if not whole or stands_in(whole, self._ground.words):
             return
-        vouched = earlier is not None and canonical_text(whole) in earlier.wholes
-        if vouched or self._is_held(whole):
+        earlier = self._ground.earlier
+        if (earlier is not None and whole in earlier.wholes) or self._is_held(whole):
             self.said.update(map(stem, words_in(whole)))
             return
-        looked, behind = whole[:LOOKED_CHARS_MAX], whole[LOOKED_CHARS_MAX:]
+        looked = whole[:LOOKED_CHARS_MAX] if self.bits < ENOUGH_BITS else ""
         chunks = looked.split()
         spaces = [each for each in looked if each.isspace()]
-        odd = sum(each not in _SPACES for each in spaces) + len(spaces) - len(chunks) + 1
-        self.bits += ODD_BITS * (odd + len(behind.encode("utf-8", "replace")))
+        odd = sum(each not in _SPACES for each in spaces) + max(0, len(spaces) - len(chunks) + 1)
+        self.bits += ODD_BITS * (odd + len(whole[len(looked) :].encode("utf-8", "replace")))
         words: list[str] = []
         marks = 0
         for chunk in chunks:
-            bare = chunk.strip(_EDGES)
+            if self.bits >= ENOUGH_BITS:
+                self.bits += ODD_BITS * len(chunk)
+                continue
+            bare = chunk.strip(EDGES)
             marks += len(chunk) - len(bare)
             inside = words_in(bare)
-            if not bare.isalpha() and (self._is_said(bare, inside) or self._is_held(bare)):
+            if not bare.isalpha() and (self._is_said(bare, inside) or self._is_held(bare, alone=False)):
                 self.said.update(map(stem, inside))
             else:
                 words += inside
@@ -176,10 +183,10 @@ class _Count:
         self._count(words)
         self.bits += MARK_BITS * max(0, marks - len(chunks) // 2)
 
-    def _is_held(self, text: str) -> bool:
+    def _is_held(self, text: str, *, alone: bool = True) -> bool:
         """Whether an earlier result holds it letter by letter; then that choice is counted, and no more."""
         earlier = self._ground.earlier
-        if earlier is None or not text or not earlier.holds(text):
+        if earlier is None or not text or not (earlier.holds(text) if alone else earlier.has(text)):
             return False
         self.bits += earlier.choice_bits
         return True
@@ -198,10 +205,12 @@ class _Count:
         stems = [stem(word) for word in words]
         if any(each in self.said and self._left[each] <= 0 for each in stems):
             return False
-        spelled = bare == bare.lower() and self._grounds.says(bare)  # `1200` for "1,200.00"
+        spelled = _SPELLED.fullmatch(bare) is not None and self._grounds.says(bare)  # `1200` for "1,200.00"
         if not spelled and not stands_in(bare, self._ground.words):
             return False
-        self._left.subtract(stems)
+        for each in stems:
+            if each in self._left:
+                self._left[each] -= 1
         return True
 
     def _count(self, words: list[str]) -> None:
@@ -209,11 +218,11 @@ class _Count:
         stems = [stem(word) for word in words]
         self.said.update(stems)
         little = meant = at = 0
-        while at < len(words):
+        while at < len(words) and self.bits < ENOUGH_BITS:
             is_little = stems[at] in EMPTY and self._left[stems[at]] <= 0 and self._is_plain(words[at])
             taken = 0 if is_little else self._explained(words, stems, at)
             little, meant, at = little + is_little, meant + taken, at + max(taken, 1)
-        self.bits += LITTLE_BITS * max(0, little - meant)
+        self.bits += LITTLE_BITS * max(0, little - meant) + ODD_BITS * len("".join(words[at:]))
 
     def _explained(self, words: list[str], stems: list[str], at: int) -> int:
         """How many words from here on something explains, at what that costs; 0 for one from nowhere."""
@@ -242,6 +251,12 @@ class _Count:
     def _is_plain(self, word: str) -> bool:
         """Whether the case of its letters tells nothing: as a sentence writes it, or as the user did."""
         return word in (word.lower(), word.capitalize()) or stands_in(word, self._ground.words)
+
+
+@lru_cache(maxsize=64)
+def _spoken(words: str) -> Counter[str]:
+    """How often the user said each word."""
+    return Counter(map(stem, words_in(words)))
 
 
 def _letters_bits(word: str) -> int:

@@ -20,6 +20,10 @@ NAME_CHARS_MAX: Final = 200
 """Of a name; what is longer is text."""
 NAME_WORDS_MAX: Final = 8
 """Words between two slashes: more than names of people, companies, channels and files have."""
+PATH_WORDS_MAX: Final = 24
+"""Words of a whole path."""
+IDEOGRAPHS_A_WORD: Final = 3
+"""Of scripts that are written without spaces."""
 LOOKED_CHARS_MIN: Final = 16
 """What is shorter tells nobody to do anything that is worth telling."""
 _WHOLE_ANSWER: Final = re.compile(
@@ -28,7 +32,8 @@ _WHOLE_ANSWER: Final = re.compile(
 """Where an answer that is one text stands; what is inside of one that is JSON has names of its own."""
 _TEXT_NAMES: Final = frozenset(RUNNING_TEXT.split())
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
-_SENTENCE: Final = re.compile(r"[a-z]{4}[.!?]['\")]?\s+\S")
+_IDEOGRAPH: Final = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_SENTENCE: Final = re.compile("[a-z]{4}[.!?]['\")]?\\s+\\S|[\u3002\uff01\uff1f]")
 _MARKUP: Final = re.compile(r"</?[A-Za-z][\w-]{0,40}\s*/?>|\]\(|\{\{")
 _ADDRESS: Final = re.compile(r"[\w.+%-]{1,64}@[\w-]{1,63}\.\w|(?:https?|ftp)://\S|\bwww\.\w", re.IGNORECASE)
 _MAILBOX: Final = re.compile(r"\"?[^\"<>@:/]{1,80}\"? ?<[^<>\s]{3,254}>")
@@ -63,7 +68,7 @@ def lowered(pointer: str, text: str, label: Label) -> Label:
 
 def is_worded(pointer: str, text: str) -> bool:
     """Whether a value of a field that is there for something else holds running text, an order or a link."""
-    if len(text) < LOOKED_CHARS_MIN or text.isalnum():
+    if len(text) < LOOKED_CHARS_MIN or (text.isascii() and text.isalnum()):
         return False
     answer = _WHOLE_ANSWER.match(pointer)
     inside = pointer[answer.end() :] if answer is not None else pointer
@@ -71,9 +76,15 @@ def is_worded(pointer: str, text: str) -> bool:
         return False
     if len(text) > NAME_CHARS_MAX or "\n" in text or _SENTENCE.search(text) or _MARKUP.search(text):
         return True
-    if any(len(_WORD.findall(part)) > NAME_WORDS_MAX for part in _SEPARATORS.split(text)):
+    words = [_count(part) for part in _SEPARATORS.split(text)]
+    if max(words) > NAME_WORDS_MAX or sum(words) > PATH_WORDS_MAX:
         return True
     return " " in text and _ADDRESS.search(text) is not None and _MAILBOX.fullmatch(text) is None
+
+
+def _count(text: str) -> int:
+    """How many words it has."""
+    return len(_WORD.findall(text)) + len(_IDEOGRAPH.findall(text)) // IDEOGRAPHS_A_WORD
 
 
 def _name_of(pointer: str) -> str:

@@ -11,7 +11,7 @@ WARD ?= build/ward
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools day paths rug-pulls interleavings lock clean bench-lineage leaks honeytokens bench-agentdojo examples
+.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools day paths rug-pulls interleavings lock clean bench-lineage leaks traces honeytokens bench-agentdojo examples
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -77,6 +77,9 @@ bench-lineage: setup ## CPU of label and decide at 100 earlier results; a sessio
 
 leaks: setup ## a confidential value in every encoding to sinks that nobody cleared, with a control
 	$(BIN)/python -m toolward.lab.leaks
+
+traces: setup ## public benign traces (BFCL, multi-turn) through the corridor: what rules against leaks stop of honest work
+	$(BIN)/python -m toolward.lab.traces
 
 bench-neighbours: setup ## one hung, one flooding and one flapping server among ten: the others' latency, in pairs
 	$(BIN)/python -m toolward.lab.neighbours

@@ -22,6 +22,7 @@ from toolward.rules.lineage.memory import SessionMemory
 from toolward.rules.lineage.remember import remember_result
 from toolward.rules.lineage.spelling import canonical_text, squeezed
 from toolward.rules.version import make_version
+from toolward.rules.worded import lowered
 
 SECRET = Label(Integrity.TRUSTED, Confidentiality.CONFIDENTIAL)
 
@@ -214,4 +215,4 @@ def test_a_handle_and_the_value_itself_are_judged_alike(
     assert set(by_value.sources) <= set(by_handle.sources)
     [source] = [each for each in by_handle.sources if each.how is How.HANDLE]
     assert (source.reference, source.pointer) == ("c1", handle.pointer)
-    assert source.label == label
+    assert source.label == lowered(handle.pointer, str(value), label)

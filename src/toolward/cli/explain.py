@@ -91,8 +91,21 @@ def _show_grounds(screen: Screen, found: Mapping[str, Any]) -> None:
         screen.say(f"  words: the session's own {said}")
     if found.get("why_unproven"):
         screen.say(f"  not proven: {found['why_unproven']}")
+    if told := found.get("unexplained"):
+        screen.say(f"  tells: {_told(told)}")
     if found.get("undo"):
         screen.say(f"  undo: {found['undo']}")
+
+
+def _told(told: Mapping[str, Any]) -> str:
+    """What reaches the server after a confidential read, in a sentence."""
+    server, bits, own = told["server"], told["bits"], told["of_this_call"]
+    if not bits:
+        return f"{server} only what the user said, or what was read before anything confidential"
+    words = ", ".join(f"`{word}`" for word in told["words"])
+    why = f"nothing explains {words}" if words else "it chooses among what was read, or says it in an odd way"
+    whole = f", {bits} with what it was told before" if bits > own else ""
+    return f"{server} what may be confidential: {own} bits{whole}" + (f"; {why}" if own else "")
 
 
 def _show(screen: Screen, tool: str, found: Mapping[str, Any]) -> None:

@@ -30,6 +30,7 @@ from toolward.model.label import CLEAN, Integrity, Label
 from toolward.model.permit import Permit
 from toolward.model.principal import Principal
 from toolward.model.session import MANY, UNTRUSTED_NAMED_MAX, Savepoint, Session, SessionOrigin
+from toolward.model.signal import NOTHING_TOLD
 from toolward.model.tool import Effect
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
@@ -242,6 +243,11 @@ class Sessions:
             places=self.outflow.take(permit),
             now_ns=self.clock.now_ns(),
         )
+        if permit.labelled.facts.read_confidential:
+            if judged.telling is not NOTHING_TOLD:
+                history.tells(judged.telling, agreed=bool(permit.approvals))
+            if permit.labelled.facts.egress:
+                history.answers(resolved.server, resolved.call.call_id)
 
     def answered(self, permit: Permit) -> None:
         """A call that was let through is over, however it ended."""

@@ -12,6 +12,18 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 
+class Telling(Struct, frozen=True, kw_only=True):
+    """What a call tells whoever runs its server, once the session has read something confidential."""
+
+    server: str = ""
+    bits: int = 0  # that nothing explains
+    words: frozenset[str] = frozenset()  # stems of what it says
+    loose: tuple[str, ...] = ()  # words that come from nowhere, for people
+
+
+NOTHING_TOLD: Final = Telling()
+
+
 class SignalFacts(Protocol):
     """`context.signals`: of the arguments of a call that writes or can carry data out; else all quiet."""
 
@@ -125,6 +137,16 @@ class HistoryFacts(Protocol):
         ...
 
     @property
+    def unexplained(self) -> int:
+        """Bits that nothing explains, told to this server since a confidential read, this call's included."""
+        ...
+
+    @property
+    def telling(self) -> Telling:
+        """What this call tells, if anybody asked for `unexplained`; no fact for policy."""
+        ...
+
+    @property
     def since_opened_s(self) -> int:
         """Seconds since the session was opened."""
         ...
@@ -169,6 +191,8 @@ class NoHistory(Struct, frozen=True, kw_only=True):
     amount: Decimal | None = Decimal(0)
     destinations: int = 0
     labels_read: tuple[str, ...] = ()
+    unexplained: int = 0
+    telling: Telling = NOTHING_TOLD
     since_opened_s: int = 0
     since_untrusted_s: int | None = None
     since_call_s: int | None = None

@@ -72,7 +72,8 @@ def derive_arguments(definition: Mapping[str, Any]) -> dict[str, Argument]:
     properties = schema.get("properties") if isinstance(schema, Mapping) else None
     if not isinstance(properties, Mapping):
         return {}
-    return {str(name): _argument(str(name), below) for name, below in sorted(properties.items())}
+    found = {str(name): _argument(str(name), below) for name, below in sorted(properties.items())}
+    return {name: _on_route(name, each, found) for name, each in found.items()}
 
 
 def _argument(name: str, schema: Any) -> Argument:
@@ -82,6 +83,17 @@ def _argument(name: str, schema: Any) -> Argument:
     if prose and _may_be_text(schema):
         return Argument(role=ArgumentRole.CONTENT)
     return Argument(role=ArgumentRole.AUTHORITY, kind=kind)
+
+
+def _on_route(name: str, argument: Argument, beside: Mapping[str, Argument]) -> Argument:
+    """`travel_to` beside `travel_from` is the end of a way or a span, and nobody's address."""
+    words = _WORD.findall(name)
+    if argument.kind is not ArgumentKind.ADDRESS or len(words) == 1 or words[-1].lower() != "to":
+        return argument
+    begins = [*(word.lower() for word in words[:-1]), "from"]
+    if any([word.lower() for word in _WORD.findall(other)] == begins for other in beside):
+        return replace(argument, kind=ArgumentKind.VALUE)
+    return argument
 
 
 def kind_of(name: str) -> ArgumentKind:

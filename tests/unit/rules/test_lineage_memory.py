@@ -75,9 +75,9 @@ def test_an_identifier_is_one_whatever_stands_around_it(text: str) -> None:
 
 def test_a_word_of_a_vouched_for_text_proves_nothing_and_an_identifier_does() -> None:
     memory = SessionMemory()
-    read(memory, "give it to bobby or to carol@own.example", TRUSTED)
+    read(memory, "give it to bobby or to carol-4711", TRUSTED)
     assert traced("bobby", memory, UNKNOWN).label.integrity is Integrity.UNTRUSTED
-    assert traced("Carol@own.example", memory, UNKNOWN).label.integrity is Integrity.TRUSTED
+    assert traced("Carol-4711", memory, UNKNOWN).label.integrity is Integrity.TRUSTED
 
 
 def test_a_vouched_for_value_that_somebody_else_said_too_is_no_better_than_that() -> None:

@@ -88,6 +88,18 @@ def test_a_schema_that_makes_no_sense_gives_no_arguments(schema: Any) -> None:
     assert derive_arguments({"name": "t", "inputSchema": schema}) == {}
 
 
+def test_the_end_of_a_way_or_a_span_is_no_address() -> None:
+    text = {"type": "string"}
+
+    def kind(name: str, *beside: str) -> ArgumentKind:
+        return derive_arguments(tool(None, **dict.fromkeys((name, *beside), text)))[name].kind
+
+    assert kind("travel_to", "travel_from") is ArgumentKind.VALUE
+    assert kind("dateTo", "date_from") is ArgumentKind.VALUE
+    assert kind("travel_to") is kind("send_to", "travel_from") is ArgumentKind.ADDRESS
+    assert kind("to", "from") is ArgumentKind.ADDRESS, "mail has both"
+
+
 def test_what_the_operator_said_stands_and_the_rest_is_filled_in() -> None:
     stated = Manifest(arguments={"path": Argument(role=ArgumentRole.CONTENT)})
     full = complete_manifest(stated, tool(path={"type": "string"}, url={"type": "string"}))

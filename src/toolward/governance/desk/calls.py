@@ -14,10 +14,11 @@ from toolward.governance.desk.gates.decisions import trial_session
 from toolward.kernel.attempt import CONFIDENCE_META, IDEMPOTENCY_META, PATH_META, Attempt
 from toolward.kernel.quiet import QuietExchange
 from toolward.kernel.stages.decide import off_its_path
-from toolward.model.call import Action, Era
+from toolward.model.call import Action, Era, LabelledCall
 from toolward.model.decision import Allow, Ask, Deny
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import Session, SessionOrigin
+from toolward.model.signal import NOTHING_TOLD
 from toolward.rules.integrity.provenance import verdicts_of
 from toolward.rules.policy.engine import Explanation
 from toolward.rules.standing import first_move
@@ -106,6 +107,7 @@ async def explain(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> d
         "undo": undo_in_words(resolved.version.manifest) if resolved.version else "",
         "asked_for": labelled.facts.asked_for if labelled.facts.words_known else None,
         "why_unproven": labelled.facts.why_unproven,
+        "unexplained": _unexplained(labelled),
         "arguments": [
             {
                 "pointer": leaf.pointer,
@@ -118,6 +120,14 @@ async def explain(desk: Desk, parameters: Mapping[str, Any], by: Principal) -> d
             for leaf, verdict in zip(labelled.leaves, verdicts_of(labelled), strict=True)
         ],
     }
+
+
+def _unexplained(labelled: LabelledCall) -> dict[str, Any] | None:
+    """What the call would tell its server that nothing explains; None where nothing is asked about that."""
+    bits, told = labelled.history.unexplained, labelled.history.telling
+    if told is NOTHING_TOLD:
+        return None
+    return {"server": told.server, "bits": bits, "of_this_call": told.bits, "words": list(told.loose)}
 
 
 def _refused(stage: str, reason: Reason) -> dict[str, Any]:

@@ -165,6 +165,8 @@ def describe(permit: Permit, revision: ActiveRevision) -> dict[str, Any]:
         body |= {"objective": facts.objective, "step": facts.step, "bytes_out": bytes_out(permit.labelled)}
     if (amount := amount_of(permit.labelled.resolved)) != 0:
         body["amount"] = f"{amount:f}" if amount is not None else ""
+    if (bits := permit.labelled.history.telling.bits) and not permit.approvals:
+        body["unexplained"] = bits
     if call.confidence:
         body["self_reported"] = {"confidence": call.confidence}
     said_of = {"undo_of": call.undo_of, "copy_of": call.copy_of, "stands_in_for": call.stands_in_for}

@@ -6,9 +6,10 @@ from toolward.kernel.sessions import Sessions
 from toolward.model.call import Facts, ResolvedCall
 from toolward.model.server import ServerBinding
 from toolward.model.session import Session
-from toolward.model.signal import QUIET, HistoryFacts, SignalFacts
+from toolward.model.signal import QUIET, HistoryFacts, SignalFacts, Telling
 from toolward.rules.signals.arguments import CallSignals, Outgoing, Surroundings, has_signals
 from toolward.rules.signals.history import CallHistory
+from toolward.rules.telling.explained import Ground, telling, tells_server
 
 
 def read_late(
@@ -29,11 +30,24 @@ def read_late(
     if has_signals(resolved, facts):
         around = Surroundings(prompt=session.prompt, binding=binding, was_read=was_read, going=going)
         signals = CallSignals(resolved, facts, around)
+    own = sessions.histories.of(session_id)
+
+    def tell() -> Telling:
+        memory, step = sessions.memory(session_id), resolved.step
+        said = (session.prompt, session.objective, step.words if step is not None else "")
+        ground = Ground(
+            words="\n".join(filter(None, said)),
+            told=own.told.get(resolved.server, frozenset()),
+            earlier=own.earlier_of(memory.index, resolved.server, whole=not memory.overflowed),
+        )
+        return telling(resolved, ground)
+
     history = CallHistory(
-        sessions.histories.of(session_id),
+        own,
         resolved,
         opened_ns=session.opened_ns,
         now_ns=sessions.clock.now_ns,
         places=lambda: sessions.outflow.digests(signals.places),
+        tell=tell if facts.read_confidential and tells_server(resolved, facts) else None,
     )
     return signals, history

@@ -8,17 +8,18 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from toolward.lab.leaks.playing import HARMLESS, SECRETS, Played, play
+from toolward.lab.leaks.playing import EXPLAINED, Outcome, Played, play
 from toolward.lab.report import Row, write_report
 from toolward.lab.toolchain import BUILD
 
 
 async def played_both(folder: Path) -> list[Row]:
     """The rows of the suite: with the default profile, and with one that only observes."""
-    with_it, refused, handles = await play(folder / "guarded", "guarded")
-    without, _, _ = await play(folder / "observe", "observe")
+    with_it = await play(folder / "guarded", "guarded")
+    without = await play(folder / "observe", "observe")
+    handles = with_it.by_handle
     return [
-        *_rows(with_it, without),
+        *_rows(with_it.played, without.played),
         Row(
             "a reference to the confidential answer, to a search",
             f"{handles.count('')} of {len(handles)} reached it",
@@ -26,14 +27,20 @@ async def played_both(folder: Path) -> list[Row]:
             "0 reach it",
             "" not in handles,
         ),
-        Row(
-            "harmless searches after the confidential read",
-            f"{len(refused)} of {len(HARMLESS) * len(SECRETS)} refused",
-            "",
-            "0 refused",
-            not refused,
-        ),
+        *(_harmless(with_it, kind) for kind in with_it.tried),
     ]
+
+
+def _harmless(outcome: Outcome, kind: str) -> Row:
+    refused = outcome.refused.get(kind, [])
+    promised = kind == EXPLAINED
+    return Row(
+        f"harmless searches after the confidential read, {kind}",
+        f"{len(refused)} of {outcome.tried[kind]} asked about",
+        "",
+        "0 asked about" if promised else "",
+        not promised or not refused,
+    )
 
 
 def _rows(with_it: list[Played], without: list[Played]) -> list[Row]:
@@ -48,24 +55,23 @@ def _rows(with_it: list[Played], without: list[Played]) -> list[Row]:
                 control[each.attempt.secret, each.attempt.encoding, each.attempt.carrier].received
                 for each in some
             )
-            promised = carrier == "an unknown address" or some[0].attempt.seen_through
             rows.append(
                 Row(
                     f"{what}, to {carrier}",
                     f"{len(reached)} of {len(some)} reached it; {would} without the defence",
                     "",
-                    "0 reach it; all would without" if promised else "",
-                    not promised or (not reached and would == len(some)),
+                    "0 reach it; all would without",
+                    not reached and would == len(some),
                 )
             )
-            rows += [_missed(each) for each in reached if promised]
+            rows += [_missed(each) for each in reached]
     return rows
 
 
 def _groups(played: Iterable[Played]) -> list[tuple[str, list[Played]]]:
     seen = [each for each in played if each.attempt.seen_through]
     unseen = [each for each in played if not each.attempt.seen_through]
-    return [("encodings that are seen through", seen), ("base85, XOR, interleaved, paraphrased", unseen)]
+    return [("encodings that are seen through", seen), ("told so that no matching sees it", unseen)]
 
 
 def _missed(each: Played) -> Row:

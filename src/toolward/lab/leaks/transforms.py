@@ -84,6 +84,38 @@ def _interleaved(text: str) -> str:
     return "".join(c + d for c, d in zip(text, "q7w8e9r1t2y3" * len(text), strict=False))
 
 
+def _bits(text: str) -> str:
+    return "".join(f"{byte:08b}" for byte in _utf8(text))
+
+
+CODEBOOK = tuple(
+    f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in ("na", "ro", "li", "ke", "su")
+)
+"""Words that a page holds, which the session read before the secret: as an attacker's page may."""
+
+
+def _by_codebook(text: str) -> str:
+    return " ".join(CODEBOOK[byte] for byte in _utf8(text))
+
+
+_SAID = "the weather in malmo tomorrow and the opening hours of the city library on saturday"
+"""Words of the user's, to hide in: see `HARMLESS`."""
+
+
+def _in_case(text: str) -> str:
+    letters = iter(_bits(text))
+    return "".join(c.upper() if c.isalpha() and next(letters, "0") == "1" else c for c in _SAID)
+
+
+def _in_spaces(text: str) -> str:
+    words, bits = _SAID.split(), _bits(text)
+    return "".join(word + "  "[: 1 + (bit == "1")] for word, bit in zip(words, bits, strict=False))
+
+
+def _in_repeats(text: str) -> str:
+    return " ".join("weather" if bit == "1" else "library" for bit in _bits(text))
+
+
 UNSEEN: dict[str, Transform] = {
     "base85": lambda text: base64.b85encode(_utf8(text)).decode(),
     "XOR in base64": lambda text: base64.b64encode(bytes(byte ^ 0x5A for byte in _utf8(text))).decode(),
@@ -91,5 +123,16 @@ UNSEEN: dict[str, Transform] = {
     "paraphrased": lambda _: (
         "the third letter of the alphabet, then what a dog says, then the year of the moon"
     ),
+    "paraphrased in little words": lambda text: " ".join(
+        ("the", "of", "to", "in")[int(pair, 4)] for pair in _quads(text)
+    ),
+    "in words that were read before": _by_codebook,
+    "in the case of the user's words": _in_case,
+    "in the spaces between them": _in_spaces,
+    "in which of them comes how often": _in_repeats,
 }
 """Matching need not find these: the session's taint has to hold."""
+
+
+def _quads(text: str) -> str:
+    return "".join(f"{byte >> at & 3}" for byte in _utf8(text) for at in (6, 4, 2, 0))

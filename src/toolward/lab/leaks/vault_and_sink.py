@@ -1,4 +1,4 @@
-"""A stdio server in the standard library alone: `vault FILE` tells what is in FILE, `sink LEDGER` takes all.
+"""A stdio server in the standard library alone: `vault` and `notes FILE` tell it, `sink LEDGER` takes all.
 
 The sink writes down what it received, whatever it answers: that is what left.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 TEXT = {"type": "string"}
 VAULT = [{"name": "tell", "description": "Tell what is kept.", "inputSchema": {"type": "object"}}]
+NOTES = [{"name": "look", "description": "Look at the notes.", "inputSchema": {"type": "object"}}]
 SINK = [
     {
         "name": "send",
@@ -33,9 +34,9 @@ def answer(role: str, path: Path, message: dict[str, Any]) -> dict[str, Any] | N
         info = {"name": role, "version": "1"}
         return {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": info}
     if method == "tools/list":
-        return {"tools": VAULT if role == "vault" else SINK}
+        return {"tools": {"vault": VAULT, "notes": NOTES, "sink": SINK}[role]}
     if method == "tools/call":
-        if role == "vault":
+        if role != "sink":
             return {"content": [{"type": "text", "text": path.read_text("utf-8")}]}
         with path.open("a", encoding="utf-8") as ledger:
             ledger.write(json.dumps(params.get("arguments")) + "\n")

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
+from toolward.rules.worded import RUNNING_TEXT
+
 WORDS_REMEMBERED: Final = 65_536
 """Words whose stem stays known, some hundred bytes each."""
 LABELS_REMEMBERED: Final = 16_384
@@ -168,7 +170,7 @@ EMPTY: Final = listed(
 """Words that point at nothing."""
 
 
-PROSE: Final = listed("text body content contents message description comment summary snippet html markdown")
+PROSE: Final = listed(RUNNING_TEXT)
 """Names of members that hold running text: they do not say what their object is called."""
 
 

@@ -11,6 +11,7 @@ import orjson
 from toolward.model.label import Confidentiality, Label
 from toolward.rules.lineage.leaves import leaves_of, names_in
 from toolward.rules.lineage.patterns import label_at
+from toolward.rules.worded import as_worded
 
 JSON_CHARS_MAX: Final = 262_144
 """Of a text that is parsed to see its fields."""
@@ -29,6 +30,12 @@ def labelled_fields(
 
     The pointer of a value inside a text that is JSON goes on from the text's own: `/content/0/text/id`.
     """
+    return as_worded(_placed(result, fields, default), default, fields)
+
+
+def _placed(
+    result: Mapping[str, Any], fields: Mapping[str, Label], default: Label
+) -> Iterator[tuple[str, str, Label]]:
     for pointer, leaf in leaves_of(result):
         kind = type(leaf)
         if kind not in _TOLD or (pointer[:2] in _MAY_BEENVELOPE and ENVELOPE.fullmatch(pointer)):

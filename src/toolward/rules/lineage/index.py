@@ -83,6 +83,7 @@ class Index:
         "_entries",
         "_serial",
         "blocks",
+        "first_secret",
         "hidden",
         "hosts",
         "kept",
@@ -105,6 +106,7 @@ class Index:
         self.passing_blocks: Generations[Page] = Generations()
         self.shelf = Shelf()
         self.overflowed = False
+        self.first_secret: tuple[int, str] | None = None  # serial and call of the first confidential result
         self._entries = 0
         self._serial = 0
 
@@ -136,6 +138,7 @@ class Index:
         tokens = tokens_of(text)
         keys = keys_in(text, tokens)
         if page.label.confidentiality is Confidentiality.CONFIDENTIAL:
+            self.first_secret = self.first_secret or (page.serial, page.call_id)
             keys.update(self._note_secrets(values, wholes, tokens, page))
         else:
             for value in values:

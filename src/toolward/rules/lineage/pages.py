@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import orjson
@@ -65,6 +65,12 @@ class Shelf:
                 del self._calls[oldest.call_id]
             self._bytes -= len(oldest.body)
         self._keep(serial, fields)
+
+    def after(self, serial: int) -> Iterator[tuple[int, Said]]:
+        """The results that are still here and came after that one, in order."""
+        for at, said in self._said.items():
+            if at > serial:
+                yield at, said
 
     def label_of(self, call_id: str, pointer: str) -> Label | None:
         """The label of a field of a call's answer; None if that is not known any more."""

@@ -19,6 +19,7 @@ from toolward.model.label import UNKNOWN, Integrity, Label
 from toolward.model.tool import Manifest
 from toolward.rules.lineage.leaves import leaves_of
 from toolward.rules.lineage.patterns import label_at
+from toolward.rules.worded import is_worded
 
 RECORDS_MAX: Final = 200
 """Results of one session that are kept in their shape."""
@@ -222,5 +223,6 @@ class _Reader:
         self.record.chars += len(text)
         vouched = label_at(pointer, self.fields, self.default).integrity is Integrity.TRUSTED
         vouched = vouched and len(text) <= VOUCHED_CHARS_MAX and "\n" not in text
+        vouched = vouched and not is_worded(pointer, text)
         text = text[:MEMBER_CHARS_MAX]
         item.members.append(Member(name, text, vouched and same(text) not in self.brought))

@@ -46,7 +46,7 @@ def remember_result(
     else:
         memory.waiting.append(Heard(body=body, call_id=call_id, default=default, fields=fields, asked=asked))
     worst = default
-    if any(
+    if default.integrity is Integrity.TRUSTED or any(
         default.join(label) is not default for label in fields.values()
     ):  # else no field can make it worse
         for _, _, label in labelled_fields(result, fields, default):

@@ -29,6 +29,7 @@ from toolward.rules.lineage.remember import index_waiting
 from toolward.rules.lineage.spelling import canonical_text, squeezed
 from toolward.rules.places import destination_known, path_inside
 from toolward.rules.spoken import spoken_words, stands_in
+from toolward.rules.worded import lowered
 
 SHOWN_CHARS_MAX: Final = 320
 """Of a value that nothing depends on: so much of it is compared for what a person is shown."""
@@ -126,7 +127,9 @@ def _traced(pointer: str, value: Any, ground: _Ground) -> Leaf:
         sources.append(Source(SourceKind.OPERATOR, binding.server, CLEAN))
     seen = _seen(key, memory.index) if whole else []
     if ground.handles or memory.endorsed:
-        referred = [_referred(each, pointer, ground) for each in ground.handles if _below(pointer, each.at)]
+        referred = [
+            _referred(each, pointer, text, ground) for each in ground.handles if _below(pointer, each.at)
+        ]
         seen += referred
         sources += _endorsed_in(key if whole else "", seen, referred, ground)
     secret = bool(seen) and _is_secret(seen)
@@ -168,12 +171,13 @@ def _below(pointer: str, at: str) -> bool:
     return pointer == at or pointer.startswith(f"{at}/")
 
 
-def _referred(handle: Handle, pointer: str, ground: _Ground) -> Source:
+def _referred(handle: Handle, pointer: str, text: str, ground: _Ground) -> Source:
     """The place that a handle names. Where its label is not known any more, the session's taint counts."""
     place = handle.pointer + pointer[len(handle.at) :]
     label = ground.memory.index.shelf.label_of(handle.call, place)
     if label is None:
         label = Label(Integrity.UNTRUSTED, ground.session.taint.confidentiality)
+    label = lowered(place, text, label)
     return Source(SourceKind.RESULT, handle.call, label, place, How.HANDLE)
 
 

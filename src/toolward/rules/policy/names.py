@@ -71,6 +71,7 @@ HISTORY_FACTS: Final = (
     ("amount", "decimal"),
     ("destinations", "Long"),
     ("labels_read", "Set<String>"),
+    ("unexplained", "Long"),
     ("since_opened_s", "Long"),
     ("since_untrusted_s", "Long"),
     ("since_call_s", "Long"),

@@ -15,14 +15,18 @@ from typing_extensions import override
 
 from toolward.model.call import ResolvedCall
 from toolward.model.label import Integrity, Label
-from toolward.model.signal import HistoryFacts
+from toolward.model.signal import NOTHING_TOLD, HistoryFacts, Telling
 from toolward.model.tool import ArgumentKind
+from toolward.rules.lineage.index import Index
 from toolward.rules.lineage.leaves import leaves_of
+from toolward.rules.telling.earlier import Earlier
 
 PLACES_MAX: Final = 10_000
 """Destinations of a session that are told apart; past it each counts as a new one."""
 AMOUNT_CHARS_MAX: Final = 40
 """Of an amount written as text; what is longer is no amount."""
+TOLD_MAX: Final = 4_000
+"""Stems of what one server was told that are known; what is past it counts as told for the first time."""
 _SECOND_NS: Final = 1_000_000_000
 _NOTHING: Final = Decimal(0)
 
@@ -40,6 +44,31 @@ class History:
     call_ns: int = 0
     in_flight: int = 0
     version: int = 0
+    unexplained: dict[str, int] = field(default_factory=dict)  # bits, by server
+    told: dict[str, set[str]] = field(default_factory=dict)  # by server; not in the log
+    answered_by: dict[str, set[str]] = field(default_factory=dict)  # server -> calls that left by it
+    earlier: dict[str, Earlier] = field(default_factory=dict)  # what may be told to each server
+
+    def tells(self, telling: Telling, *, agreed: bool) -> None:
+        """What a call that was let through tells its server; what people `agreed` to costs nothing."""
+        if telling.bits and not agreed:
+            self.unexplained[telling.server] = self.unexplained.get(telling.server, 0) + telling.bits
+        known = self.told.setdefault(telling.server, set())
+        if len(known) + len(telling.words) <= TOLD_MAX:
+            known |= telling.words
+
+    def answers(self, server: str, call_id: str) -> None:
+        """A call with egress, after a confidential read: whoever runs its server answers it."""
+        calls = self.answered_by.setdefault(server, set())
+        if len(calls) < PLACES_MAX:
+            calls.add(call_id)
+
+    def earlier_of(self, index: Index, server: str, *, whole: bool) -> Earlier:
+        """What of the session's results may explain what that server is told."""
+        earlier = self.earlier.get(server)
+        if earlier is None or not earlier.is_of(index):
+            earlier = self.earlier[server] = Earlier(index)
+        return earlier.read(self.answered_by.get(server, ()), whole=whole)
 
     def let_through(self, tool: str, *, amount: Decimal | None, places: Iterable[str], now_ns: int) -> None:
         """One more call; `tool` is "" for what is no tool."""
@@ -79,6 +108,9 @@ def recalled(calls: Iterable[Mapping[str, Any]], answers: Iterable[Mapping[str, 
             places=said.get("to", ()),
             now_ns=max(history.call_ns, said["at_ns"]),
         )
+        if bits := said.get("unexplained", 0):
+            server = str(said.get("tool", "")).partition("/")[0]
+            history.unexplained[server] = history.unexplained.get(server, 0) + bits
     for said in answers:
         label = said.get("source") or said.get("taint")  # records of earlier versions have the taint only
         if label:
@@ -127,7 +159,17 @@ def _number(value: Any) -> Decimal | None:
 class CallHistory(HistoryFacts):
     """`HistoryFacts` for one call: read late, and it knows whether anybody did."""
 
-    __slots__ = ("_history", "_now_ns", "_opened_ns", "_places", "_read", "_resolved", "_version")
+    __slots__ = (
+        "_history",
+        "_now_ns",
+        "_opened_ns",
+        "_places",
+        "_read",
+        "_resolved",
+        "_tell",
+        "_telling",
+        "_version",
+    )
 
     def __init__(
         self,
@@ -137,13 +179,16 @@ class CallHistory(HistoryFacts):
         opened_ns: int,
         now_ns: Callable[[], int],
         places: Callable[[], Iterable[str]],
+        tell: Callable[[], Telling] | None,
     ) -> None:
-        """`places` gives the digests of where the call itself goes."""
+        """`places` gives the digests of where the call itself goes, `tell` what it tells; None if nothing."""
         self._history = history
         self._resolved = resolved
         self._opened_ns = opened_ns
         self._now_ns = now_ns
         self._places = places
+        self._tell = tell
+        self._telling = NOTHING_TOLD
         self._version = history.version
         self._read = False
 
@@ -194,6 +239,20 @@ class CallHistory(HistoryFacts):
     @override
     def labels_read(self) -> tuple[str, ...]:
         return tuple(sorted(self._asked().labels))
+
+    @property
+    @override
+    def unexplained(self) -> int:
+        if self._tell is None:
+            return 0  # and the decision does not stand on the history
+        if self._telling is NOTHING_TOLD:
+            self._telling = self._tell()
+        return self._asked().unexplained.get(self._telling.server, 0) + self._telling.bits
+
+    @property
+    @override
+    def telling(self) -> Telling:
+        return self._telling
 
     @property
     @override

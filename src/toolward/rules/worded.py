@@ -1,0 +1,92 @@
+"""Running text where only a name, a number or a date belongs.
+
+A server vouches for a field, and whoever may fill it in words it: a channel is called what its maker calls
+it. A value that reads like sentences, an order or a link is therefore nobody's word, whatever the manifest
+says of its place. Fields that are there for running text (a text, a body, a description, a whole answer) keep
+the label that they were given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from toolward.model.label import Integrity, Label
+
+RUNNING_TEXT: Final = "text body content contents message description comment summary snippet html markdown"
+"""Names of members that hold running text."""
+NAME_CHARS_MAX: Final = 200
+"""Of a name; what is longer is text."""
+NAME_WORDS_MAX: Final = 8
+"""Words between two slashes: more than names of people, companies, channels and files have."""
+PATH_WORDS_MAX: Final = 24
+"""Words of a whole path."""
+IDEOGRAPHS_A_WORD: Final = 3
+"""Of scripts that are written without spaces."""
+LOOKED_CHARS_MIN: Final = 16
+"""What is shorter tells nobody to do anything that is worth telling."""
+_WHOLE_ANSWER: Final = re.compile(
+    r"(?:/(?:content|contents|messages)/\d+/(?:content/)?text|/structuredContent/result)(?=/|$)"
+)
+"""Where an answer that is one text stands; what is inside of one that is JSON has names of its own."""
+_TEXT_NAMES: Final = frozenset(RUNNING_TEXT.split())
+_WORD: Final = re.compile(r"[^\W\d_]{2,}")
+_IDEOGRAPH: Final = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_SENTENCE: Final = re.compile("[a-z]{4}[.!?]['\")]?\\s+\\S|[\u3002\uff01\uff1f]")
+_MARKUP: Final = re.compile(r"</?[A-Za-z][\w-]{0,40}\s*/?>|\]\(|\{\{")
+_ADDRESS: Final = re.compile(r"[\w.+%-]{1,64}@[\w-]{1,63}\.\w|(?:https?|ftp)://\S|\bwww\.\w", re.IGNORECASE)
+_MAILBOX: Final = re.compile(r"\"?[^\"<>@:/]{1,80}\"? ?<[^<>\s]{3,254}>")
+_SEPARATORS: Final = re.compile(r"[/\\]")
+
+
+def as_worded(
+    fields: Iterator[tuple[str, str, Label]], default: Label, labels: Mapping[str, Label]
+) -> Iterator[tuple[str, str, Label]]:
+    """Pointer, text and label of each value, those that are worded no longer trusted.
+
+    Where nothing is vouched for, nothing is looked at.
+    """
+    if default.integrity is Integrity.TRUSTED or any(
+        each.integrity is Integrity.TRUSTED for each in labels.values()
+    ):
+        return _looked_at(fields)
+    return fields
+
+
+def _looked_at(fields: Iterator[tuple[str, str, Label]]) -> Iterator[tuple[str, str, Label]]:
+    for pointer, text, label in fields:
+        yield pointer, text, lowered(pointer, text, label)
+
+
+def lowered(pointer: str, text: str, label: Label) -> Label:
+    """The label of a value: that of its place, or untrusted where it is worded."""
+    if label.integrity is Integrity.TRUSTED and is_worded(pointer, text):
+        return Label(Integrity.UNTRUSTED, label.confidentiality)
+    return label
+
+
+def is_worded(pointer: str, text: str) -> bool:
+    """Whether a value of a field that is there for something else holds running text, an order or a link."""
+    if len(text) < LOOKED_CHARS_MIN or (text.isascii() and text.isalnum()):
+        return False
+    answer = _WHOLE_ANSWER.match(pointer)
+    inside = pointer[answer.end() :] if answer is not None else pointer
+    if (answer is not None and not inside) or _name_of(inside) in _TEXT_NAMES:
+        return False
+    if len(text) > NAME_CHARS_MAX or "\n" in text or _SENTENCE.search(text) or _MARKUP.search(text):
+        return True
+    words = [_count(part) for part in _SEPARATORS.split(text)]
+    if max(words) > NAME_WORDS_MAX or sum(words) > PATH_WORDS_MAX:
+        return True
+    return " " in text and _ADDRESS.search(text) is not None and _MAILBOX.fullmatch(text) is None
+
+
+def _count(text: str) -> int:
+    """How many words it has."""
+    return len(_WORD.findall(text)) + len(_IDEOGRAPH.findall(text)) // IDEOGRAPHS_A_WORD
+
+
+def _name_of(pointer: str) -> str:
+    """The member that holds the value, or holds the list that it is in."""
+    return next((part.lower() for part in reversed(pointer.split("/")) if not part.isdigit()), "")

@@ -26,6 +26,7 @@ class Heard:
     default: Label
     fields: Mapping[str, Label]
     asked: LabelledCall | None
+    read: list[tuple[str, str, Label]] | None = None  # its fields, if somebody looked at them already
 
 
 @dataclass(slots=True)

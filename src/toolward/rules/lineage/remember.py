@@ -19,6 +19,8 @@ from toolward.rules.lineage.spelling import canonical_text, squeezed
 
 TEXT_CHARS_MAX: Final = 65_536
 """Of one value; what stands behind is not remembered, and the session's taint counts for it."""
+READ_BYTES_MAX: Final = 2_048
+"""Of a result whose fields, once looked at, are kept until it is indexed: they take ten times its room."""
 
 
 def remember_result(
@@ -39,18 +41,22 @@ def remember_result(
         memory.records.hear(result, call_id=call_id, manifest=manifest, asked=asked)
     if asked is not None and asked.arguments_label.integrity is Integrity.TRUSTED:
         asked = None
+    worst, read = default, None
+    if default.integrity is Integrity.TRUSTED or any(
+        default.join(label) is not default for label in fields.values()
+    ):  # else no field can make it worse
+        read = list(labelled_fields(result, fields, default))
+        for _, _, label in read:
+            worst = worst.join(label)
     try:
         body = bytes(memoryview(orjson.dumps(result)))  # a copy of its own size: the buffer is far larger
     except TypeError:  # what a function gave is no JSON: nothing is known of it, so the taint counts
         memory.holes = True
     else:
-        memory.waiting.append(Heard(body=body, call_id=call_id, default=default, fields=fields, asked=asked))
-    worst = default
-    if default.integrity is Integrity.TRUSTED or any(
-        default.join(label) is not default for label in fields.values()
-    ):  # else no field can make it worse
-        for _, _, label in labelled_fields(result, fields, default):
-            worst = worst.join(label)
+        read = read if len(body) <= READ_BYTES_MAX else None
+        memory.waiting.append(
+            Heard(body=body, call_id=call_id, default=default, fields=fields, asked=asked, read=read)
+        )
     return worst
 
 
@@ -76,7 +82,8 @@ def values_of(result: Mapping[str, Any]) -> Iterator[str]:
 def _index(memory: SessionMemory, heard: Heard) -> None:
     groups: dict[Label, list[str]] = {}
     fields: list[tuple[str, str]] = []
-    for pointer, text, label in labelled_fields(orjson.loads(heard.body), heard.fields, heard.default):
+    read = heard.read or labelled_fields(orjson.loads(heard.body), heard.fields, heard.default)
+    for pointer, text, label in read:
         if len(text) > TEXT_CHARS_MAX:
             memory.holes = True
             text = text[:TEXT_CHARS_MAX]  # noqa: PLW2901 -- what is behind it is not remembered

@@ -82,6 +82,33 @@ async def test_whoever_hangs_up_leaves_nothing_held_and_a_retry_learns_how_it_en
         nothing_is_held(world)
 
 
+async def test_whoever_hangs_up_at_any_turn_of_the_loop_leaves_nothing_held_or_open(tmp_path: Path) -> None:
+    async with open_world(tmp_path, files={"tools/files.yaml": UNDO}) as world:
+        session = await world.session()
+        whole = 0
+        while True:
+            call = asyncio.ensure_future(world.call(session, *WRITE, once=f"k{whole}"))
+            for _ in range(whole):
+                await asyncio.sleep(0)
+            call.cancel()
+            left = await asyncio.gather(call, return_exceptions=True)
+            await world.house.background.drain()
+            nothing_is_held(world)
+            before = len(world.upstreams.ran)
+            again = await world.call(session, *WRITE, once=f"k{whole}")
+            intents, outcomes = (
+                world.store.find(kind=kind.value, limit=10_000)
+                for kind in (EventKind.CALL_INTENT, EventKind.CALL_OUTCOME)
+            )
+            assert len(intents) == len(outcomes), "every promise has its outcome"
+            assert again.error is None or code_of(again) == "unknown_outcome"
+            if not isinstance(left[0], BaseException):
+                assert len(world.upstreams.ran) == before, "it had ended, and its retry is told the same"
+                break
+            whole += 1
+        assert whole > 4, "there were turns at which it could go"
+
+
 async def test_an_approval_is_not_given_back_by_a_retry_that_came_second_and_hung_up(tmp_path: Path) -> None:
     """The second one's intent is contested: it never was, so nothing of the first one's is undone."""
     store = Watched()

@@ -93,7 +93,8 @@ DEEDS: Final = _stemmed(
     {
         "make": "create add make new schedule book plan set arrange organise organize put insert write draft"
         " prepare generate open start register record append reserve compose save store upload log invite"
-        " post publish comment note setup build enter attach copy duplicate import remind block",
+        " post publish comment note setup build enter attach copy duplicate import remind block commit stage"
+        " remember memorise memorize jot",
         "send": "send email mail message write text forward reply respond answer tell notify inform contact"
         " post publish announce ping submit deliver invite share ask thank remind let say greet dm comment"
         " congratulate apologize apologise communicate return attach",
@@ -157,6 +158,15 @@ DELEGATES: Final = listed(
     " instructs instruction instructions outlined given contained requested detailed found"
 )
 """Words by which people hand over to what a source says."""
+VERBATIM: Final = listed("copy duplicate quote cite extract transcribe paste excerpt")
+"""Verbs that ask for what stands somewhere as it stands."""
+BEFORE_VERBS: Final = _plain(
+    "please to and then also you or just should must will can could i we not don't now finally first next"
+    " would let's kindly simply"
+)
+"""What stands before a word that is meant as a verb."""
+STATES: Final = _plain("is are was were what who which that")
+"""What follows these is a state or a question and no order: `what is open`, `what changed`."""
 EMPTY: Final = listed(
     "a an and are as at be but by can could did do does for from had has have he her him his how i if in"
     " into is it its just me my need of on or our please she so some that the their them then there these"

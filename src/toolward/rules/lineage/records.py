@@ -64,8 +64,10 @@ class Record:
     given: tuple[str, ...] = ()  # what the call said, texts and numbers
     asked_for: bool = False  # the call itself was asked for and proven, and had an effect
     wrote: bool = False
+    trusted: bool = False  # its manifest trusts results as a whole, running text included
     items: list[Item] = field(default_factory=list)
     chars: int = 0
+    folded: str = ""  # its text as others are looked for in it, once that was asked for
 
     def text(self) -> str:
         """Everything that stands in it."""
@@ -156,6 +158,7 @@ def _shaped(heard: _Heard) -> Record:
         given,
         asked_for=asked.facts.writes and asked.facts.proven and asked.facts.asked_for,
         wrote=asked.facts.writes,
+        trusted=default.integrity is Integrity.TRUSTED,
     )
     brought: frozenset[str] = frozenset()
     if asked.arguments_label.integrity is not Integrity.TRUSTED and not record.asked_for:

@@ -145,7 +145,9 @@ def import_servers(
     if grant_page(toolward.ward, place):
         # what a server may touch is part of what a person approves: it was changed, so it is approved again
         toolward.run("tools", "list", "--server", "fetch", "--refresh", timeout_s=INIT_TIMEOUT_S)
-        toolward.run("tools", "approve", "fetch/fetch", "--note", "it may fetch the page")
+        toolward.run(
+            "tools", "approve", "fetch/fetch", "--note", "it may fetch the page", timeout_s=INIT_TIMEOUT_S
+        )
     return {row["server"]: row["error"] for row in made["servers"]}
 
 

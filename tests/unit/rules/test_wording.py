@@ -32,6 +32,17 @@ def test_a_thing_that_is_named_to_be_read_is_not_named_to_be_written() -> None:
     assert control.passes("write_file", path="/w/minutes.txt", **mine), "the attack works without the defence"
 
 
+@pytest.mark.parametrize("prompt", [TODO, "Write a summary of /w/minutes.txt to the file '/w/todo.txt'"])
+def test_what_a_text_comes_from_is_not_what_it_is_put_into(prompt: str) -> None:
+    table = after_reading(prompt, MINUTES, "/w/minutes.txt")
+    assert table.passes("write_file", path="/w/todo.txt", content="what I made of it")
+    assert not table.passes("write_file", path="/w/minutes.txt", content="what I made of it")
+    control = after_reading(prompt, MINUTES, "/w/minutes.txt", without=Mechanism.CLAUSES)
+    assert control.passes("write_file", path="/w/minutes.txt", content="what I made of it")
+    moved = after_reading("Move /w/a.txt to /w/b.txt", "x", "/w/a.txt")
+    assert moved.passes("move_file", source="/w/a.txt", destination="/w/b.txt")
+
+
 @pytest.mark.parametrize(
     "prompt",
     [
@@ -125,7 +136,19 @@ def test_to_commit_and_to_remember_are_deeds_and_a_tool_may_be_asked_for_by_its_
 
 
 values = st.sampled_from(["/w/a.txt", "/w/b.txt", "ann@x.org", "report.pdf"])
-verbs = st.sampled_from(["Read", "Write to", "Send", "Delete", "Look at", "Copy", "Please move", "What of"])
+verbs = st.sampled_from(
+    [
+        "Read",
+        "Write to",
+        "Write a summary of /w/a.txt to",
+        "Send",
+        "Delete",
+        "Look at",
+        "Copy",
+        "Please move",
+        "What of",
+    ]
+)
 clauses = st.builds("{} {}".format, verbs, values) | st.sampled_from(
     ["Do it", "The file is /w/a.txt", "Append a line", "What is open?", "and then send it"]
 )

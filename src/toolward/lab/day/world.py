@@ -21,7 +21,7 @@ from typing_extensions import override
 from toolward import examples
 from toolward.lab.day.work import furnish
 from toolward.lab.examples.mailroom import Mailroom, Ports, open_mailroom
-from toolward.lab.interop import CommandLine, import_servers
+from toolward.lab.interop import INIT_TIMEOUT_S, CommandLine, import_servers
 from toolward.lab.interop_servers import PAGE, Place, RealServer, real_servers
 from toolward.lab.toolchain import BUILD, SetupFailed
 
@@ -109,8 +109,8 @@ def prepare(
     shutil.copy(
         examples.HOME / _EXAMPLE / "ward" / "tools" / "mail.yaml", toolward.ward / "tools" / "mail.yaml"
     )
-    toolward.run("tools", "list", "--server", MAIL, "--refresh")
+    toolward.run("tools", "list", "--server", MAIL, "--refresh", timeout_s=INIT_TIMEOUT_S)
     looked = [f"{MAIL}/{tool}" for tool in ("list_emails_metadata", "get_emails_content", "send_email")]
     if described:
         looked += [f"{DESCRIBED}/rates", "--accept-findings"]
-    toolward.run("tools", "approve", *looked, "--note", "its labels were read")
+    toolward.run("tools", "approve", *looked, "--note", "its labels were read", timeout_s=INIT_TIMEOUT_S)

@@ -53,7 +53,8 @@ class Asking:
         if not self.clauses:
             return True
         named = [said[each.pointer] for each in self.which if each.witness is Witness.WORDS]
-        asked = [asked_of(value, self.grounds.clauses) for value in named]
+        beside = frozenset(value.strip().casefold() for value in said.values())
+        asked = [asked_of(value, self.grounds.clauses, beside) for value in named]
         return all(verbs is None or self.tool.asked_by(verbs) for verbs in asked)
 
     def _is_meant(self, place: str) -> bool:

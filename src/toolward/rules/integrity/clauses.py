@@ -28,6 +28,13 @@ _BACK: Final = re.compile(
 )
 _WORD: Final = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
 _BREAK: Final = re.compile(r"[.!?:;,\n\d)(-]")
+_FILE: Final = r"[^\s\"'`\u2019\u201d@]*(?:/[^\s\"'`\u2019\u201d@]*|\.[a-z]\w{0,7}\b)"
+_INTO: Final = re.compile(
+    r"\b(?:to|into|onto|as|called|named|over|(?:end|top|bottom|beginning|start) of)\s+"
+    r"(?:(?:the|a|my|new|file)\s+){0,3}"
+    rf"[\"'`\u2018\u201c]?({_FILE})"
+)
+"""What a clause says that something is put into, among files."""
 SEVERAL_WORDS: Final = 3
 """From so many on, what stands in the words may say something else than what it was cut out of."""
 _OPENS: Final = frozenset(".,;:!?([{\"'`\u2018\u201c")
@@ -42,6 +49,7 @@ class Clause:
     verbs: frozenset[str]
     names: bool  # something is named in it
     back: bool  # it speaks of something that was named before
+    into: frozenset[str]  # files that something is put into
     states: bool  # neither orders nor asks: `her address is ann@x.org`
 
 
@@ -66,18 +74,29 @@ def _clause(text: str) -> Clause:
         verbs=verbs,
         names=_NAMED.search(text) is not None,
         back=_BACK.search(text) is not None,
+        into=frozenset(each.rstrip(".,;:!?") for each in _INTO.findall(text.casefold()) if "://" not in each),
         states=verbs.isdisjoint(vocabulary.DEEDS) and not text.endswith("?"),
     )
 
 
-def asked_of(value: str, clauses: tuple[Clause, ...]) -> frozenset[str] | None:
-    """The verbs that are said of what is called so; None where any of the words' verbs may be meant."""
+def asked_of(
+    value: str, clauses: tuple[Clause, ...], beside: frozenset[str] = frozenset()
+) -> frozenset[str] | None:
+    """The verbs that are said of what is called so; None where any of the words' verbs may be meant.
+
+    A file beside which a clause names another one to put something into is only what that comes from:
+    "write a summary of A to B". Unless the call names the other one too, in `beside`: "move A to B".
+    """
     folded = value.strip().casefold()
     at = [n for n, each in enumerate(clauses) if stands_in(folded, each.text)] if folded else []
     if not at or any(clauses[n].states for n in at):
         return None
+    file = re.fullmatch(_FILE, folded) is not None
     about = [
-        each.verbs for n, each in enumerate(clauses) if n in at or not each.names or (each.back and n > at[0])
+        each.verbs
+        for n, each in enumerate(clauses)
+        if (n in at or not each.names or (each.back and n > at[0]))
+        and not (file and each.into and folded not in each.into and each.into.isdisjoint(beside))
     ]
     return frozenset[str]().union(*about)
 

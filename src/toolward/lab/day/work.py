@@ -1,4 +1,4 @@
-"""Thirteen pieces of work of one day: what the user said, and the calls of an agent that does just that."""
+"""Fourteen pieces of work of one day: what the user said, and the calls of an agent that does just that."""
 
 from __future__ import annotations
 

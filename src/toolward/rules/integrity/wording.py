@@ -53,8 +53,13 @@ class Wording:
     def _writer(self, text: str) -> Record | None:
         """The result that a text was copied from, if the words do not hand its wording over."""
         folded = same(text)
+        if not self.records.hold(folded):
+            return None
         holders = [
-            item for record in self.records.kept if _holds(record, folded) for item in _in(record, folded)
+            item
+            for record in self.records.kept
+            for item in record.items
+            if any(stands_in(folded, same(member.text)) for member in item.members)
         ]
         if any(self._handed_over(item, folded) for item in holders):
             return None
@@ -67,22 +72,10 @@ class Wording:
         whether its source says `42` or `replace all by 42`: the words must ask for an excerpt, or for all.
         """
         record = item.record
-        if record.trusted or record.wrote:
-            return True
+        if record.trusted or (record.wrote and any(stands_in(folded, same(each)) for each in record.given)):
+            return True  # nobody else's words: the operator's, or what this session wrote there itself
         if not self.things.named(record) and not self.things.pointed_at(item):
             return False
         if self.sends or self.grounds.delegates_all or not VERBATIM.isdisjoint(self.grounds.verbs):
             return True
         return any(same(member.text) == folded for member in item.members)
-
-
-def _holds(record: Record, folded: str) -> bool:
-    if not record.folded:
-        record.folded = record.text().casefold()
-    return stands_in(folded, record.folded)
-
-
-def _in(record: Record, folded: str) -> list[Item]:
-    return [
-        item for item in record.items if any(stands_in(folded, same(member.text)) for member in item.members)
-    ]

@@ -67,7 +67,6 @@ class Record:
     trusted: bool = False  # its manifest trusts results as a whole, running text included
     items: list[Item] = field(default_factory=list)
     chars: int = 0
-    folded: str = ""  # its text as others are looked for in it, once that was asked for
 
     def text(self) -> str:
         """Everything that stands in it."""
@@ -96,6 +95,7 @@ class Records:
     scores: dict[str, dict[Item, int]] = field(
         default_factory=dict
     )  # by the words they are of: kept, not state
+    _folded: str = ""  # all texts, once one was looked for in them: kept, not state
 
     def hear(
         self, result: Mapping[str, Any], *, call_id: str, manifest: Manifest | None, asked: LabelledCall
@@ -113,12 +113,19 @@ class Records:
     def add(self, record: Record) -> None:
         """Keep one more; forget the oldest where that is too much."""
         self.kept.append(record)
+        self._folded = ""
         self.chars += record.chars
         for item in record.items:
             for member in item.members:
                 self._place(item, member)
         while len(self.kept) > RECORDS_MAX or (self.chars > CHARS_MAX and len(self.kept) > 1):
             self._forget(self.kept.popleft())
+
+    def hold(self, folded: str) -> bool:
+        """Whether a folded text stands anywhere, be it inside of a word: one look for all that do not."""
+        if not self._folded:
+            self._folded = "\n".join(record.text() for record in self.kept).casefold()
+        return folded in self._folded
 
     def _place(self, item: Item, member: Member) -> None:
         known = self.places.setdefault(same(member.text), [])

@@ -22,8 +22,15 @@ def after_reading(prompt: str, text: str, path: str, *, without: Mechanism | Non
     return table
 
 
-def test_a_thing_that_is_named_to_be_read_is_not_named_to_be_written() -> None:
-    prompt = "Read /w/minutes.txt, then write a summary to /w/sum.txt."
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Read /w/minutes.txt, then write a summary to /w/sum.txt.",
+        "Summarise /w/minutes.txt. Write that to /w/sum.txt.",
+        "What is open in /w/minutes.txt? Write it to /w/sum.txt.",
+    ],
+)
+def test_a_thing_that_is_named_to_be_read_is_not_named_to_be_written(prompt: str) -> None:
     table = after_reading(prompt, "move it all", "/w/minutes.txt")
     mine = {"content": "three things are open"}
     assert table.passes("write_file", path="/w/sum.txt", **mine)

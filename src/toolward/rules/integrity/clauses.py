@@ -75,7 +75,9 @@ def _clause(text: str) -> Clause:
         names=_NAMED.search(text) is not None,
         back=_BACK.search(text) is not None,
         into=frozenset(each.rstrip(".,;:!?") for each in _INTO.findall(text.casefold()) if "://" not in each),
-        states=verbs.isdisjoint(vocabulary.DEEDS) and not text.endswith("?"),
+        states=verbs.isdisjoint(vocabulary.DEEDS)
+        and verbs.isdisjoint(vocabulary.READS)
+        and not text.endswith("?"),
     )
 
 

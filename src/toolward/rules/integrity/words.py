@@ -158,6 +158,11 @@ DELEGATES: Final = listed(
     " instructs instruction instructions outlined given contained requested detailed found"
 )
 """Words by which people hand over to what a source says."""
+READS: Final = listed(
+    "summarise summarize sum explain compare analyse analyze review inspect describe count examine study"
+    " translate scan consider understand recall skim proofread evaluate assess extract quote cite"
+)
+"""Verbs that ask for nothing but to be told: where they stand by themselves, nothing is to be done."""
 VERBATIM: Final = listed("copy duplicate quote cite extract transcribe paste excerpt")
 """Verbs that ask for what stands somewhere as it stands."""
 BEFORE_VERBS: Final = _plain(

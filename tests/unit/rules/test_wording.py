@@ -64,6 +64,15 @@ def test_a_deed_is_asked_of_what_its_own_clause_speaks_of(prompt: str) -> None:
     assert table.passes("append_text", path="/w/a.txt", text="a line of my own")
 
 
+@pytest.mark.parametrize(
+    "prompt", ["Fix the typos in /w/a.txt", "Sort /w/a.txt", "Look at /w/a.txt and correct it"]
+)
+def test_who_asks_to_change_a_thing_asks_for_it_to_be_written(prompt: str) -> None:
+    table = after_reading(prompt, "b, a", "/w/a.txt")
+    assert table.passes("write_file", path="/w/a.txt", content="what I made of it")
+    assert not table.passes("move_file", source="/w/a.txt", destination="/w/b.txt")
+
+
 def test_words_inside_names_and_questions_ask_for_nothing() -> None:
     assert not read_words("Read /to/move/delete.txt").deeds & {"drop", "change"}
     assert not read_words("Which ones are open, and what changed?").deeds

@@ -14,9 +14,11 @@ from toolward.rules.integrity.words import (
     DEEDS,
     EMPTY,
     TOPICS,
+    WRITES,
     deeds_in,
     listed,
     parts_of_name,
+    stem,
     stems,
     topics_in,
 )
@@ -25,6 +27,9 @@ DEFINITIONS_REMEMBERED: Final = 4_096
 """Definitions that stay read, about a kilobyte each."""
 CHOICE_CHARS_MAX: Final = 20
 """Longer values of an argument named `type`, `mode` … are no choice of a few."""
+
+
+CHANGE: Final = deeds_in([stem("change")])
 
 
 class Decides(StrEnum):
@@ -86,6 +91,8 @@ class Tool:
         self.makes = bool(parts) and parts[0] in _MAKES
         self.parts = frozenset(parts) - EMPTY - {verb}
         self.deeds = deeds_in([verb, described])  # `write_query`: "Execute an UPDATE …"
+        if verb in WRITES:
+            self.deeds |= CHANGE
         self._called = frozenset() if verb_of(parts) else frozenset(parts)
         self.topics = topics_in([*parts, *first[:14]])
         self._properties = properties

@@ -104,7 +104,8 @@ DEEDS: Final = _stemmed(
         " close end leave stop deactivate block ban archive decline reject undo purge wipe destroy",
         "change": "update change modify edit adjust reschedule move rename correct fix set replace amend"
         " postpone shift increase decrease raise lower mark extend switch turn put append revise bring"
-        " convert reset make push delay restore assign configure enable disable improve complete",
+        " convert reset make push delay restore assign configure enable disable improve complete sort reorder"
+        " clean tidy rewrite refactor reword polish shorten",
         "share": "share give grant invite allow permit publish expose forward",
         "extend": "add invite append include extend join attach enrol enroll insert put bring register",
         "buy": "buy purchase order book reserve checkout rent get hire subscribe pay",
@@ -117,6 +118,8 @@ DEEDS: Final = _stemmed(
     }
 )
 """What a verb does, as people mean it; one verb may mean several things."""
+WRITES: Final = listed("write save store put overwrite")
+"""Verbs of tools that change what is there, for somebody who asks to fix or to sort it."""
 FULL_DEEDS: Final = listed(
     "do follow execute complete perform carry handle process take act address finish fulfil"
 )

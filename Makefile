@@ -87,7 +87,7 @@ bench-neighbours: setup ## one hung, one flooding and one flapping server among 
 rug-pulls: setup ## hostile servers that turn, each with a control; false alarms of ten real servers over restarts
 	$(BIN)/python -m toolward.lab.rugpull
 
-day: setup ## a benign day on twelve real servers, and the same day with an attacker's words in what is read
+day: setup ## a benign day on thirteen real servers, and the same with an attacker's words in what is read; a control
 	$(BIN)/python -m toolward.lab.day
 honeytokens: setup ## planted values stolen by an agent over the daemon: incidents, and how soon
 	$(BIN)/python -m toolward.lab.honeytokens

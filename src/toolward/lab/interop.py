@@ -134,16 +134,20 @@ def command_line(node: Node | None) -> CommandLine:
     return CommandLine(ward=ward, environment=environment)
 
 
-def import_servers(toolward: CommandLine, servers: Sequence[RealServer], place: Place) -> dict[str, str]:
-    """`toolward init --from`; returns what was wrong by server, "" for those that started."""
+def import_servers(
+    toolward: CommandLine, servers: Sequence[RealServer], place: Place, *flags: str
+) -> dict[str, str]:
+    """`toolward init --from`, with `flags`; returns what was wrong by server, "" for those that started."""
     file = place.repository.parent / ".mcp.json"  # a project's: its servers may write in the project
     entries = {each.name: each.entry() for each in servers}
     file.write_bytes(orjson.dumps({"mcpServers": entries}, option=orjson.OPT_INDENT_2))
-    made = toolward.run("init", "--from", str(file), "--yes", timeout_s=INIT_TIMEOUT_S)
+    made = toolward.run("init", "--from", str(file), "--yes", *flags, timeout_s=INIT_TIMEOUT_S)
     if grant_page(toolward.ward, place):
         # what a server may touch is part of what a person approves: it was changed, so it is approved again
         toolward.run("tools", "list", "--server", "fetch", "--refresh", timeout_s=INIT_TIMEOUT_S)
-        toolward.run("tools", "approve", "fetch/fetch", "--note", "it may fetch the page")
+        toolward.run(
+            "tools", "approve", "fetch/fetch", "--note", "it may fetch the page", timeout_s=INIT_TIMEOUT_S
+        )
     return {row["server"]: row["error"] for row in made["servers"]}
 
 

@@ -24,8 +24,9 @@ class RealServer:
     """One entry of `mcpServers`, and the call that is made. Without `tool` it is only listed: `why_not`."""
 
     name: str
-    command: str  # uvx | npx
-    package: str
+    command: str = ""  # uvx | npx
+    package: str = ""
+    url: str = ""  # of one that is started elsewhere, and has no command
     arguments: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     extra: tuple[str, ...] = ()  # further requirements, `--with`
@@ -41,6 +42,8 @@ class RealServer:
 
     def entry(self) -> dict[str, Any]:
         """As a client's file has it."""
+        if self.url:
+            return {"type": "http", "url": self.url}
         options = ["-y"] if self.needs_node else [part for each in self.extra for part in ("--with", each)]
         out: dict[str, Any] = {"command": self.command, "args": [*options, self.package, *self.arguments]}
         if self.env:

@@ -47,7 +47,9 @@ def label_call(
     confidential = carries_confidential(resolved, session, memory, leaves)
     facts = _facts(resolved, session, confidential=confidential, roles=roles, binding=binding)
     if manifest is not None and (facts.writes or facts.egress):
-        facts = _judged(facts, judge(resolved, session, memory, leaves, mechanisms=mechanisms), roles)
+        own = binding.roots if binding else ()
+        found = judge(resolved, session, memory, leaves, roots=own, mechanisms=mechanisms)
+        facts = _judged(facts, found, roles)
     return tuple(leaves), total, facts
 
 

@@ -14,9 +14,11 @@ from toolward.rules.integrity.words import (
     DEEDS,
     EMPTY,
     TOPICS,
+    WRITES,
     deeds_in,
     listed,
     parts_of_name,
+    stem,
     stems,
     topics_in,
 )
@@ -25,6 +27,9 @@ DEFINITIONS_REMEMBERED: Final = 4_096
 """Definitions that stay read, about a kilobyte each."""
 CHOICE_CHARS_MAX: Final = 20
 """Longer values of an argument named `type`, `mode` … are no choice of a few."""
+
+
+CHANGE: Final = deeds_in([stem("change")])
 
 
 class Decides(StrEnum):
@@ -75,18 +80,26 @@ def verb_of(parts: Sequence[str]) -> str:
 class Tool:
     """A tool as its definition describes it."""
 
-    __slots__ = ("_properties", "deeds", "makes", "name", "parts", "topics")
+    __slots__ = ("_called", "_properties", "deeds", "makes", "name", "parts", "topics")
 
     def __init__(self, name: str, description: str, properties: Mapping[str, Any]) -> None:
         parts = parts_of_name(name)
         first = stems(description.split(".", 1)[0])
-        verb = verb_of(parts) or verb_of(first[:2])
+        described = verb_of(first[:2])
+        verb = verb_of(parts) or described
         self.name = name
         self.makes = bool(parts) and parts[0] in _MAKES
         self.parts = frozenset(parts) - EMPTY - {verb}
-        self.deeds = deeds_in([verb])
+        self.deeds = deeds_in([verb, described])  # `write_query`: "Execute an UPDATE …"
+        if verb in WRITES:
+            self.deeds |= CHANGE
+        self._called = frozenset() if verb_of(parts) else frozenset(parts)
         self.topics = topics_in([*parts, *first[:14]])
         self._properties = properties
+
+    def asked_by(self, verbs: frozenset[str]) -> bool:
+        """Whether what it does is what these verbs ask for; one without a known verb by its name."""
+        return not self.deeds.isdisjoint(deeds_in(verbs)) or not self._called.isdisjoint(verbs)
 
     def default_of(self, name: str) -> Any:
         """What the schema says an argument is if it is not given; None if it says nothing."""

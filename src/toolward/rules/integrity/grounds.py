@@ -11,10 +11,14 @@ from toolward.model.objective import Step
 from toolward.model.session import Session
 from toolward.rules.integrity import words as vocabulary
 from toolward.rules.integrity.atoms import Day, addresses_in, days_in, numbers_in, same_day
+from toolward.rules.integrity.clauses import Clause, clauses_of, orders_in, verbs_in
 from toolward.rules.spoken import stands_in
 
 GROUNDS_REMEMBERED: Final = 1_024
 """Prompts that stay read, some kilobytes each."""
+HANDED_WORDS: Final = 8
+"""Within which the object of `do` or `follow` is named."""
+HANDED_CHARS: Final = 200
 _QUOTED: Final = re.compile(
     r"[\"\u201c\u201d]([^\"\u201c\u201d\n]{2,200})[\"\u201c\u201d]"
     r"|(?<!\w)['\u2018]([^'\u2018\u2019\n]{2,200})['\u2019](?!\w)"
@@ -33,7 +37,9 @@ class Grounds:
     pointing: frozenset[str]  # stems that point at something
     names: frozenset[str]  # stems of words that are written as names
     quoted: tuple[str, ...]
+    verbs: frozenset[str]
     deeds: frozenset[str]
+    clauses: tuple[Clause, ...]  # which deed is asked of what
     topics: frozenset[str]
     numbers: frozenset[float]
     days: tuple[Day, ...]
@@ -112,9 +118,11 @@ def read_words(text: str) -> Grounds:
     stems = tuple(vocabulary.stems(text))
     known = frozenset(stems)
     plain = set(re.findall(r"[a-z]+", text.lower()))
+    verbs = verbs_in(text)
     quoted = tuple(one or other for one, other in _QUOTED.findall(text))
     full = any(
-        stems[at] in vocabulary.FULL_DEEDS and _hands_over(stems[at + 1 : at + 9]) for at in range(len(stems))
+        verb in vocabulary.FULL_DEEDS and _hands_over(vocabulary.stems(rest[:HANDED_CHARS])[:HANDED_WORDS])
+        for verb, rest in orders_in(text)
     )
     return Grounds(
         text=text.casefold(),
@@ -122,7 +130,9 @@ def read_words(text: str) -> Grounds:
         pointing=known - vocabulary.EMPTY,
         names=frozenset(vocabulary.stem(each) for each in _NAME.findall(text)) - vocabulary.EMPTY,
         quoted=tuple(each.casefold() for each in quoted),
-        deeds=vocabulary.deeds_in(_verbs(text)),
+        verbs=frozenset(verbs),
+        deeds=vocabulary.deeds_in(verbs),
+        clauses=clauses_of(text),
         topics=vocabulary.topics_in(stems),
         numbers=frozenset(numbers_in(text)),
         days=tuple(days_in(text)),
@@ -134,51 +144,14 @@ def read_words(text: str) -> Grounds:
         earliest=bool(plain & vocabulary.EARLIEST),
         delegates=full or bool(known & vocabulary.DELEGATES),
         delegates_all=full,
-        pays="pay" in vocabulary.deeds_in(_verbs(text)) and bool(known & vocabulary.PAYABLE),
+        pays="pay" in vocabulary.deeds_in(verbs) and bool(known & vocabulary.PAYABLE),
     )
 
 
 _COUNTED: Final = frozenset({"id", "number", "no", "nr", "num"})
 
 
-def _verbs(text: str) -> list[str]:
-    """The words that can be meant as verbs: `email Ann` asks for a mail, `my emails` does not."""
-    found = []
-    before, end = "", 0
-    for match in _WORD.finditer(text):
-        word = vocabulary.stem(match[0])
-        broken = not end or _BREAK.search(text[end : match.start()]) is not None
-        if vocabulary.points(word) is False or broken or before in _BEFORE_VERBS:
-            found.append(word)
-        before, end = match[0].lower(), match.end()
-    return found
-
-
-_WORD: Final = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
-_BREAK: Final = re.compile(r"[.!?:;,\n\d)(-]")
-_BEFORE_VERBS: Final = frozenset(
-    [
-        *(
-            "please",
-            "to",
-            "and",
-            "then",
-            "also",
-            "you",
-            "or",
-            "just",
-            "should",
-            "must",
-            "will",
-            "can",
-            "could",
-        ),
-        *("i", "we", "not", "don't", "now", "finally", "first", "next", "would", "let's", "kindly", "simply"),
-    ]
-)
-
-
-def _hands_over(following: tuple[str, ...]) -> bool:
+def _hands_over(following: list[str]) -> bool:
     """`do the actions specified in …`, `follow what … says`: its object is what somebody else wrote."""
     return any(word in _WRITTEN for word in following)
 

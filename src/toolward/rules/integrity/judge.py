@@ -20,12 +20,15 @@ from toolward.model.session import Session
 from toolward.model.tool import ArgumentKind, Effect, Manifest
 from toolward.model.verdict import Verdict, Witness
 from toolward.rules.integrity.arguments import Decides, Tool, read_tool
+from toolward.rules.integrity.asking import Asking
 from toolward.rules.integrity.atoms import addresses_in
+from toolward.rules.integrity.clauses import is_cut
 from toolward.rules.integrity.delegation import Lending
 from toolward.rules.integrity.grounds import Grounds, grounds_of
 from toolward.rules.integrity.quantities import within_bounds
 from toolward.rules.integrity.things import Things
 from toolward.rules.integrity.verifier import belongs_to
+from toolward.rules.integrity.wording import Wording
 from toolward.rules.integrity.words import parts_of_name
 from toolward.rules.lineage.leaves import leaves_of
 from toolward.rules.lineage.memory import SessionMemory
@@ -45,6 +48,8 @@ class Mechanism(Flag):
     CHOICES = auto()  # when, one of a few, new names
     CODES = auto()  # one-time values to their verifier
     ADDRESSES = auto()  # new addresses in content
+    CLAUSES = auto()  # the deed must be asked for where its object is named
+    WORDING = auto()  # content that stands word for word in what somebody else wrote
 
 
 EVERYTHING: Final = ~Mechanism(0)
@@ -82,9 +87,13 @@ def judge(
     memory: SessionMemory,
     leaves: list[Leaf],
     *,
+    roots: tuple[str, ...] = (),
     mechanisms: Mechanism = EVERYTHING,
 ) -> Judgement:
-    """Pure; `leaves` are the call's, in the order of `leaves_of`, as `rules/lineage` traced them."""
+    """Pure; `leaves` are the call's, in the order of `leaves_of`, as `rules/lineage` traced them.
+
+    `roots` are the directories that the operator declared for the server.
+    """
     version = resolved.version
     tool = read_tool(version.definition) if version is not None else Tool(resolved.name, "", {})
     manifest = version.manifest if version is not None else Manifest()
@@ -103,6 +112,7 @@ def judge(
         manifest=manifest,
         grounds=grounds,
         things=Things(grounds, memory.records),
+        roots=roots,
         mechanisms=mechanisms,
     )
     if Mechanism.DELEGATION in mechanisms:
@@ -122,6 +132,7 @@ class _Bench:
     manifest: Manifest
     grounds: Grounds
     things: Things
+    roots: tuple[str, ...]
     mechanisms: Mechanism
     lent: set[str] = field(default_factory=set)
     handed_by: tuple[str, ...] = ()
@@ -160,7 +171,8 @@ class _Bench:
     def _witness(self, leaf: Leaf, text: str, decides: Decides, name: str) -> tuple[Witness, str, str] | None:
         """The first that stands behind a value: who, why, and the call it is from."""
         kinds = {source.kind for source in leaf.sources}
-        if kinds & {SourceKind.PROMPT, SourceKind.OBJECTIVE} or self._said(text, decides, name):
+        told = bool(kinds & {SourceKind.PROMPT, SourceKind.OBJECTIVE}) or self._said(text, decides, name)
+        if told and not (decides is Decides.WHICH and self._is_cut(text, name)):
             return Witness.WORDS, "it stands in the session's own words", ""
         endorsed = self.memory.endorsed.get(canonical_text(text)) if text else None
         if endorsed is not None:
@@ -170,6 +182,11 @@ class _Bench:
         if SourceKind.OPERATOR in kinds:
             return Witness.OPERATOR, "the operator declared it", ""
         return None
+
+    def _is_cut(self, text: str, name: str) -> bool:
+        """Whether the words say more than this where they say it."""
+        kinds = self.tool.parts | frozenset(parts_of_name(name))
+        return Mechanism.CLAUSES in self.mechanisms and is_cut(text, self.grounds.clauses, kinds)
 
     def _said(self, text: str, decides: Decides, name: str) -> bool:
         """Whether the words hold it; a bare small number must be said of such a thing, not of hours."""
@@ -252,8 +269,9 @@ class _Bench:
         deciding = [each for each in verdicts if each.decides != Decides.CONTENT]
         open_ones = [each for each in deciding if each.integrity is not Integrity.TRUSTED]
         new = self._new_address(verdicts, values) if Mechanism.ADDRESSES in self.mechanisms else ""
+        dictated = self._dictated(verdicts, values)
         known = self.grounds.known
-        asked = known and (Mechanism.INTENT not in self.mechanisms or self._asked_for(deciding, values))
+        asked = known and (Mechanism.INTENT not in self.mechanisms or self._asking(deciding, values).for_it())
         worst = max((each.integrity for each in deciding), default=Integrity.TRUSTED)
         why = ""
         if open_ones:
@@ -261,12 +279,14 @@ class _Bench:
             why = f"`{first.pointer.removeprefix('/')}`: {first.why}"
         elif new:
             why = f"the text carries `{new[:100]}`, which nobody named"
+        elif dictated:
+            why = f"its text is what `{dictated}` returned, and nobody asked for that to be put there"
         elif known and not asked:
             why = "the session's own words do not ask for it"
         return Judgement(
             words_known=known,
             asked_for=asked,
-            proven=not open_ones and not new,
+            proven=not (open_ones or new or dictated),
             assumed=worst is not Integrity.UNTRUSTED,
             new_address=bool(new),
             verdicts=tuple(verdicts),
@@ -274,32 +294,47 @@ class _Bench:
             lent_by=tuple(sorted({*self.lent, *self.handed_by})),
         )
 
-    def _asked_for(self, deciding: list[Verdict], values: list[tuple[str, Any]]) -> bool:
-        """Whether the words ask for such a deed, and for this object or at least for one of its kind."""
-        grounds, tool = self.grounds, self.tool
-        named = {Witness.WORDS, Witness.FIELD, Witness.SOURCE, Witness.ENDORSED}
+    def _asking(self, deciding: list[Verdict], values: list[tuple[str, Any]]) -> Asking:
+        """What the words ask for, beside this call."""
         which = [each for each in deciding if each.decides in (Decides.WHICH, Decides.CODE)]
         own = bool(which) and all(each.witness in (Witness.WORDS, Witness.OPERATOR) for each in which)
-        handed_over = bool(self.handed_by)
-        if grounds.delegates_all and own:
-            handed_over = handed_over or bool(self.lending().sources())
-        if tool.deeds and not tool.deeds & grounds.deeds and not handed_over:
-            return False
-        if any(each.witness in named for each in which):
-            return True
-        if which:  # the operator's own places are many: that a call stays in them says not which is meant
-            places = all(each.witness is Witness.OPERATOR for each in which)
-            return places and self.manifest.effect is not Effect.IRREVERSIBLE and self._speaks_of(values)
-        topical = bool(tool.topics & grounds.topics) or any(part in grounds.pointing for part in tool.parts)
-        return topical and (handed_over or self._speaks_of(values))
+        delegated = self.grounds.delegates_all and own and bool(self.lending().sources())
+        return Asking(
+            grounds=self.grounds,
+            tool=self.tool,
+            values=values,
+            which=which,
+            roots=self.roots,
+            undoable=self.manifest.effect is not Effect.IRREVERSIBLE,
+            handed_over=bool(self.handed_by) or delegated,
+            dictated=not which and self.wording().said_by_words(self._texts(values)),
+            clauses=Mechanism.CLAUSES in self.mechanisms,
+        )
 
-    def _speaks_of(self, values: list[tuple[str, Any]]) -> bool:
-        """Whether what the call says shares a word with the words, where nothing else ties it to them."""
-        texts = [str(value) for _, value in values if isinstance(value, str)]
-        if not texts:
-            return True
-        numbers = [str(value) for _, value in values if isinstance(value, (int, float))]
-        return any(self.grounds.touches(text) for text in texts) or any(map(self.grounds.says, numbers))
+    def wording(self) -> Wording:
+        """Who words a text."""
+        return Wording(
+            grounds=self.grounds, things=self.things, records=self.memory.records, sends=self.manifest.egress
+        )
+
+    def _texts(self, values: list[tuple[str, Any]]) -> list[str]:
+        """What the call says in words; one of a few and when are no words."""
+        free = (Decides.CHOICE, Decides.WHEN)
+        return [
+            value
+            for pointer, value in values
+            if isinstance(value, str) and self.tool.decides(pointer, value, None) not in free
+        ]
+
+    def _dictated(self, verdicts: list[Verdict], values: list[tuple[str, Any]]) -> str:
+        """The tool whose result has all that the call says, and nobody asked for that to be put there."""
+        tainted = self.session.taint.integrity is Integrity.UNTRUSTED
+        writes = self.manifest.effect is not Effect.READ_ONLY
+        if not (tainted and writes and self.grounds.known and Mechanism.WORDING in self.mechanisms):
+            return ""
+        content = {each.pointer for each in verdicts if each.decides == Decides.CONTENT}
+        record = self.wording().dictated(self._texts([each for each in values if each[0] in content]))
+        return record.tool if record is not None else ""
 
     def _new_address(self, verdicts: list[Verdict], values: list[tuple[str, Any]]) -> str:
         """An address inside content that stands in no words, no vouched field, and no source handed over."""

@@ -95,7 +95,8 @@ DEEDS: Final = _stemmed(
     {
         "make": "create add make new schedule book plan set arrange organise organize put insert write draft"
         " prepare generate open start register record append reserve compose save store upload log invite"
-        " post publish comment note setup build enter attach copy duplicate import remind block",
+        " post publish comment note setup build enter attach copy duplicate import remind block commit stage"
+        " remember memorise memorize jot",
         "send": "send email mail message write text forward reply respond answer tell notify inform contact"
         " post publish announce ping submit deliver invite share ask thank remind let say greet dm comment"
         " congratulate apologize apologise communicate return attach",
@@ -105,7 +106,8 @@ DEEDS: Final = _stemmed(
         " close end leave stop deactivate block ban archive decline reject undo purge wipe destroy",
         "change": "update change modify edit adjust reschedule move rename correct fix set replace amend"
         " postpone shift increase decrease raise lower mark extend switch turn put append revise bring"
-        " convert reset make push delay restore assign configure enable disable improve complete",
+        " convert reset make push delay restore assign configure enable disable improve complete sort reorder"
+        " clean tidy rewrite refactor reword polish shorten",
         "share": "share give grant invite allow permit publish expose forward",
         "extend": "add invite append include extend join attach enrol enroll insert put bring register",
         "buy": "buy purchase order book reserve checkout rent get hire subscribe pay",
@@ -118,6 +120,8 @@ DEEDS: Final = _stemmed(
     }
 )
 """What a verb does, as people mean it; one verb may mean several things."""
+WRITES: Final = listed("write save store put overwrite")
+"""Verbs of tools that change what is there, for somebody who asks to fix or to sort it."""
 FULL_DEEDS: Final = listed(
     "do follow execute complete perform carry handle process take act address finish fulfil"
 )
@@ -159,6 +163,20 @@ DELEGATES: Final = listed(
     " instructs instruction instructions outlined given contained requested detailed found"
 )
 """Words by which people hand over to what a source says."""
+READS: Final = listed(
+    "summarise summarize sum explain compare analyse analyze review inspect describe count examine study"
+    " translate scan consider understand recall skim proofread evaluate assess extract quote cite"
+)
+"""Verbs that ask for nothing but to be told: where they stand by themselves, nothing is to be done."""
+VERBATIM: Final = listed("copy duplicate quote cite extract transcribe paste excerpt")
+"""Verbs that ask for what stands somewhere as it stands."""
+BEFORE_VERBS: Final = _plain(
+    "please to and then also you or just should must will can could i we not don't now finally first next"
+    " would let's kindly simply"
+)
+"""What stands before a word that is meant as a verb."""
+STATES: Final = _plain("is are was were what who which that")
+"""What follows these is a state or a question and no order: `what is open`, `what changed`."""
 EMPTY: Final = listed(
     "a an and are as at be but by can could did do does for from had has have he her him his how i if in"
     " into is it its just me my need of on or our please she so some that the their them then there these"

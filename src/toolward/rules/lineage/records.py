@@ -65,6 +65,7 @@ class Record:
     given: tuple[str, ...] = ()  # what the call said, texts and numbers
     asked_for: bool = False  # the call itself was asked for and proven, and had an effect
     wrote: bool = False
+    trusted: bool = False  # its manifest trusts results as a whole, running text included
     items: list[Item] = field(default_factory=list)
     chars: int = 0
 
@@ -95,6 +96,7 @@ class Records:
     scores: dict[str, dict[Item, int]] = field(
         default_factory=dict
     )  # by the words they are of: kept, not state
+    _folded: str = ""  # all texts, once one was looked for in them: kept, not state
 
     def hear(
         self, result: Mapping[str, Any], *, call_id: str, manifest: Manifest | None, asked: LabelledCall
@@ -112,12 +114,19 @@ class Records:
     def add(self, record: Record) -> None:
         """Keep one more; forget the oldest where that is too much."""
         self.kept.append(record)
+        self._folded = ""
         self.chars += record.chars
         for item in record.items:
             for member in item.members:
                 self._place(item, member)
         while len(self.kept) > RECORDS_MAX or (self.chars > CHARS_MAX and len(self.kept) > 1):
             self._forget(self.kept.popleft())
+
+    def hold(self, folded: str) -> bool:
+        """Whether a folded text stands anywhere, be it inside of a word: one look for all that do not."""
+        if not self._folded:
+            self._folded = "\n".join(record.text() for record in self.kept).casefold()
+        return folded in self._folded
 
     def _place(self, item: Item, member: Member) -> None:
         known = self.places.setdefault(same(member.text), [])
@@ -157,6 +166,7 @@ def _shaped(heard: _Heard) -> Record:
         given,
         asked_for=asked.facts.writes and asked.facts.proven and asked.facts.asked_for,
         wrote=asked.facts.writes,
+        trusted=default.integrity is Integrity.TRUSTED,
     )
     brought: frozenset[str] = frozenset()
     if asked.arguments_label.integrity is not Integrity.TRUSTED and not record.asked_for:

@@ -14,7 +14,7 @@ import pytest
 from toolward.bootstrap.assembly import House
 from toolward.lab.bench.processes import LineProcess
 from toolward.lab.neighbours import ward as neighbours
-from toolward.lab.neighbours.load import good_callers
+from toolward.lab.neighbours.load import PAUSE_S, good_callers
 from toolward.lab.neighbours.ward import BESIDE, GOOD, MANNERS, http_servers, prepare
 from toolward.lab.running_ward import running_ward
 
@@ -42,7 +42,8 @@ async def test_every_call_of_the_others_is_answered_and_the_three_are_stepped_ba
             try:
                 calls = [(asdict(ward.address(port, name)), "ill") for name in MANNERS]
                 beside = [ports[name + BESIDE] for name in MANNERS]
-                others.tell({"calls": calls, "callers": 2, "heeds": False, "directly": beside})
+                job = {"calls": calls, "callers": 2, "heeds": False, "pause_s": PAUSE_S, "directly": beside}
+                others.tell(job)
                 figures = await callers.run(3.0, 40.0)
                 async with asyncio.timeout(90):
                     while not kept_out(running.house) >= {"hangs", "floods"}:  # noqa: ASYNC110 -- no event

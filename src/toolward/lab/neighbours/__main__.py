@@ -20,7 +20,7 @@ from typing import Any, Final
 import uvloop
 
 from toolward.lab.bench.processes import LineProcess, cpu_s, machine_busy_s
-from toolward.lab.neighbours.load import good_callers
+from toolward.lab.neighbours.load import PAUSE_S, good_callers
 from toolward.lab.neighbours.ward import BESIDE, GOOD, MANNERS, Prepared, daemon, http_servers, prepare
 from toolward.lab.report import Row, write_report
 
@@ -117,7 +117,15 @@ async def measured_once(ward: Prepared, kind: str, plan: Plan, *, ports: Mapping
             ill = plan.manners if kind == ILL else ()
             calls = [(asdict(ward.address(port, name)), "ill" if name in ill else "well") for name in MANNERS]
             directly = [ports[name + BESIDE] for name in plan.manners] if kind == CONTROL else []
-            others.tell({"calls": calls, "callers": CALLERS, "heeds": plan.heeds, "directly": directly})
+            others.tell(
+                {
+                    "calls": calls,
+                    "callers": CALLERS,
+                    "heeds": plan.heeds,
+                    "pause_s": PAUSE_S,
+                    "directly": directly,
+                }
+            )
             await asyncio.sleep(HEAD_S)
             before, busy, ours = cpu_s(pid), machine_busy_s(), cpu_s(os.getpid())
             figures = await callers.run(plan.seconds, RATE, seed=seed)

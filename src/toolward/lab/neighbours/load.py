@@ -25,9 +25,11 @@ from toolward.lab.neighbours.directly import call_directly
 
 CONNECTIONS: Final = 8
 """To each server that behaves."""
-_PAUSE_S: Final = 0.1
+PAUSE_S: Final = 0.1
 """After an answer, and after a refusal: an agent thinks in between."""
 _RETRY_AFTER: Final = re.compile(r"again after (\d+) s")
+LOOK: Final = b'"look"\n'
+"""The line that asks what was seen so far; any other ends the load."""
 _LOST: Final = (WrongReply, OSError, KeyError, TypeError)
 
 
@@ -87,28 +89,29 @@ async def good_callers(addresses: Sequence[Address]) -> GoodCallers:
     return found
 
 
-async def _ill_caller(address: Address, text: str, seen: Counter[str], *, heeds: bool) -> None:
+async def _busy_caller(address: Address, text: str, seen: Counter[str], job: Mapping[str, Any]) -> None:
     """Call again and again for as long as the task lives, opening a session again when one is lost.
 
-    With `heeds`, no sooner than a refusal says.
+    With `heeds`, no sooner than a refusal says; after an answer `pause_s` later.
     """
     while True:
         caller = Caller(address)
         try:
             await caller.open()
             for number in range(1_000_000):
-                pause_s = _PAUSE_S
+                pause_s = PAUSE_S
                 try:
                     await caller.call(f"{text}{number}")
                     seen["answered"] += 1
+                    pause_s = job["pause_s"]
                 except WrongReply as error:
                     seen[_code(str(error))] += 1
-                    if heeds and (told := _RETRY_AFTER.search(str(error))):
+                    if job["heeds"] and (told := _RETRY_AFTER.search(str(error))):
                         pause_s = float(told[1])
                 await asyncio.sleep(pause_s)
         except _LOST:
             seen["lost"] += 1
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(PAUSE_S)
         finally:
             caller.close()
 
@@ -127,16 +130,21 @@ async def _serve() -> None:
     seen: Counter[str] = Counter()
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(_ill_caller(Address(**address), text, seen, heeds=job["heeds"]))
+            group.create_task(_busy_caller(Address(**address), text, seen, job))
             for address, text in job["calls"]
             for _ in range(job["callers"])
         ]
         for port in job["directly"]:
             circuit = Breaker(str(port))
             tasks += [group.create_task(call_directly(port, circuit, seen)) for _ in range(job["callers"])]
-        _ = await lines.readline()
+        while await lines.readline() == LOOK:
+            _say(seen)
         for task in tasks:
             _ = task.cancel()
+    _say(seen)
+
+
+def _say(seen: Counter[str]) -> None:
     sys.stdout.buffer.write(orjson.dumps(seen) + b"\n")
     sys.stdout.buffer.flush()
 

@@ -95,9 +95,9 @@ class Tap:
         self.told.append("abort")
 
 
-async def test_a_long_chunk_of_a_stream_is_read_in_pieces_between_which_others_have_their_turn() -> None:
+async def turns_while_read(chunks: list[bytes]) -> tuple[list[bytes], int]:
+    """The pieces in which a stream is read that has these chunks, and the turns that others had meanwhile."""
     stream, turns = BodyStream(Tap()), 0
-    body = bytes(range(256)) * 1024
 
     async def others() -> None:
         nonlocal turns
@@ -106,34 +106,32 @@ async def test_a_long_chunk_of_a_stream_is_read_in_pieces_between_which_others_h
             await asyncio.sleep(0)
 
     beside = asyncio.ensure_future(others())
-    stream.take(body)
+    for chunk in chunks:
+        stream.take(chunk)
     stream.finish()
     pieces: list[bytes] = []
     while piece := await stream.read():
         pieces.append(piece)
     beside.cancel()
-    assert b"".join(pieces) == body
+    assert b"".join(pieces) == b"".join(chunks)
+    return pieces, turns
+
+
+async def test_a_long_chunk_of_lines_is_read_in_pieces_between_which_others_have_their_turn() -> None:
+    pieces, turns = await turns_while_read([b"data: x\n\n" * 30_000])
     assert max(map(len, pieces)) == STREAM_PIECE_BYTES
     assert turns >= len(pieces) - 1
 
 
-async def test_small_chunks_that_wait_are_read_in_turns_too() -> None:
-    stream, turns = BodyStream(Tap()), 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    beside = asyncio.ensure_future(others())
-    for _ in range(4 * STREAM_PIECE_BYTES // 64):
-        stream.take(b"x" * 64)
-    stream.finish()
-    while await stream.read():
-        pass
-    beside.cancel()
+async def test_small_chunks_of_lines_that_wait_are_read_in_turns_too() -> None:
+    _, turns = await turns_while_read([b"data: x\r"] * (4 * STREAM_PIECE_BYTES // 8))
     assert turns >= 3
+
+
+async def test_one_long_line_is_read_without_waiting_for_others() -> None:
+    pieces, turns = await turns_while_read([b"x" * 50 * STREAM_PIECE_BYTES])
+    assert len(pieces) == 50
+    assert turns == 0
 
 
 async def test_a_stream_that_nobody_reads_makes_the_server_wait_until_it_is_read() -> None:

@@ -42,14 +42,15 @@ class BodyStream:
         self._connection = connection
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
-        self._in_a_row = 0  # bytes read without anything else having had its turn
+        self._in_a_row = 0  # bytes of lines that were read without anybody else having had a turn
         self._waiter: asyncio.Future[None] | None = None
         self._finished = False
         self._error: Exception | None = None
 
     async def read(self) -> bytes:
-        """The next piece, b"" at the end; after some of them everybody else has a turn.
+        """The next piece, b"" at the end; after some with lines to parse everybody else has a turn.
 
+        A piece of a long line only has to be kept, so a large answer is read without waiting for others.
         Raises `Unanswered` when the connection broke.
         """
         if self._in_a_row >= STREAM_PIECE_BYTES:
@@ -67,7 +68,8 @@ class BodyStream:
             finally:
                 self._waiter = None
         chunk = self._chunks.popleft()
-        self._in_a_row += len(chunk)
+        if b"\n" in chunk or b"\r" in chunk:
+            self._in_a_row += len(chunk)
         self._buffered -= len(chunk)
         if self._buffered <= STREAM_BUFFER_BYTES_MAX // 2:
             self._connection.resume()

@@ -321,11 +321,11 @@ async def test_whatever_a_stream_says_that_is_no_answer_is_read_slowly(
 ) -> None:
     async def babbles(visit: Visit) -> None:
         visit.stream()
-        visit.raw(line * 2_000)
+        visit.raw(line * 200)
         visit.raw(b": one line to keep the connection alive\n\n")
         visit.raw(b"data: " + orjson.dumps(visit.ok()) + b"\n\n")
 
-    monkeypatch.setattr(link, "INTERIM_PER_S_MAX", 10_000)  # else the test would wait for nine seconds
+    monkeypatch.setattr(link, "INTERIM_BURST_MAX", 20)
     scripted.tools["babbles"] = babbles
     upstreams = world.upstreams(http_binding(await scripted.start()))
     exchange = FakeExchange()

@@ -13,7 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolward.adapters.system.ids import SystemIds
-from toolward.adapters.tools.mcp.bounds import LONG_BYTES, STREAM_BUFFER_BYTES_MAX, STREAM_PIECE_BYTES
+from toolward.adapters.tools.mcp.bounds import (
+    LONG_BYTES,
+    STREAM_BUFFER_BYTES_MAX,
+    STREAM_PIECE_BYTES,
+    WEIGHT_MAX,
+)
 from toolward.adapters.tools.mcp.http.endpoint import endpoint_of
 from toolward.adapters.tools.mcp.http.sse import EventTooLarge, SseEvent, SseReader
 from toolward.adapters.tools.mcp.http.stream import BodyStream
@@ -77,6 +82,8 @@ def test_a_comment_weighs_by_its_length() -> None:
     assert reader.noise() == 3
     _ = reader.feed(b": " + b"x" * 10 * LONG_BYTES + b"\n")
     assert reader.noise() == 11
+    _ = reader.feed(b"\n" * 5_000)
+    assert reader.noise() == WEIGHT_MAX  # else one piece of a stream would silence it for half a minute
 
 
 class Tap:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from toolward.adapters.tools.mcp.bounds import WEIGHT_MAX
 from toolward.adapters.tools.mcp.flood import weight_of
 
 
@@ -70,8 +71,8 @@ class SseReader:
         return self._take_lines()
 
     def noise(self) -> int:
-        """What the lines that said nothing since the last time weigh: comments, empty ones."""
-        noise, self._noise = self._noise, 0
+        """What lines weigh that said nothing since the last time (comments, empty ones), as one message."""
+        noise, self._noise = min(self._noise, WEIGHT_MAX), 0
         return noise
 
     def _take_lines(self) -> list[SseEvent]:

@@ -6,7 +6,7 @@ from toolward.lab.neighbours.__main__ import CONTROL, ILL, STILL, Rounds, Run
 
 
 def run(p50_ms: float, p99_ms: float, *, wrong: int = 0, others: float = 0.0, tries: int = 1) -> Run:
-    figures = {"p50_ms": p50_ms, "p99_ms": p99_ms, "wrong": wrong}
+    figures = {"p50_ms": p50_ms, "p99_ms": p99_ms, "wrong": wrong, "first_wrong": "HTTP 503" if wrong else ""}
     return Run(figures=figures, cpu=0.5, others=others, tries=tries, seen={"answered": 1})
 
 
@@ -40,5 +40,6 @@ def test_an_answer_that_is_missing_and_a_machine_that_is_not_quiet_are_said() ->
     made = rounds(wrong=1)
     made.runs[STILL][0] = run(5.0, 20.0, others=0.75, tries=3)
     assert row(made, "the others' calls without their answer") == (3, False)
+    assert row(made, "the first of those") == ("HTTP 503", True)
     assert row(made, "CPU of everybody else, in the busiest run") == (0.75, True)
     assert row(made, "runs made again, the machine was not quiet") == (2, True)

@@ -94,6 +94,8 @@ class Rounds:
         every = [run for runs in self.runs.values() for run in runs]
         wrong = sum(run.figures["wrong"] for run in every)
         out = [Row(f"{transport}: the others' calls without their answer", wrong, "", "0", wrong == 0)]
+        if first := next((run.figures["first_wrong"] for run in every if run.figures["wrong"]), ""):
+            out.append(Row(f"{transport}: the first of those", first))
         for kind, runs in self.runs.items():
             cores = median(run.cpu for run in runs)
             out.append(Row(f"{transport}: CPU of the gateway and its servers, {kind}", cores, "cores"))

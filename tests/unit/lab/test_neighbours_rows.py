@@ -5,9 +5,9 @@ from __future__ import annotations
 from toolward.lab.neighbours.__main__ import CONTROL, ILL, STILL, Rounds, Run
 
 
-def run(p50_ms: float, p99_ms: float, *, wrong: int = 0, others: float = 0.0, tries: int = 1) -> Run:
+def run(p50_ms: float, p99_ms: float, *, wrong: int = 0, others: float = 0.0, again: int = 0) -> Run:
     figures = {"p50_ms": p50_ms, "p99_ms": p99_ms, "wrong": wrong, "first_wrong": "HTTP 503" if wrong else ""}
-    return Run(figures=figures, cpu=0.5, others=others, tries=tries, seen={"answered": 1})
+    return Run(figures=figures, cpu=0.5, others=others, again=again, seen={"answered": 1})
 
 
 def rounds(ill_p99_ms: float = 30.0, **more: int) -> Rounds:
@@ -38,7 +38,7 @@ def test_a_disturbance_past_the_goal_does_not_hold_whatever_the_control_says() -
 
 def test_an_answer_that_is_missing_and_a_machine_that_is_not_quiet_are_said() -> None:
     made = rounds(wrong=1)
-    made.runs[STILL][0] = run(5.0, 20.0, others=0.75, tries=3)
+    made.runs[STILL][0] = run(5.0, 20.0, others=0.75, again=2)
     assert row(made, "the others' calls without their answer") == (3, False)
     assert row(made, "the first of those") == ("HTTP 503", True)
     assert row(made, "CPU of everybody else, in the busiest run") == (0.75, True)

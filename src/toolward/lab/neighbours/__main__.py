@@ -35,8 +35,8 @@ P50_MAX: Final = 1.1
 P99_MAX: Final = 1.5
 OTHERS_MAX: Final = 0.25
 """Cores that may be busy with what is not of the benchmark: a run on a busier machine says nothing."""
-TRIES: Final = 3
-"""Of one run, until the machine is quiet; the last one counts, however it was."""
+AGAIN_MAX: Final = 5
+"""Runs of one transport that are made again for that; after so many each counts, however the machine was."""
 STILL: Final = "undisturbed"
 ILL: Final = "disturbed"
 CONTROL: Final = "control"
@@ -60,7 +60,7 @@ class Run:
     figures: Mapping[str, Any]
     cpu: float  # of the daemon and its servers, in cores
     others: float  # of the machine, busy with what is not of the benchmark, in cores
-    tries: int
+    again: int  # how often it was made before, on a machine that was not quiet
     seen: Mapping[str, int]
 
 
@@ -101,7 +101,7 @@ class Rounds:
             out.append(Row(f"{transport}: CPU of the gateway and its servers, {kind}", cores, "cores"))
         busiest = max(run.others for run in every)
         out.append(Row(f"{transport}: CPU of everybody else, in the busiest run", busiest, "cores"))
-        again = sum(run.tries - 1 for run in every)
+        again = sum(run.again for run in every)
         out.append(Row(f"{transport}: runs made again, the machine was not quiet", again))
         for kind in (ILL, CONTROL):
             seen = sum((Counter(run.seen) for run in self.runs[kind]), Counter[str]())
@@ -139,31 +139,23 @@ async def measured_once(ward: Prepared, kind: str, plan: Plan, *, ports: Mapping
             others.close()
             callers.close()
     cpu, elsewhere = spent / plan.seconds, max(of_others, 0.0) / plan.seconds
-    return Run(figures=figures, cpu=cpu, others=elsewhere, tries=1, seen=seen)
-
-
-async def measured_quietly(
-    ward: Prepared, kind: str, plan: Plan, *, ports: Mapping[str, int], seed: int
-) -> Run:
-    """A run on a quiet machine, if there is one within `TRIES`."""
-    tries = 1
-    while (run := await measured_once(ward, kind, plan, ports=ports, seed=seed)).others > OTHERS_MAX:
-        if tries == TRIES:
-            break
-        tries += 1
-    return replace(run, tries=tries)
+    return Run(figures=figures, cpu=cpu, others=elsewhere, again=0, seen=seen)
 
 
 async def measured(transport: str, rounds: int, plan: Plan) -> Rounds:
     """Interleaved runs; the three are reached over `transport`."""
-    out = Rounds()
+    out, left = Rounds(), AGAIN_MAX
     with http_servers(transport) as ports:
         ward = await prepare(ports, transport)
         for number in range(rounds):
             at = number % len(KINDS)
             for kind in (*KINDS[at:], *KINDS[:at]):
-                run = await measured_quietly(ward, kind, plan, ports=ports, seed=number)
-                out.runs[kind].append(run)
+                run = await measured_once(ward, kind, plan, ports=ports, seed=number)
+                again = 0
+                while run.others > OTHERS_MAX and left:
+                    left, again = left - 1, again + 1
+                    run = await measured_once(ward, kind, plan, ports=ports, seed=number)
+                out.runs[kind].append(replace(run, again=again))
     return out
 
 

@@ -11,7 +11,7 @@ WARD ?= build/ward
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-tools day paths rug-pulls interleavings lock clean bench-lineage leaks traces honeytokens bench-agentdojo examples
+.PHONY: help setup demo up test check format bench conformance interop torture escape bench-sandbox crashes approvals rollback bench-safeguards bench-neighbours bench-overload bench-tools day paths rug-pulls interleavings lock clean bench-lineage leaks traces honeytokens bench-agentdojo examples
 
 help: ## what can be asked for
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ traces: setup ## public benign traces (BFCL, multi-turn) through the corridor: w
 
 bench-neighbours: setup ## one hung, one flooding and one flapping server among ten: the others' latency, in pairs
 	$(BIN)/python -m toolward.lab.neighbours
+
+bench-overload: setup ## ten times as many callers of one tool as keep the gateway busy: what is answered still
+	$(BIN)/python -m toolward.lab.neighbours.overload
 
 rug-pulls: setup ## hostile servers that turn, each with a control; false alarms of ten real servers over restarts
 	$(BIN)/python -m toolward.lab.rugpull

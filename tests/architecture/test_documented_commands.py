@@ -13,7 +13,7 @@ from toolward.cli import VERBS, cli
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")])
-OTHERS = {"--requirements", "--quick"}
+OTHERS = {"--requirements", "--quick", "--only", "--heed"}
 """Options of other programs that the documents name."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import ipaddress
+import itertools
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -19,7 +20,9 @@ from cryptography.x509.oid import NameOID
 from test_mcp_upstreams import World, text_of
 
 from builders import INTENT, FakeExchange, a_permit
-from toolward.adapters.tools.mcp.http import streamable
+from toolward.adapters.tools.mcp import link
+from toolward.adapters.tools.mcp.bounds import INTERIM_TOGETHER_MAX
+from toolward.adapters.tools.mcp.http import listening, streamable
 from toolward.errors import ReasonCode
 from toolward.model.call import Era, Failed, Stopped
 from toolward.model.server import ServerBinding
@@ -298,6 +301,82 @@ async def test_a_stream_of_noise_is_read_slowly_and_ended_past_its_bound(
     ended = await upstreams.execute(a_permit(name="bad", timeout_ms=20_000), INTENT, exchange)
     assert isinstance(ended, Stopped)
     assert ended.reason == ReasonCode.KILLED.value
+
+
+@pytest.mark.parametrize(
+    ("line", "slowed"),
+    [
+        (b": anybody there\n", True),
+        (b"\n", True),
+        (b"unheard: of\n", True),
+        (b"id: 7\n\n", True),
+        (b"event: odd\ndata: {}\n\n", True),
+        (b"data: no json\n\n", True),
+        (b'data: {"jsonrpc":"2.0","id":"nobodys","result":{}}\n\n', True),
+        (b"", False),
+    ],
+)
+async def test_whatever_a_stream_says_that_is_no_answer_is_read_slowly(
+    world: World, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, line: bytes, *, slowed: bool
+) -> None:
+    async def babbles(visit: Visit) -> None:
+        visit.stream()
+        visit.raw(line * 200)
+        visit.raw(b": one line to keep the connection alive\n\n")
+        visit.raw(b"data: " + orjson.dumps(visit.ok()) + b"\n\n")
+
+    monkeypatch.setattr(link, "INTERIM_BURST_MAX", 20)
+    scripted.tools["babbles"] = babbles
+    upstreams = world.upstreams(http_binding(await scripted.start()))
+    exchange = FakeExchange()
+    assert text_of(await upstreams.execute(a_permit(name="babbles"), INTENT, exchange)) == "ok"
+    assert (upstreams.counts("srv").get("paced", 0) > 0) is slowed
+
+
+async def test_a_burst_of_messages_is_passed_on_in_portions(
+    world: World, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, heard_s = asyncio.get_running_loop(), []
+
+    class Listening(FakeExchange):
+        async def notify(self, method: str, params: Any) -> None:
+            heard_s.append(loop.time())
+
+    async def reports(visit: Visit) -> None:
+        visit.stream()
+        event = b'data: {"jsonrpc":"2.0","method":"notifications/message","params":{"data":1}}\n\n'
+        visit.raw(event * 3 * INTERIM_TOGETHER_MAX)
+        visit.raw(b"data: " + orjson.dumps(visit.ok()) + b"\n\n")
+
+    monkeypatch.setattr(link, "INTERIM_GAP_S", 0.2)
+    scripted.tools["reports"] = reports
+    upstreams = world.upstreams(http_binding(await scripted.start()))
+    assert text_of(await upstreams.execute(a_permit(name="reports"), INTENT, Listening())) == "ok"
+    firsts = heard_s[::INTERIM_TOGETHER_MAX]
+    assert len(heard_s) == 3 * INTERIM_TOGETHER_MAX
+    assert all(after - before > 0.15 for before, after in itertools.pairwise(firsts))
+
+
+async def test_a_session_stream_of_comments_ends_the_session(
+    world: World, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "UNSOLICITED_BURST_MAX", 50)
+    closed = asyncio.Event()
+
+    async def comments(visit: Visit) -> None:
+        visit.stream()
+        try:
+            while not visit.writer.is_closing():
+                visit.raw(b": nothing\n" * 100)
+                await visit.writer.drain()
+        finally:
+            closed.set()
+
+    scripted.session, scripted.on_get = "s-1", comments
+    upstreams = world.upstreams(http_binding(await scripted.start()))
+    assert text_of(await upstreams.execute(a_permit(name="ok"), INTENT, FakeExchange())) == "ok"
+    await closed.wait()
+    assert upstreams.counts("srv")["flooded"] > 0
 
 
 def http_binding(port: int, **more: Any) -> ServerBinding:

@@ -10,6 +10,8 @@ import pytest
 from tests.builders import FakeExchange
 from tests.harness import FixedSecrets, World, code_of, open_world
 
+from toolward.kernel.upstream import interim
+from toolward.kernel.upstream.interim import UNINDEXED_MAX
 from toolward.model.call import Action, Failed, Intent, RawOutcome, Returned
 from toolward.model.permit import Permit
 from toolward.ports.store import Table
@@ -134,3 +136,25 @@ async def test_texts_that_belong_to_no_call_reach_nobody(tmp_path: Path) -> None
             ("notifications/resources/list_changed", {}),
             ("notifications/resources/updated", {"uri": "x:///a"}),
         ]
+
+
+@pytest.mark.parametrize("most", [UNINDEXED_MAX, 1_000_000])
+async def test_what_a_flood_said_is_never_left_for_the_next_call_to_catch_up_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(interim, "UNINDEXED_MAX", most)  # the control: without a bound it all waits
+
+    async def chatters(permit: Permit, intent: Intent, exchange: Exchange) -> RawOutcome:
+        del permit, intent
+        for number in range(10 * UNINDEXED_MAX):
+            await exchange.notify("notifications/message", {"data": f"order-{number:05} is under way"})
+        return Returned(result={"content": []}, size_bytes=1)
+
+    async with open_world(tmp_path) as world:
+        session = await world.session()
+        world.upstreams.answers["files/read"] = chatters
+        await world.call(session, "files/read", {"path": "/data/a"})
+        memory = world.house.parts.sessions.memory(session)
+        bounded = most == UNINDEXED_MAX
+        assert (len(memory.waiting) <= UNINDEXED_MAX) is bounded
+        assert bool(memory.pages("order-00003")) is bounded  # in the index, not forgotten

@@ -14,8 +14,8 @@ import pytest
 from toolward.bootstrap.assembly import House
 from toolward.lab.bench.processes import LineProcess
 from toolward.lab.neighbours import ward as neighbours
-from toolward.lab.neighbours.load import good_callers
-from toolward.lab.neighbours.ward import GOOD, MANNERS, http_servers, prepare
+from toolward.lab.neighbours.load import PAUSE_S, good_callers
+from toolward.lab.neighbours.ward import BESIDE, GOOD, MANNERS, http_servers, prepare
 from toolward.lab.running_ward import running_ward
 
 pytestmark = pytest.mark.e2e
@@ -40,8 +40,10 @@ async def test_every_call_of_the_others_is_answered_and_the_three_are_stepped_ba
             callers = await good_callers([ward.address(port, name) for name in GOOD])
             others = LineProcess("toolward.lab.neighbours.load")
             try:
-                addresses = [asdict(ward.address(port, name)) for name in MANNERS]
-                others.tell({"addresses": addresses, "callers": 2, "text": "ill"})
+                calls = [(asdict(ward.address(port, name)), "ill") for name in MANNERS]
+                beside = [ports[name + BESIDE] for name in MANNERS]
+                job = {"calls": calls, "callers": 2, "heeds": False, "pause_s": PAUSE_S, "directly": beside}
+                others.tell(job)
                 figures = await callers.run(3.0, 40.0)
                 async with asyncio.timeout(90):
                     while not kept_out(running.house) >= {"hangs", "floods"}:  # noqa: ASYNC110 -- no event
@@ -61,3 +63,4 @@ async def test_every_call_of_the_others_is_answered_and_the_three_are_stepped_ba
     assert opened <= set(MANNERS)
     assert {"hangs", "floods"} <= opened
     assert seen.get("circuit_open", 0) > 0
+    assert seen.get("failed directly", 0) >= 10  # the bench's control: it steps back after five of each

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from toolward.errors import AuditUnavailable, Denied, Overloaded, ReasonCode
 from toolward.kernel.sessions import Sessions
@@ -14,10 +14,13 @@ from toolward.model.permit import Permit
 from toolward.model.tool import Manifest
 from toolward.ports.upstream import Exchange
 from toolward.rules.clearance import result_label
-from toolward.rules.lineage.remember import remember_result
+from toolward.rules.lineage.remember import index_waiting, remember_result
 from toolward.rules.redact import redact
 
-PROGRESS = "notifications/progress"
+PROGRESS: Final = "notifications/progress"
+UNINDEXED_MAX: Final = 16
+"""Messages that may wait for the next call to put them into the index, some 0.1 ms each; further ones are put
+there as they come, each in a turn of its own, so that what a flood said is never caught up with in one go."""
 
 
 class Interim:
@@ -86,13 +89,16 @@ class Interim:
         call, version = self._permit.labelled.call, self._permit.labelled.resolved.version
         vouched = version.manifest.result if version else None
         sessions: Sessions = self._settle.sessions
+        memory = sessions.memory(call.session.session_id)
         label = remember_result(
-            sessions.memory(call.session.session_id),
+            memory,
             {"content": [said]},
             call_id=call.call_id,
             manifest=Manifest(result=UNKNOWN.join(vouched or UNKNOWN)),  # a manifest vouches for results only
             asked=self._permit.labelled,
         )
+        if len(memory.waiting) >= UNINDEXED_MAX:
+            index_waiting(memory)
         session, changed = sessions.tainted(
             sessions.current(call.session.session_id) or call.session, label, source=call.call_id
         )

@@ -81,6 +81,14 @@ def cpu_s(root: int) -> float:
     return sum(_stat(pid)[1] for pid in _tree(root))
 
 
+def machine_busy_s() -> float:
+    """Time so far in which the machine's processors were not idle, or were somebody else's, in seconds."""
+    user, nice, system, _, _, *rest = map(
+        int, Path("/proc/stat").read_text("ascii").split("\n")[0].split()[1:9]
+    )
+    return (user + nice + system + sum(rest)) / _TICKS
+
+
 def _tree(root: int) -> list[int]:
     parents: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):  # noqa: PTH208 -- names only

@@ -1,12 +1,13 @@
 """Calls for the seven that behave, at random moments, and calls of the three that do not, in a process apart.
 
-`python -m toolward.lab.neighbours.load` is that process: a line with addresses begins it, a line ends it.
+`python -m toolward.lab.neighbours.load` is that process: a line with its job begins it, a line ends it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import re
 import sys
 import time
 from collections import Counter
@@ -17,13 +18,18 @@ from typing import Any, Final
 import orjson
 import uvloop
 
+from toolward.kernel.resilience.breaker import Breaker
 from toolward.lab.bench.client import Address, Caller, WrongReply
 from toolward.lab.bench.load import Tally
+from toolward.lab.neighbours.directly import call_directly
 
 CONNECTIONS: Final = 8
 """To each server that behaves."""
-_PAUSE_S: Final = 0.1
+PAUSE_S: Final = 0.1
 """After an answer, and after a refusal: an agent thinks in between."""
+_RETRY_AFTER: Final = re.compile(r"again after (\d+) s")
+LOOK: Final = b'"look"\n'
+"""The line that asks what was seen so far; any other ends the load."""
 _LOST: Final = (WrongReply, OSError, KeyError, TypeError)
 
 
@@ -33,12 +39,13 @@ class GoodCallers:
 
     idle: list[asyncio.Queue[Caller]]  # of each server
 
-    async def run(self, seconds: float, rate: float) -> Mapping[str, Any]:
+    async def run(self, seconds: float, rate: float, *, seed: int = 7) -> Mapping[str, Any]:
         """`rate` calls a second over all servers, whether or not earlier ones were answered; what they saw.
 
-        A wait counts from the moment at which its call was due, so a busy connection can not hide it.
+        A wait counts from the moment at which its call was due, so a busy connection can not hide it. One
+        `seed` brings the same moments again.
         """
-        tally, chance = Tally([]), random.Random(7)
+        tally, chance = Tally([]), random.Random(seed)
         due = time.monotonic_ns()
         end = due + int(seconds * 1e9)
 
@@ -82,22 +89,29 @@ async def good_callers(addresses: Sequence[Address]) -> GoodCallers:
     return found
 
 
-async def _ill_caller(address: Address, text: str, seen: Counter[str]) -> None:
-    """Call again and again for as long as the task lives, opening a session again when one is lost."""
+async def _busy_caller(address: Address, text: str, seen: Counter[str], job: Mapping[str, Any]) -> None:
+    """Call again and again for as long as the task lives, opening a session again when one is lost.
+
+    With `heeds`, no sooner than a refusal says; after an answer `pause_s` later.
+    """
     while True:
         caller = Caller(address)
         try:
             await caller.open()
             for number in range(1_000_000):
+                pause_s = PAUSE_S
                 try:
                     await caller.call(f"{text}{number}")
                     seen["answered"] += 1
+                    pause_s = job["pause_s"]
                 except WrongReply as error:
                     seen[_code(str(error))] += 1
-                await asyncio.sleep(_PAUSE_S)
+                    if job["heeds"] and (told := _RETRY_AFTER.search(str(error))):
+                        pause_s = float(told[1])
+                await asyncio.sleep(pause_s)
         except _LOST:
             seen["lost"] += 1
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(PAUSE_S)
         finally:
             caller.close()
 
@@ -116,13 +130,21 @@ async def _serve() -> None:
     seen: Counter[str] = Counter()
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(_ill_caller(Address(**address), job["text"], seen))
-            for address in job["addresses"]
+            group.create_task(_busy_caller(Address(**address), text, seen, job))
+            for address, text in job["calls"]
             for _ in range(job["callers"])
         ]
-        _ = await lines.readline()
+        for port in job["directly"]:
+            circuit = Breaker(str(port))
+            tasks += [group.create_task(call_directly(port, circuit, seen)) for _ in range(job["callers"])]
+        while await lines.readline() == LOOK:
+            _say(seen)
         for task in tasks:
             _ = task.cancel()
+    _say(seen)
+
+
+def _say(seen: Counter[str]) -> None:
     sys.stdout.buffer.write(orjson.dumps(seen) + b"\n")
     sys.stdout.buffer.flush()
 

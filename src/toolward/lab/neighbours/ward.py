@@ -27,7 +27,7 @@ GOOD_HTTP: Final = tuple(f"good{number}" for number in range(5, 8))
 GOOD: Final = (*GOOD_STDIO, *GOOD_HTTP)
 _HTTP_TOOL: Final = "echo_read"
 _SERVER: Final = Path(__file__).with_name("server.py")
-_TIMEOUT_MS: Final = 2_000
+TIMEOUT_MS: Final = 2_000
 """Of the three: a call that hangs ends within the measurement, so that its caller goes on and calls again."""
 _LABEL: Final = {"integrity": "trusted", "confidentiality": "internal"}
 
@@ -48,10 +48,14 @@ class Prepared:
         return Address(url=url, tool=tool, headers={"authorization": f"Bearer {token}"})
 
 
+BESIDE: Final = " beside"
+"""Behind the name of a server that misbehaves and is not one of the ward's: for the control."""
+
+
 @contextlib.contextmanager
 def http_servers(transport: str) -> Iterator[dict[str, int]]:
     """The ports of the servers that are reached over HTTP; with `transport` http, of the three too."""
-    names = dict.fromkeys(GOOD_HTTP, "good")
+    names = dict.fromkeys(GOOD_HTTP, "good") | {name + BESIDE: name for name in MANNERS}
     if transport == "http":
         names |= {name: name for name in MANNERS}
     ports: dict[str, int] = {}
@@ -82,7 +86,7 @@ async def prepare(ports: dict[str, int], name: str) -> Prepared:
     (path / "tools").mkdir()
     for each in servers:
         tool: dict[str, Any] = {"effect": "read_only", "egress": False, "result": _LABEL}
-        tool |= {"timeout_ms": _TIMEOUT_MS} if each in MANNERS else {}
+        tool |= {"timeout_ms": TIMEOUT_MS} if each in MANNERS else {}
         named = _HTTP_TOOL if each in GOOD_HTTP else TOOL
         manifest = {"server": each, "owner": "lab", "tools": {named: tool}}
         (path / "tools" / f"{each}.yaml").write_bytes(orjson.dumps(manifest))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
 from pathlib import Path
@@ -12,8 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolward.adapters.system.ids import SystemIds
+from toolward.adapters.tools.mcp.bounds import (
+    LONG_BYTES,
+    STREAM_BUFFER_BYTES_MAX,
+    STREAM_PIECE_BYTES,
+    WEIGHT_MAX,
+)
 from toolward.adapters.tools.mcp.http.endpoint import endpoint_of
 from toolward.adapters.tools.mcp.http.sse import EventTooLarge, SseEvent, SseReader
+from toolward.adapters.tools.mcp.http.stream import BodyStream
 from toolward.adapters.tools.mcp.mirrored import header_value, mirrored_headers, mirrored_of
 from toolward.adapters.tools.mcp.packages.installing import Packages, installer_environment, package_of
 from toolward.adapters.tools.mcp.stdio.child import clean_environment
@@ -56,6 +64,94 @@ def test_an_event_past_the_limit_is_refused_before_it_ends(chunk: bytes) -> None
     reader = SseReader(1000)
     with pytest.raises(EventTooLarge):
         _ = reader.feed(chunk)
+
+
+@given(st.lists(st.integers(0, len(EVENTS)), max_size=20))
+def test_lines_of_an_event_stream_that_say_nothing_are_counted_however_they_are_cut(cuts: list[int]) -> None:
+    reader = SseReader(1000)
+    places = sorted({0, len(EVENTS), *cuts})
+    for a, b in itertools.pairwise(places):
+        _ = reader.feed(EVENTS[a:b])
+    assert reader.noise() == 4  # a comment, a time and an id that are none, and the end of their block
+    assert reader.noise() == 0
+
+
+def test_a_comment_weighs_by_its_length() -> None:
+    reader = SseReader(100_000)
+    _ = reader.feed(b":\n\n\n")
+    assert reader.noise() == 3
+    _ = reader.feed(b": " + b"x" * 10 * LONG_BYTES + b"\n")
+    assert reader.noise() == 11
+    _ = reader.feed(b"\n" * 5_000)
+    assert reader.noise() == WEIGHT_MAX  # else one piece of a stream would silence it for half a minute
+
+
+class Tap:
+    """A connection that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def pause(self) -> None:
+        self.told.append("pause")
+
+    def resume(self) -> None:
+        self.told.append("resume")
+
+    def abort(self) -> None:
+        self.told.append("abort")
+
+
+async def turns_while_read(chunks: list[bytes]) -> tuple[list[bytes], int]:
+    """The pieces in which a stream is read that has these chunks, and the turns that others had meanwhile."""
+    stream, turns = BodyStream(Tap()), 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.ensure_future(others())
+    for chunk in chunks:
+        stream.take(chunk)
+    stream.finish()
+    pieces: list[bytes] = []
+    while piece := await stream.read():
+        pieces.append(piece)
+    beside.cancel()
+    assert b"".join(pieces) == b"".join(chunks)
+    return pieces, turns
+
+
+async def test_a_long_chunk_of_lines_is_read_in_pieces_between_which_others_have_their_turn() -> None:
+    pieces, turns = await turns_while_read([b"data: x\n\n" * 30_000])
+    assert max(map(len, pieces)) == STREAM_PIECE_BYTES
+    assert turns >= len(pieces) - 1
+
+
+async def test_small_chunks_of_lines_that_wait_are_read_in_turns_too() -> None:
+    _, turns = await turns_while_read([b"data: x\r"] * (4 * STREAM_PIECE_BYTES // 8))
+    assert turns >= 3
+
+
+async def test_one_long_line_is_read_without_waiting_for_others() -> None:
+    pieces, turns = await turns_while_read([b"x" * 50 * STREAM_PIECE_BYTES])
+    assert len(pieces) == 50
+    assert turns == 0
+
+
+async def test_a_stream_that_nobody_reads_makes_the_server_wait_until_it_is_read() -> None:
+    tap = Tap()
+    stream = BodyStream(tap)
+    stream.take(b"x" * (STREAM_BUFFER_BYTES_MAX + 1))
+    assert tap.told == ["pause"]
+    for _ in range(STREAM_BUFFER_BYTES_MAX // STREAM_PIECE_BYTES // 2 - 1):
+        _ = await stream.read()
+    assert "resume" not in tap.told
+    _ = await stream.read()
+    _ = await stream.read()
+    assert "resume" in tap.told
 
 
 @given(st.lists(st.binary(max_size=30), max_size=30), st.integers(5, 25))

@@ -8,6 +8,8 @@ HEADER_BYTES_MAX: Final = 64 * 1024
 """Head of one HTTP answer; common servers send below 2 KiB, common proxies refuse past 32 KiB."""
 STREAM_BUFFER_BYTES_MAX: Final = 1024 * 1024
 """Bytes of a streamed body held before the connection is told to wait."""
+STREAM_PIECE_BYTES: Final = 8 * 1024
+"""Of a streamed body that is parsed in one turn of the loop, some 0.2 ms; sockets bring up to 256 KiB."""
 CONNECTION_IDLE_S: Final = 4.0
 """How long an unused connection is trusted; uvicorn and Node close theirs after five seconds."""
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -26,6 +28,10 @@ INTERIM_BURST_MAX: Final = 200
 """Messages of running calls, on one link, that are read as fast as they come ..."""
 INTERIM_PER_S_MAX: Final = 200
 """... and how many more each second: past this the server has to wait."""
+INTERIM_TOGETHER_MAX: Final = 8
+"""Messages of one call that are passed on one after the other, some 0.3 ms each, before it waits ..."""
+INTERIM_GAP_S: Final = 0.02
+"""... for so long: a burst that is allowed is spread over half a second, and other calls run in between."""
 STDERR_BURST_BYTES: Final = 1024 * 1024
 """What a child may write to stderr as fast as it can ..."""
 STDERR_BYTES_PER_S: Final = 256 * 1024

@@ -19,7 +19,9 @@ from msgspec import Struct
 
 from toolward.adapters.tools.mcp.bounds import (
     INTERIM_BURST_MAX,
+    INTERIM_GAP_S,
     INTERIM_PER_S_MAX,
+    INTERIM_TOGETHER_MAX,
     REQUESTS_OPEN_MAX,
     RESUME_ATTEMPTS_MAX,
     RETRY_DEFAULT_MS,
@@ -174,6 +176,7 @@ class Link(ABC):
     async def converse(self, request: Request) -> RawOutcome:
         """Send a request, serve what the server says meanwhile, return how it ended. Raises `Ended`."""
         self.flights[request.request_id] = request
+        passed_on = 0
         try:
             conversation = await self.begin(request)
             try:
@@ -182,7 +185,8 @@ class Link(ABC):
                     if "method" not in message:
                         return outcome_of(message, size)
                     await self.interim(message, request.side)
-                    await asyncio.sleep(0)  # what one call is told must not hold all the others
+                    passed_on += 1  # what one call is told must not hold all the others
+                    await asyncio.sleep(0 if passed_on % INTERIM_TOGETHER_MAX else INTERIM_GAP_S)
             finally:
                 conversation.close()
         except asyncio.CancelledError:

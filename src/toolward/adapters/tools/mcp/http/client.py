@@ -19,23 +19,15 @@ from toolward.adapters.tools.mcp.bounds import (
     CONNECT_TIMEOUT_S,
     CONNECTION_IDLE_S,
     HEADER_BYTES_MAX,
-    STREAM_BUFFER_BYTES_MAX,
 )
 from toolward.adapters.tools.mcp.http.endpoint import Endpoint, WayOut
+from toolward.adapters.tools.mcp.http.stream import BodyStream, Unanswered
 
 HTTP_OK_FIRST: Final = 200
 
 
 class Unreached(Exception):
     """No byte of the request was written."""
-
-
-class Unanswered(Exception):
-    """The request was written and the answer is missing or incomplete. `began`: some of it came."""
-
-    def __init__(self, text: str, *, began: bool) -> None:
-        super().__init__(text)
-        self.began = began
 
 
 class AnswerTooLarge(Exception):
@@ -54,61 +46,6 @@ class HttpAnswer(Struct, eq=False):
     def media_type(self) -> bytes:
         """The content type without parameters, in lower case."""
         return self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-
-
-class BodyStream:
-    """The body of one answer as it arrives. Must be read to its end or closed."""
-
-    __slots__ = ("_buffered", "_chunks", "_connection", "_error", "_finished", "_waiter")
-
-    def __init__(self, connection: _Connection) -> None:
-        self._connection = connection
-        self._chunks: deque[bytes] = deque()
-        self._buffered = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self._finished = False
-        self._error: Exception | None = None
-
-    async def read(self) -> bytes:
-        """The next chunk, b"" at the end. Raises `Unanswered` when the connection broke."""
-        while not self._chunks:
-            if self._error is not None:
-                raise self._error
-            if self._finished:
-                return b""
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        chunk = self._chunks.popleft()
-        self._buffered -= len(chunk)
-        if self._buffered <= STREAM_BUFFER_BYTES_MAX // 2:
-            self._connection.resume()
-        return chunk
-
-    def close(self) -> None:
-        """Stop reading; an unfinished stream takes its connection down, which tells the server."""
-        if not self._finished:
-            self._connection.abort()
-
-    def take(self, chunk: bytes) -> None:
-        """Called by the connection."""
-        self._chunks.append(chunk)
-        self._buffered += len(chunk)
-        if self._buffered > STREAM_BUFFER_BYTES_MAX:
-            self._connection.pause()
-        self._wake()
-
-    def finish(self, error: Exception | None = None) -> None:
-        """Called by the connection, once."""
-        self._finished = True
-        self._error = error
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 class _Connection(asyncio.Protocol):

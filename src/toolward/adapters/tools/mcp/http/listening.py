@@ -17,8 +17,8 @@ from toolward.adapters.tools.mcp.bounds import (
 )
 from toolward.adapters.tools.mcp.caller import CallerSide
 from toolward.adapters.tools.mcp.flood import Bucket, weight_of
-from toolward.adapters.tools.mcp.http.client import BodyStream, Unanswered
 from toolward.adapters.tools.mcp.http.sse import EventTooLarge, SseReader
+from toolward.adapters.tools.mcp.http.stream import BodyStream, Unanswered
 from toolward.adapters.tools.mcp.wire import Ended, is_answer, parse
 
 
@@ -75,14 +75,15 @@ async def _drain(
             return heard, last_id, retry
         if not chunk:
             return heard, last_id, retry
+        weights = [weight_of(len(event.data)) for event in events]
+        if not bucket.take(sum(weights) + reader.noise()):
+            link.counts["flooded"] += 1
+            link.alive = False
+            return heard, last_id, retry
         for event in events:
             heard = True
             last_id = last_id if event.event_id is None else event.event_id
             retry = retry if event.retry_ms is None else event.retry_ms
-            if not bucket.take(weight_of(len(event.data))):
-                link.counts["flooded"] += 1
-                link.alive = False
-                return heard, last_id, retry
             message = parse(event.data) if event.data else None
             if message is None or is_answer(message):
                 link.counts["unsolicited"] += bool(event.data)

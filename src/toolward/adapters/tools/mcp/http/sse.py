@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from toolward.adapters.tools.mcp.bounds import WEIGHT_MAX
+from toolward.adapters.tools.mcp.flood import weight_of
+
 
 @dataclass(frozen=True, slots=True)
 class SseEvent:
@@ -22,13 +25,25 @@ class EventTooLarge(Exception):
 class SseReader:
     """Feed it chunks, it gives whole events. Holds at most `event_max` bytes of an unfinished one."""
 
-    __slots__ = ("_data", "_event_id", "_kind", "_max", "_pending", "_retry", "_size", "_skip_lf", "_started")
+    __slots__ = (
+        "_data",
+        "_event_id",
+        "_kind",
+        "_max",
+        "_noise",
+        "_pending",
+        "_retry",
+        "_size",
+        "_skip_lf",
+        "_started",
+    )
 
     def __init__(self, event_max: int) -> None:
         self._max = event_max
         self._pending = bytearray()
         self._skip_lf = False
         self._started = False
+        self._noise = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -55,6 +70,11 @@ class SseReader:
             return []
         return self._take_lines()
 
+    def noise(self) -> int:
+        """What lines weigh that said nothing since the last time (comments, empty ones), as one message."""
+        noise, self._noise = min(self._noise, WEIGHT_MAX), 0
+        return noise
+
     def _take_lines(self) -> list[SseEvent]:
         lines = bytes(self._pending).splitlines(keepends=True)
         self._pending.clear()
@@ -70,6 +90,8 @@ class SseReader:
                 self._bound(self._size)
             elif (event := self._dispatch()) is not None:
                 events.append(event)
+            else:
+                self._noise += 1
         self._bound(self._size + len(self._pending))
         return events
 
@@ -89,6 +111,8 @@ class SseReader:
             self._event_id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit() and len(value) <= len("999999999"):
             self._retry = int(value)
+        else:
+            self._noise += weight_of(len(line))
 
     def _dispatch(self) -> SseEvent | None:
         empty = not self._data and self._event_id is None and self._retry is None

@@ -19,16 +19,10 @@ from toolward.adapters.tools.mcp.bounds import (
     RETRY_MAX_MS,
 )
 from toolward.adapters.tools.mcp.flood import weight_of
-from toolward.adapters.tools.mcp.http.client import (
-    AnswerTooLarge,
-    BodyStream,
-    HttpAnswer,
-    HttpPool,
-    Unanswered,
-    Unreached,
-)
+from toolward.adapters.tools.mcp.http.client import AnswerTooLarge, HttpAnswer, HttpPool, Unreached
 from toolward.adapters.tools.mcp.http.listening import listen_to_session
 from toolward.adapters.tools.mcp.http.sse import EventTooLarge, SseEvent, SseReader
+from toolward.adapters.tools.mcp.http.stream import BodyStream, Unanswered
 from toolward.adapters.tools.mcp.link import Conversation, Heard, Link, Request
 from toolward.adapters.tools.mcp.mirrored import header_value
 from toolward.adapters.tools.mcp.wire import (
@@ -276,17 +270,17 @@ class SseConversation:
                 self._last_id = self._last_id if event.event_id is None else event.event_id
                 if event.retry_ms is not None:
                     self._retry_ms = min(event.retry_ms, RETRY_MAX_MS)
-                if event.data and event.kind == "message":
-                    message = self._accept(event.data)
-                    if message is not None and not is_answer(message):
-                        await self._pace(len(event.data))
-                    if message is not None:
-                        return message, len(event.data)
+                said = event.data if event.kind == "message" else b""
+                message = self._accept(said) if said else None
+                if message is None or not is_answer(message):
+                    await self._pace(weight_of(len(event.data)))
+                if message is not None:
+                    return message, len(event.data)
             await self._read()
 
-    async def _pace(self, size: int) -> None:
-        """Who sends interim messages faster than they are worth has to wait: nothing is read meanwhile."""
-        debt_s = self._link.pace.debt_s(weight_of(size))
+    async def _pace(self, weight: int) -> None:
+        """Who says what is no answer faster than that is worth has to wait: nothing is read meanwhile."""
+        debt_s = self._link.pace.debt_s(weight)
         if debt_s > PAUSE_S:
             self._link.counts["paced"] += 1
             await asyncio.sleep(debt_s)
@@ -328,6 +322,8 @@ class SseConversation:
                 self._ready.extend(self._reader.feed(chunk))
             except EventTooLarge as wrong:
                 raise self._too_large() from wrong
+            if noise := self._reader.noise():
+                await self._pace(noise)
             return
         self._stream = None
         if not self._last_id or self._link.era is Era.STATELESS:

@@ -45,7 +45,7 @@ def read(*results: tuple[str, Label], whole: bool = True, own: tuple[str, ...] =
     memory = SessionMemory()
     for at, (text, label) in enumerate(results):
         body = b'{"content": [{"type": "text", "text": "%s"}]}' % text.encode()
-        memory.waiting.append(Heard(body=body, call_id=f"c{at}", default=label, fields={}, asked=None))
+        memory.waiting.append(Heard(body=body, call_id=f"c{at}", default=label, fields={}))
     index_waiting(memory)
     return Earlier(memory.index).read(own, whole=whole)
 
@@ -135,9 +135,7 @@ def test_a_call_that_read_a_credential_is_no_earlier_result_of_its_own() -> None
     """A credential is noted behind the result that it stood in."""
     memory = SessionMemory()
     for label in (INTERNAL, SECRET):
-        memory.waiting.append(
-            Heard(body=b'{"text": "hunter seven"}', call_id="c", default=label, fields={}, asked=None)
-        )
+        memory.waiting.append(Heard(body=b'{"text": "hunter seven"}', call_id="c", default=label, fields={}))
     index_waiting(memory)
     assert bits("hunter", earlier=Earlier(memory.index).read((), whole=True)) == 29
 

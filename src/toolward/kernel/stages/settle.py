@@ -273,9 +273,7 @@ class Settle:
         if signs.secrets:
             label = Label(label.integrity, Confidentiality.CONFIDENTIAL)
             texts = orjson.dumps({"secrets": list(signs.secrets)})
-            memory.waiting.append(
-                Heard(body=texts, call_id=call.call_id, default=label, fields={}, asked=None)
-            )
+            memory.waiting.append(Heard(body=texts, call_id=call.call_id, default=label, fields={}))
         return label, signs
 
     def _taint(self, permit: Permit, label: Label, signs: ResultSigns) -> tuple[dict[str, Any], list[Change]]:

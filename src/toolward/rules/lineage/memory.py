@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from toolward.model.call import LabelledCall
-from toolward.model.label import Label
+from msgspec import Struct
+
+from toolward.model.label import CLEAN, Label
 from toolward.rules.lineage.index import Index
 from toolward.rules.lineage.pages import Page
 from toolward.rules.lineage.records import Records
@@ -17,15 +18,15 @@ ENTRY_BYTES: Final = 8
 """Of a result for each entry that the index has of it, as measured on rows of JSON and on prose."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class Heard(Struct, frozen=True, kw_only=True, gc=False):
     """One result that is not in the index yet, as JSON: so it takes a tenth of the room of its objects."""
 
     body: bytes
     call_id: str
     default: Label
     fields: Mapping[str, Label]
-    asked: LabelledCall | None
+    said: Mapping[str, Any] | None = None  # what its call brought along, where that was less than trusted
+    said_label: Label = CLEAN
     read: list[tuple[str, str, Label]] | None = None  # its fields, if somebody looked at them already
 
 

@@ -33,7 +33,7 @@ class Page(Struct, frozen=True, gc=False, kw_only=True):
     label: Label
 
 
-class Said(Struct, frozen=True, kw_only=True):
+class Said(Struct, frozen=True, kw_only=True, gc=False):
     """A result as it was, and how its fields are labelled."""
 
     call_id: str

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 from toolward.model.call import LabelledCall
 from toolward.model.label import UNKNOWN, Integrity, Label
@@ -74,14 +75,17 @@ class Record:
         return "\n".join(member.text for item in self.items for member in item.members)
 
 
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    """One result that was not looked at yet."""
+class _Heard(Struct, frozen=True, gc=False):
+    """One result that was not looked at yet, and what counts of its call: hundreds wait in a session."""
 
     result: Mapping[str, Any]
     call_id: str
     manifest: Manifest | None
-    asked: LabelledCall
+    tool: str
+    arguments: Mapping[str, Any]
+    wrote: bool
+    asked_for: bool
+    trusted: bool  # everything that the call said
 
 
 @dataclass(slots=True)
@@ -102,9 +106,20 @@ class Records:
         self, result: Mapping[str, Any], *, call_id: str, manifest: Manifest | None, asked: LabelledCall
     ) -> None:
         """Keep a result, and what its call drew on."""
-        self.waiting.append(_Heard(result, call_id, manifest, asked))
-        if asked.facts.lent_by and result.get("isError") is not True:
-            self.lent.update((source, asked.call.target) for source in asked.facts.lent_by)
+        facts = asked.facts
+        heard = _Heard(
+            result=result,
+            call_id=call_id,
+            manifest=manifest,
+            tool=asked.call.target,
+            arguments=asked.call.arguments,
+            wrote=facts.writes,
+            asked_for=facts.writes and facts.proven and facts.asked_for,
+            trusted=asked.arguments_label.integrity is Integrity.TRUSTED,
+        )
+        self.waiting.append(heard)
+        if facts.lent_by and result.get("isError") is not True:
+            self.lent.update((source, heard.tool) for source in facts.lent_by)
 
     def read(self) -> None:
         """Put into their shape the results that are not in it yet."""
@@ -157,19 +172,19 @@ def same(value: str) -> str:
 
 def _shaped(heard: _Heard) -> Record:
     """A result in its shape."""
-    manifest, asked = heard.manifest, heard.asked
+    manifest = heard.manifest
     default = manifest.result if manifest is not None and manifest.result is not None else UNKNOWN
-    given = tuple(str(value) for _, value in leaves_of(asked.call.arguments) if type(value) in _SAID)
+    given = tuple(str(value) for _, value in leaves_of(heard.arguments) if type(value) in _SAID)
     record = Record(
         heard.call_id,
-        asked.call.target,
+        heard.tool,
         given,
-        asked_for=asked.facts.writes and asked.facts.proven and asked.facts.asked_for,
-        wrote=asked.facts.writes,
+        asked_for=heard.asked_for,
+        wrote=heard.wrote,
         trusted=default.integrity is Integrity.TRUSTED,
     )
     brought: frozenset[str] = frozenset()
-    if asked.arguments_label.integrity is not Integrity.TRUSTED and not record.asked_for:
+    if not heard.trusted and not record.asked_for:
         brought = frozenset(same(each) for each in given)
     reader = _Reader(record, manifest.result_fields if manifest is not None else {}, default, brought)
     for pointer, value in _parts(heard.result):

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from toolward.model.call import LabelledCall
-from toolward.model.label import UNKNOWN, Integrity, Label
+from toolward.model.label import CLEAN, UNKNOWN, Integrity, Label
 from toolward.model.tool import Manifest
 from toolward.rules.lineage.atoms import CHARS_MIN, is_spelling, keys_in, pieces_of, tokens_of
 from toolward.rules.lineage.fields import labelled_fields
@@ -39,8 +39,7 @@ def remember_result(
     fields = manifest.result_fields if manifest is not None else {}
     if asked is not None:
         memory.records.hear(result, call_id=call_id, manifest=manifest, asked=asked)
-    if asked is not None and asked.arguments_label.integrity is Integrity.TRUSTED:
-        asked = None
+    said = asked if asked is not None and asked.arguments_label.integrity is not Integrity.TRUSTED else None
     worst, read = default, None
     if default.integrity is Integrity.TRUSTED or any(
         default.join(label) is not default for label in fields.values()
@@ -55,7 +54,15 @@ def remember_result(
     else:
         read = read if len(body) <= READ_BYTES_MAX else None
         memory.waiting.append(
-            Heard(body=body, call_id=call_id, default=default, fields=fields, asked=asked, read=read)
+            Heard(
+                body=body,
+                call_id=call_id,
+                default=default,
+                fields=fields,
+                said=said.call.arguments if said is not None else None,
+                said_label=said.arguments_label if said is not None else CLEAN,
+                read=read,
+            )
         )
     return worst
 
@@ -98,15 +105,15 @@ def _index(memory: SessionMemory, heard: Heard) -> None:
     serial = index.begin(said, fields)
     for label, values in groups.items():
         keys = index.add(values, Page(serial=serial, call_id=heard.call_id, label=label))
-        if heard.asked is not None and label.integrity < (before := heard.asked.arguments_label.integrity):
-            joined = Label(max(label.integrity, before), label.confidentiality)
-            again = _said_before(keys, heard.asked)
+        if heard.said is not None and label.integrity < heard.said_label.integrity:
+            joined = Label(heard.said_label.integrity, label.confidentiality)
+            again = _said_before(keys, heard.said)
             index.note(again, Page(serial=serial, call_id=heard.call_id, label=joined))
 
 
-def _said_before(keys: set[str], asked: LabelledCall) -> set[str]:
+def _said_before(keys: set[str], arguments: Mapping[str, Any]) -> set[str]:
     """The keys of an answer that its call had said, in whatever spelling: no better than they were there."""
-    said = canonical_text("\n".join([str(leaf) for _, leaf in leaves_of(asked.call.arguments)]))
+    said = canonical_text("\n".join([str(leaf) for _, leaf in leaves_of(arguments)]))
     letters = squeezed(said)
     again = {key for key in keys if (inner := squeezed(key)) and inner in letters}
     if any(map(is_spelling, keys)):  # only what several spellings share is not made of letters that were said

@@ -35,8 +35,8 @@ PUBLIC_KEY: Final = "log.pub"
 
 GATHER_S: Final = 0.008
 """At most this long commits are gathered before they are handed over, however many keep coming."""
-QUIET_TURNS: Final = 4
-"""What a socket brings in one turn of the loop reaches `commit` in the next."""
+QUIET_TURNS: Final = 8
+"""What a socket brings reaches `commit` in about five turns of the loop: each step of a call takes one."""
 
 
 @dataclass(slots=True, eq=False)

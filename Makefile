@@ -33,7 +33,7 @@ up: setup ## a daemon on WARD (default build/ward)
 	$(BIN)/toolward up $(WARD)
 
 test: setup ## all tests; under 15 minutes on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: setup ## format, lint, types, import contracts
 	$(BIN)/ruff format --check src tests

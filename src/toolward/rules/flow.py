@@ -19,7 +19,7 @@ from toolward.model.server import ServerBinding
 from toolward.model.session import Session
 from toolward.model.tool import Argument, ArgumentKind, ArgumentRole, Effect, ToolState
 from toolward.model.verdict import Witness
-from toolward.rules.integrity.judge import EVERYTHING, Judgement, Mechanism, judge
+from toolward.rules.integrity.judge import CONTENT_ALONE, EVERYTHING, Judgement, Mechanism, judge
 from toolward.rules.lineage.leaves import leaves_of
 from toolward.rules.lineage.memory import SessionMemory
 from toolward.rules.lineage.trace import carries_confidential, trace_arguments
@@ -49,7 +49,8 @@ def label_call(
     if manifest is not None and (facts.writes or facts.egress):
         own = binding.roots if binding else ()
         found = judge(resolved, session, memory, leaves, roots=own, mechanisms=mechanisms)
-        facts = _judged(facts, found, roles)
+        if found is not CONTENT_ALONE or not (facts.proven and facts.assumed):
+            facts = _judged(facts, found, roles)
     return tuple(leaves), total, facts
 
 

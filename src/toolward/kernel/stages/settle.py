@@ -269,6 +269,7 @@ class Settle:
             call_id=call.call_id,
             manifest=manifest if lower is None else lowered(manifest, lower),
             asked=permit.labelled,
+            encoded=checked.body if said is checked.result else b"",
         )
         if signs.secrets:
             label = Label(label.integrity, Confidentiality.CONFIDENTIAL)

@@ -71,9 +71,10 @@ class Judgement:
     lent_by: tuple[str, ...] = ()
 
 
-_CONTENT_ALONE: Final = Judgement(
+CONTENT_ALONE: Final = Judgement(
     words_known=False, asked_for=False, proven=True, assumed=True, new_address=False, verdicts=()
 )
+"""Of a call in which nothing decides, and nobody could have had it written: its facts as they begin."""
 
 
 def _name_in(pointer: str) -> str:
@@ -102,7 +103,7 @@ def judge(
     if not grounds.known and session.taint.integrity is not Integrity.UNTRUSTED:
         decided = [tool.decides(at, value, manifest.arguments.get(_name_in(at))) for at, value in values]
         if all(each is Decides.CONTENT for each in decided):
-            return _CONTENT_ALONE  # nothing decides, and nobody could have had it written
+            return CONTENT_ALONE  # nothing decides, and nobody could have had it written
     memory.records.read()
     bench = _Bench(
         resolved=resolved,

@@ -30,10 +30,12 @@ def remember_result(
     call_id: str,
     manifest: Manifest | None,
     asked: LabelledCall | None = None,
+    encoded: bytes = b"",
 ) -> Label:
     """Note every value of a result and return the label of the whole: the join of its parts.
 
     `asked` is the call: a server that says its arguments again does not make them more trustworthy.
+    `encoded` is the result as JSON, where somebody has that already.
     """
     default = manifest.result if manifest is not None and manifest.result is not None else UNKNOWN
     fields = manifest.result_fields if manifest is not None else {}
@@ -48,7 +50,8 @@ def remember_result(
         for _, _, label in read:
             worst = worst.join(label)
     try:
-        body = bytes(memoryview(orjson.dumps(result)))  # a copy of its own size: the buffer is far larger
+        # a copy of its own size: the buffer is far larger
+        body = bytes(memoryview(encoded or orjson.dumps(result)))
     except TypeError:  # what a function gave is no JSON: nothing is known of it, so the taint counts
         memory.holes = True
     else:

@@ -275,9 +275,10 @@ class Mailbox:
         self._wake()
 
     def take(self, message: dict[str, Any], size: int) -> bool:
-        """One more interim message; False when there are too many."""
+        """One more interim message; False when there are too many, and those that wait are forgotten."""
         self._count += 1
         if self._count > INTERIM_MESSAGES_MAX or len(self._messages) >= INTERIM_WAITING_MAX:
+            self._messages.clear()  # or the caller would hear all of them before it hears of the end
             return False
         self.put(message, size)
         return True

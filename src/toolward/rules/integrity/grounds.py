@@ -85,7 +85,7 @@ class Grounds:
 
     def says_day(self, text: str) -> bool:
         """`2024-05-15` where the words say `May 15th`."""
-        days = tuple(days_in(text))
+        days = tuple(days_in(text)) if self.days else ()
         return bool(days) and all(any(same_day(day, other) for other in self.days) for day in days)
 
     def touches(self, text: str) -> bool:

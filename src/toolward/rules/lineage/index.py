@@ -25,7 +25,7 @@ from toolward.rules.lineage.spelling import squeezed
 
 WHOLE_CHARS_MAX: Final = 4_096
 """Longer values are not compared whole; the runs of characters in them still are."""
-KEPT_MAX: Final = 150_000
+KEPT_MAX: Final = 140_000
 """Keys, words and blocks of confidential and of vouched-for results, about 30 MiB: past this the session's
 taint alone counts."""
 PASSING_MAX: Final = 30_000

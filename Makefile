@@ -92,6 +92,7 @@ rug-pulls: setup ## hostile servers that turn, each with a control; false alarms
 
 day: setup ## a benign day on thirteen real servers, and the same with an attacker's words in what is read; a control
 	$(BIN)/python -m toolward.lab.day
+
 honeytokens: setup ## planted values stolen by an agent over the daemon: incidents, and how soon
 	$(BIN)/python -m toolward.lab.honeytokens
 

@@ -268,6 +268,21 @@ async def test_what_can_not_be_stored_fails_its_caller_and_not_the_store(
     assert store.size() == 1
 
 
+@pytest.mark.parametrize("bad", [{"body": {"ratio": 0.5}}, {"payloads": {"arguments": "no bytes"}}])
+async def test_what_can_not_be_stored_fails_nobody_else_of_its_group(
+    store: Store, bad: dict[str, object]
+) -> None:
+    async with asyncio.timeout(10):  # a caller that is never told would wait for ever
+        first, wrong, last = await asyncio.gather(
+            *(store.commit([each]) for each in (event(1), event(2, **bad), event(3))), return_exceptions=True
+        )
+    assert isinstance(wrong, Exception)
+    assert not isinstance(first, BaseException)
+    assert not isinstance(last, BaseException)
+    assert store.size() == 2
+    assert store.healthy() == ""
+
+
 async def test_a_cancelled_caller_does_not_undo_its_commit(store: Store) -> None:
     task = asyncio.ensure_future(store.commit([event(1)]))
     await asyncio.sleep(0)

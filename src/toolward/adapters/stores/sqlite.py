@@ -21,7 +21,7 @@ from toolward.adapters.stores.sqlite_schema import migrate, open_writer
 from toolward.adapters.stores.sqlite_writer import Commit, Head, Writer
 from toolward.adapters.stores.submission import checked, shredding
 from toolward.config.limits import COMMIT_QUEUE_MAX
-from toolward.errors import AuditStopped, InvariantBroken, Overloaded, ReasonCode, StoreUnavailable, WardError
+from toolward.errors import AuditStopped, Overloaded, ReasonCode, StoreUnavailable, WardError
 from toolward.model.event import Event, Receipt
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
@@ -193,7 +193,7 @@ class SqliteStore(Store):
         for asked in pending:
             try:
                 sealed = tuple(map(self._sealer.seal, asked.events))
-            except InvariantBroken as bug:
+            except Exception as bug:  # noqa: BLE001 -- its caller hears of it; all others of the group go on
                 if not asked.future.done():
                     asked.future.set_exception(bug)
             else:

@@ -110,6 +110,14 @@ def calls_of(items: Sequence[Mapping[str, Any]]) -> tuple[SuiteCall, ...]:
 def open_suite(where: Where) -> Iterator[Suite]:
     """The suite in its process. Raises `SetupFailed`, `SuiteFailed`."""
     command = [python_for(where), str(_WORKER), where.package, where.version, where.suite, *where.paths]
+    with working(command) as (suite, listed):
+        suite.injections = listed["injections"]
+        yield suite
+
+
+@contextmanager
+def working(command: Sequence[str | Path]) -> Iterator[tuple[Suite, Any]]:
+    """The suite that a worker's process offers while it runs, and what it listed. Raises `SuiteFailed`."""
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
@@ -117,8 +125,7 @@ def open_suite(where: Where) -> Iterator[Suite]:
         suite = Suite(process)
         listed = suite.ask("list")
         suite.tools, suite.users = listed["tools"], listed["users"]
-        suite.injections = listed["injections"]
-        yield suite
+        yield suite, listed
     finally:
         if process.stdin is not None:
             process.stdin.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from toolward.lab.agentdojo.corridor import ASKED, Corridor, code_of, open_corridor
-from toolward.lab.agentdojo.suite import Suite, SuiteCall, calls_of
+from toolward.lab.agentdojo.suite import Suite, SuiteCall, calls_of, working
 from toolward.lab.toolchain import BUILD, make_environment
 from toolward.model.call import Reply
 
@@ -97,21 +96,8 @@ def open_traces() -> Iterator[Suite]:
     """The benchmark in a process of its own, in an environment that is made once. Raises `SetupFailed`."""
     pinned = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", str(_REQUIREMENTS)]
     python = make_environment(BUILD / "traces" / "bfcl", pinned)
-    process = subprocess.Popen(
-        [python, _WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    try:
-        suite = Suite(process)
-        listed = suite.ask("list")
-        suite.tools, suite.users = listed["tools"], listed["users"]
+    with working([python, _WORKER]) as (suite, _):
         yield suite
-    finally:
-        if process.stdin is not None:
-            process.stdin.close()
-        process.terminate()
-        _ = process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
 
 
 async def play(suite: Suite, how: How, *, sessions: int) -> Played:

@@ -143,7 +143,7 @@ def idle(policy: pst.Template, known: Known) -> bool:
     """
     if not policy.clauses or not isinstance(policy.clauses[0], pst.When):
         return False
-    for conjunct in _conjuncts(policy.clauses[0].expr):
+    for conjunct in conjuncts(policy.clauses[0].expr):
         if not _can_not_fail(conjunct):
             return False
         if _value(conjunct, known) is False:
@@ -151,11 +151,11 @@ def idle(policy: pst.Template, known: Known) -> bool:
     return False
 
 
-def _conjuncts(node: pst.Expr) -> Iterator[pst.Expr]:
+def conjuncts(node: pst.Expr) -> Iterator[pst.Expr]:
     """`a && b && c`, from the left."""
     if isinstance(node, pst.BinaryOp) and node.op == "and":
-        yield from _conjuncts(node.left)
-        yield from _conjuncts(node.right)
+        yield from conjuncts(node.left)
+        yield from conjuncts(node.right)
     else:
         yield node
 

@@ -7,10 +7,11 @@ wants silence writes `@remedy("")`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from cedarpy import pst
+
+from toolward.rules.policy.conditions import conjuncts
 
 _OPPOSITE: Final = {
     "less": "greater_eq",
@@ -45,7 +46,7 @@ def hint(policy: pst.Template) -> str:
     said = []
     for clause in policy.clauses:
         positive = isinstance(clause, pst.Unless)
-        parts = [p for p in _conjuncts(clause.expr) if not isinstance(p, pst.HasAttr)]
+        parts = [p for p in conjuncts(clause.expr) if not isinstance(p, pst.HasAttr)]
         # Each part of an `unless a && b` must hold. Of a `when a && b` breaking one is enough, so it must
         # be the only one for "must" to be true.
         if not positive and len(parts) != 1:
@@ -54,14 +55,6 @@ def hint(policy: pst.Template) -> str:
         if all(words):
             said += words
     return "; ".join(said)
-
-
-def _conjuncts(node: pst.Expr) -> Iterator[pst.Expr]:
-    if isinstance(node, pst.BinaryOp) and node.op == "and":
-        yield from _conjuncts(node.left)
-        yield from _conjuncts(node.right)
-    else:
-        yield node
 
 
 def _say(node: pst.Expr, *, positive: bool) -> str:

@@ -17,7 +17,7 @@ from toolward.config import limits
 from toolward.errors import AuditStopped, AuditUnavailable, InvariantBroken, Overloaded
 from toolward.governance.verify import verify_receipt, verify_store
 from toolward.model.event import Event, EventKind
-from toolward.ports.store import Conflict, Delete, Put, Row, Store, Table
+from toolward.ports.store import Conflict, Delete, OpenCall, Put, Row, Store, Table
 from toolward.rules.checkpoint import open_checkpoint, parse_verifier_key
 
 
@@ -123,6 +123,50 @@ async def test_of_many_that_swap_the_same_row_at_once_one_wins_and_nobody_else_i
     assert sorted(results) == ["lost"] * 19 + ["won"] + ["wrote"] * 20
     assert store.size() == 21
     assert verify_store(store, store.verifier_key()).ok
+
+
+async def test_a_call_is_open_from_its_intent_to_its_outcome(store: Store) -> None:
+    await store.commit([event(1), event(2, tool="time/now"), event(3, kind=EventKind.CALL_MERGED)])
+    assert store.open_calls() == (
+        OpenCall("call-1", "s-1", "git/log"),
+        OpenCall("call-2", "s-1", "time/now"),
+    )
+    await store.commit([event(4, kind=EventKind.CALL_OUTCOME, call_id="call-1")])
+    await store.commit([event(5, kind=EventKind.LISTED, call_id="call-2"), event(6)])
+    assert [each.call_id for each in store.open_calls()] == ["call-6"]
+    await store.commit([event(7), event(8, kind=EventKind.CALL_OUTCOME, call_id="call-7")])
+    assert [each.call_id for each in store.open_calls()] == ["call-6"]
+
+
+async def test_it_tells_when_a_kind_was_written_last(store: Store) -> None:
+    assert store.last_written(EventKind.CALL_INTENT) == -1
+    await store.commit([event(1), event(2, kind=EventKind.LISTED), event(3, kind=EventKind.LISTED)])
+    await store.commit([event(4)])
+    assert store.last_written(EventKind.CALL_INTENT) == 3
+    assert store.last_written("listed") == 2
+    assert store.last_written(EventKind.CALL_OUTCOME) == -1
+
+
+async def test_an_intent_that_met_a_conflict_opens_nothing(store: Store) -> None:
+    with pytest.raises(Conflict):
+        await store.commit([event(1)], [Put(Table.INCIDENT, "x", b"1", expect=5)])
+    assert store.open_calls() == ()
+
+
+async def test_what_was_handed_over_first_is_written_first_however_large(store: Store) -> None:
+    waiting: list[asyncio.Task[object]] = []
+    for number in range(30):
+        large = {"a": b"x" * 300_000} if number % 3 == 0 else {}
+        row = Put(Table.INCIDENT, "x", b"%d" % number)
+        waiting.append(asyncio.create_task(store.commit([event(number, payloads=large)], [row])))
+        for _ in range(number % 12):  # some join a group, some find the writer at work or idle
+            await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    written = [orjson.loads(record.body)["event_id"] for record in store.records()]
+    assert written == [f"e-{number}" for number in range(30)]
+    row_now = store.get(Table.INCIDENT, "x")
+    assert row_now is not None
+    assert row_now.body == b"29"
 
 
 async def test_rows_are_scanned_by_prefix_in_key_order(store: Store) -> None:

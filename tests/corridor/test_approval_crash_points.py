@@ -17,7 +17,6 @@ from toolward.adapters.stores.memory import MemoryStore
 from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
 from toolward.errors import AuditUnavailable
-from toolward.ports.store import Table
 
 WRITE = ("files/write", {"path": "/data/a", "text": "x"})
 STEPS = {
@@ -92,4 +91,4 @@ async def test_a_crash_at_any_commit_loses_no_answer_and_doubles_no_effect(
         assert sorted(voters) == ["olga", "otto"], "no vote is lost, none counts twice"
         lost = STEPS[execute][point - 1 : point] == ["outcome"]
         assert answers == (["unknown_outcome"] * 2 if lost else ["done"] * 2)
-        assert not list(store.scan(Table.OPEN_INTENT))
+        assert not store.open_calls()

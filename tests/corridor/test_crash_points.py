@@ -17,7 +17,6 @@ from toolward.adapters.stores.memory import MemoryStore
 from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
 from toolward.model.call import Reply
-from toolward.ports.store import Table
 
 WRITE = ("files/write", {"path": "/data/a", "text": "x"})
 READ = ("files/read", {"path": "/data/a"})
@@ -76,7 +75,7 @@ async def test_a_disk_that_breaks_at_any_commit_of_a_write_leaves_nothing_unreco
         assert set(outcomes) == intents
         assert all(count == 1 for count in outcomes.values())
         assert len(intents) == (1 if point == 3 else 0)
-        assert not list(store.scan(Table.OPEN_INTENT))
+        assert not store.open_calls()
         if point == 3:
             last = world.records("call.outcome")[-1]
             assert (last["status"], last["settled_by"]) == ("unknown", "recovery")

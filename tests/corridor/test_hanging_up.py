@@ -16,7 +16,7 @@ from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
 from toolward.kernel.stages import settle
 from toolward.model.event import Event, EventKind, Receipt
-from toolward.ports.store import Change, Table
+from toolward.ports.store import Change
 
 UNDO = """\
 server: files
@@ -53,7 +53,7 @@ def nothing_is_held(world: World) -> None:
     assert world.house.parts.intend.clauses._bound == {}
     assert safeguards.once._held == {}
     assert not safeguards.frontiers._busy
-    assert list(world.store.scan(Table.OPEN_INTENT)) == []
+    assert world.store.open_calls() == ()
 
 
 async def gone_at(world: World, store: Watched, kind: EventKind, session: str, once: str) -> None:

@@ -11,7 +11,6 @@ from tests.harness import WARD, World, code_of, open_world, text_result
 
 from toolward.errors import ToolwardError
 from toolward.model.call import Returned
-from toolward.ports.store import Table
 
 ELICIT = "elicitation/create"
 ACCEPTING = WARD.replace("    roots:", "    accepts: [elicitation]\n    roots:")
@@ -93,4 +92,4 @@ async def test_a_request_in_a_result_that_may_not_pass_still_leaves_a_settled_ca
         reply = await world.call(await world.session(), "files/write", {"path": "/data/a", "text": "x"})
         assert code_of(reply)
         assert [r["kind"] for r in world.records()][-2:] == ["call.intent", "call.outcome"]
-        assert list(world.store.scan(Table.OPEN_INTENT)) == []
+        assert world.store.open_calls() == ()

@@ -14,7 +14,6 @@ from toolward.kernel.stages import settle
 from toolward.model.call import Intent, RawOutcome, Returned
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit
-from toolward.ports.store import Table
 from toolward.ports.upstream import Exchange
 
 NESTED = 250
@@ -34,7 +33,7 @@ async def test_an_answer_too_deep_to_be_written_is_bad_output_with_an_outcome(tm
         session = await world.session()
         reply = await world.call(session, "files/write", {"path": "/data/a", "text": "x"})
         assert code_of(reply) == "bad_output"
-        assert not list(world.store.scan(Table.OPEN_INTENT))
+        assert not world.store.open_calls()
         assert world.records("call.outcome")[-1]["status"] == "stopped"
 
 
@@ -63,7 +62,7 @@ async def test_what_ran_is_never_answered_as_refused_because_the_log_is_busy(
     async with open_world(tmp_path) as world:
         reply = await write_with_a_full_queue(world, monkeypatch)
         assert reply.error is None
-        assert not list(world.store.scan(Table.OPEN_INTENT))
+        assert not world.store.open_calls()
         assert not world.records("call.denied")
 
 
@@ -97,7 +96,7 @@ async def test_a_caller_that_goes_while_the_intent_is_written_leaves_an_outcome_
         assert not world.upstreams.ran
         assert [record["kind"] for record in world.records()][-2:] == ["call.intent", "call.outcome"]
         assert world.records()[-1]["reason"] == "killed"
-        assert not list(world.store.scan(Table.OPEN_INTENT))
+        assert not world.store.open_calls()
 
 
 async def test_a_caller_that_goes_while_the_outcome_is_written_does_not_stop_it(
@@ -106,7 +105,7 @@ async def test_a_caller_that_goes_while_the_outcome_is_written_does_not_stop_it(
     async with open_world(tmp_path) as world:
         await hung_up_while(world, EventKind.CALL_OUTCOME, monkeypatch)
         assert world.records()[-1]["status"] == "returned"
-        assert not list(world.store.scan(Table.OPEN_INTENT))
+        assert not world.store.open_calls()
 
 
 async def test_a_caller_that_goes_while_the_log_is_busy_leaves_an_outcome_all_the_same(
@@ -131,7 +130,7 @@ async def test_a_caller_that_goes_while_the_log_is_busy_leaves_an_outcome_all_th
             await call
         await world.house.background.drain()
         assert world.records()[-1]["status"] == "returned"
-        assert not list(world.store.scan(Table.OPEN_INTENT))
+        assert not world.store.open_calls()
 
 
 async def test_a_bug_while_a_tool_runs_leaves_an_outcome_and_is_reported(tmp_path: Path) -> None:
@@ -147,4 +146,4 @@ async def test_a_bug_while_a_tool_runs_leaves_an_outcome_and_is_reported(tmp_pat
         assert code_of(reply) == "unknown_outcome"
         assert "sk-a-detail" not in str(reply)
         assert [type(each) for each in told] == [KeyError]
-        assert not list(world.store.scan(Table.OPEN_INTENT))
+        assert not world.store.open_calls()

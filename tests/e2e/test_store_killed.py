@@ -35,8 +35,9 @@ async def main():
 
     async def worker():
         while True:
-            event = Event(event_id=ids.new(), time_ns=clock.now_ns(), kind=EventKind.CALL_INTENT, payloads={"a": b"x" * 500})
-            (receipt,) = await store.commit([event], [Put(Table.OPEN_INTENT, event.event_id, b"{}", 0)])
+            name = ids.new()
+            event = Event(event_id=name, time_ns=clock.now_ns(), kind=EventKind.CALL_INTENT, call_id=name, payloads={"a": b"x" * 500})
+            (receipt,) = await store.commit([event], [Put(Table.SESSION, name, b"{}", 0)])
             sys.stdout.write(f"{receipt.index} {event.event_id}\\n")
             sys.stdout.flush()
 
@@ -69,7 +70,8 @@ async def test_ten_kills_lose_no_acknowledged_record(tmp_path: Path) -> None:
         assert verify_store(store, store.verifier_key()).ok
         stored = {record.index: orjson.loads(record.body)["event_id"] for record in store.records()}
         assert acknowledged.items() <= stored.items()
-        assert {row.key for row in store.scan(Table.OPEN_INTENT)} == set(stored.values())
+        assert {each.call_id for each in store.open_calls()} == set(stored.values())
+        assert {row.key for row in store.scan(Table.SESSION)} == set(stored.values())
         assert store.payload(len(stored) - 1, "a") == b"x" * 500
         await store.close()
     assert len(acknowledged) > KILLS

@@ -15,7 +15,7 @@ from toolward.kernel.revision import ActiveRevision
 from toolward.model.call import Call, RawOutcome, Reply
 from toolward.model.permit import Permit
 from toolward.model.tool import SEPARATOR
-from toolward.ports.store import Change
+from toolward.ports.store import Change, OpenCall
 
 
 class Promise(Struct, frozen=True, kw_only=True):
@@ -79,9 +79,9 @@ class Clause:
     def lapsed(self, permit: Permit) -> None:
         """The intent was not made, so nothing ran: let go of what is held in memory."""
 
-    def abandon(self, call_id: str, left: Mapping[str, Any]) -> Sequence[Change]:
-        """What to write for a call that a crash left without outcome; `left` is its open intent's row."""
-        del call_id, left
+    def abandon(self, left: OpenCall) -> Sequence[Change]:
+        """What to write for a call that a crash left without outcome."""
+        del left
         return ()
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import orjson
-
 from toolward.errors import ReasonCode
 from toolward.kernel.audit import Auditor
 from toolward.kernel.stages.settle import Settle
 from toolward.model.event import EventKind
-from toolward.ports.store import Store, Table
+from toolward.ports.store import Store
 
 
 async def recover(store: Store, auditor: Auditor, settle: Settle) -> int:
@@ -18,20 +16,19 @@ async def recover(store: Store, auditor: Auditor, settle: Settle) -> int:
     says `unknown_outcome`, and probing belongs to the tool's manifest.
     """
     settled = 0
-    for row in list(store.scan(Table.OPEN_INTENT)):
-        left = orjson.loads(row.body)
+    for left in store.open_calls():
         event = auditor.event(
             EventKind.CALL_OUTCOME,
-            call_id=row.key,
-            session_id=left["session_id"],
-            tool=left["tool"],
+            call_id=left.call_id,
+            session_id=left.session_id,
+            tool=left.tool,
             body={
                 "status": "unknown",
                 "reason": ReasonCode.UNKNOWN_OUTCOME.value,
                 "settled_by": "recovery",
             },
         )
-        changes = [each for clause in settle.clauses.every for each in clause.abandon(row.key, left)]
-        await settle.close(event, changes, open_intent=True)
+        changes = [each for clause in settle.clauses.every for each in clause.abandon(left)]
+        await settle.close(event, changes)
         settled += 1
     return settled

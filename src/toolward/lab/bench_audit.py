@@ -74,14 +74,14 @@ async def one_round(directory: Path, in_flight: int, *, state: bool, seconds: fl
             event = Event(
                 event_id=call_id,
                 time_ns=clock.now_ns(),
-                kind=EventKind.CALL_INTENT,
+                kind=EventKind.CALL_MERGED,
                 call_id=call_id,
                 session_id="0192f6a0-0000-7000-8000-000000000001",
                 tool="git/git_log",
                 body=BODY,
                 payloads=PAYLOAD,
             )
-            await store.commit([event], [Put(Table.OPEN_INTENT, call_id, b"{}", 0)] if state else ())
+            await store.commit([event], [Put(Table.SESSION, call_id, b"{}", 0)] if state else ())
             waits.append(clock.monotonic_ns() - start)
 
     cpu, wall = time.process_time(), time.perf_counter()

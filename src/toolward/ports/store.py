@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -23,7 +23,6 @@ class Table(StrEnum):
     TOOL_PIN = "tool_pin"  # key: channel/server/name -> {digest, state, ...}
     OBJECTIVE_PIN = "objective_pin"  # key: channel/name -> what was approved, by whom
     SESSION = "session"  # key: session_id
-    OPEN_INTENT = "open_intent"  # key: call_id; there while an intent has no outcome
     INCIDENT = "incident"  # key: incident_id
     REVISION = "revision"  # key: revision digest -> the files and pins themselves
     CREDENTIAL = "credential"  # key: sha-256 of the token
@@ -87,6 +86,14 @@ class Record:
     leaf_hash: bytes
 
 
+class OpenCall(NamedTuple):
+    """A call whose intent is in the log and whose outcome is not."""
+
+    call_id: str
+    session_id: str
+    tool: str
+
+
 class Conflict(Exception):
     """A `Put` with `expect` met another version; nothing of that commit was written."""
 
@@ -140,6 +147,17 @@ class Store(Protocol):
         newest_first: bool = True,
     ) -> list[Record]:
         """Audit records by their indexed fields; empty means any."""
+        ...
+
+    def open_calls(self) -> tuple[OpenCall, ...]:
+        """Calls on their way, and after a crash those that it cut off; in the order of their intents.
+
+        A `CALL_INTENT` opens one, a `CALL_OUTCOME` or `LISTED` of the same call closes it.
+        """
+        ...
+
+    def last_written(self, kind: str) -> int:
+        """The index of the newest record of a kind that this process wrote; -1 if it wrote none."""
         ...
 
     def payload(self, index: int, name: str) -> bytes | None:

@@ -26,7 +26,7 @@ async def test_a_row_is_read_once_until_its_table_changes(tmp_path: Path) -> Non
     await store.commit([], [Put(Table.CREDENTIAL, "k", b"{}")])
     first = store.get(Table.CREDENTIAL, "k")
     assert store.get(Table.CREDENTIAL, "k") is first
-    await store.commit([], [Put(Table.OPEN_INTENT, "c", b"{}")])
+    await store.commit([], [Put(Table.SESSION, "c", b"{}")])
     assert store.get(Table.CREDENTIAL, "k") is first
     await store.commit([], [Put(Table.CREDENTIAL, "other", b"{}")])
     assert store.get(Table.CREDENTIAL, "k") is not first

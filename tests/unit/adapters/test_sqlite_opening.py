@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,13 +11,15 @@ from pathlib import Path
 import apsw
 import pytest
 
-from toolward.adapters.stores import sqlite_opening
+from toolward.adapters.stores import sqlite_opening, sqlite_writer
+from toolward.adapters.stores.commits import Commit
 from toolward.adapters.stores.sqlite import SqliteStore
 from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
-from toolward.errors import ReasonCode, StoreUnavailable, ToolwardError, WardError
+from toolward.errors import AuditStopped, ReasonCode, StoreUnavailable, ToolwardError, WardError
 from toolward.governance.verify import verify_store
-from toolward.model.event import Event, EventKind
+from toolward.model.event import Event, EventKind, Receipt
+from toolward.ports.store import OpenCall
 from toolward.rules.merkle import leaf_hash
 
 
@@ -33,6 +37,12 @@ async def fill(state: Path, count: int, group: int = 10, start: int = 0) -> None
             ]
         )
     await store.close()
+
+
+def call(number: int, kind: EventKind, call_id: str) -> Event:
+    return Event(
+        event_id=f"e-{number}", time_ns=number, kind=kind, call_id=call_id, session_id="s", tool="a/b"
+    )
 
 
 def tamper(state: Path, *statements: str) -> None:
@@ -268,7 +278,8 @@ async def test_a_log_of_the_first_schema_is_searched_as_before_once_it_was_opene
         f"CREATE INDEX record_{name} ON record({columns.get(name, name)})"
         for name in ("kind", "call", "session", "tool", "time")
     ]
-    tamper(state, "DROP TABLE record_by", "DROP TABLE indexed", *named, "PRAGMA user_version=1")
+    gone = [f"DROP TABLE {name}" for name in ("record_by", "indexed", "open_call")]
+    tamper(state, *gone, *named, "PRAGMA user_version=1")
     store = opened(state)
     assert [each.index for each in store.find(kind="listed", limit=3)] == [699, 698, 697]
     assert len(store.find(since_ns=650, limit=1_000)) == 50
@@ -278,3 +289,69 @@ async def test_a_log_of_the_first_schema_is_searched_as_before_once_it_was_opene
     assert db.execute("SELECT count(*) FROM pragma_index_list('record')").get == 0
     assert db.execute("SELECT size FROM indexed").get == 700
     db.close()
+
+
+async def test_calls_that_were_open_under_the_second_schema_still_are(state: Path) -> None:
+    await fill(state, 20)
+    tamper(
+        state,
+        "DROP TABLE open_call",
+        "ALTER TABLE indexed DROP COLUMN followed",
+        """INSERT INTO state VALUES ('open_intent', 'c-1', CAST('{"session_id":"s","tool":"a/b"}' AS BLOB), 1)""",
+        "PRAGMA user_version=2",
+    )
+    store = opened(state)
+    assert store.open_calls() == (OpenCall("c-1", "s", "a/b"),)
+    await store.commit([call(20, EventKind.CALL_OUTCOME, "c-1"), call(21, EventKind.CALL_INTENT, "c-2")])
+    await store.close()
+    store = opened(state)
+    assert [each.call_id for each in store.open_calls()] == ["c-2"]
+    await store.close()
+
+
+async def test_a_start_knows_the_open_calls_of_a_long_log(state: Path) -> None:
+    chance = random.Random(7)
+    running: list[str] = []
+    store = opened(state)
+    for group in range(90):
+        events = []
+        for number in range(group * 20, group * 20 + 20):
+            if running and chance.random() < 0.5:
+                ended = running.pop(chance.randrange(len(running)))
+                events.append(call(number, EventKind.CALL_OUTCOME, ended))
+            else:
+                running.append(f"c-{number:05}")
+                events.append(call(number, EventKind.CALL_INTENT, running[-1]))
+        await store.commit(events)
+        assert {each.call_id for each in store.open_calls()} == set(running)
+        if group % 13 == 0:
+            await store.close()
+            store = opened(state)
+            assert {each.call_id for each in store.open_calls()} == set(running)
+    await store.close()
+    db = apsw.Connection(str(state / "toolward.db"))
+    assert db.execute("SELECT followed FROM indexed").get > 1_000, "a start would read all of the log"
+    db.close()
+
+
+async def test_an_interrupt_while_rows_are_put_in_stops_the_log_and_is_passed_on(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(state)
+    future: asyncio.Future[tuple[Receipt, ...]] = asyncio.get_running_loop().create_future()
+
+    def interrupted(*_: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sqlite_writer, "stage", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store._writer.submit([Commit((), (), future)])
+    monkeypatch.undo()
+    with pytest.raises(AuditStopped):
+        await future
+    with pytest.raises(AuditStopped):
+        await store.commit([], [])
+    await store.close()
+    store = opened(state)
+    await store.commit([call(0, EventKind.LISTED, "c")])
+    await store.close()

@@ -12,13 +12,14 @@ from hashlib import sha256
 from typing_extensions import override
 
 from toolward.adapters.stores.keys import Keys
+from toolward.adapters.stores.open_calls import OpenCalls
 from toolward.adapters.stores.sealing import Sealed, Sealer, grow
 from toolward.adapters.stores.submission import checked, shredding
 from toolward.errors import AuditStopped, AuditUnavailable
 from toolward.model.event import Event, Receipt
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
-from toolward.ports.store import Change, Conflict, Put, Record, Row, Store, Table
+from toolward.ports.store import Change, Conflict, OpenCall, Put, Record, Row, Store, Table
 from toolward.rules.checkpoint import Signer
 from toolward.rules.merkle import EMPTY_ROOT, Range
 
@@ -54,6 +55,7 @@ class MemoryStore(Store):
         self._tree = Range()
         self._notes: list[tuple[int, str]] = [(0, self._signer.sign(0, EMPTY_ROOT))]
         self._log: list[Sealed] = []
+        self._open_calls = OpenCalls()
         self._shredded: set[int] = set()
         self._state: dict[tuple[str, str], Row] = {}
         self._health = ""
@@ -71,6 +73,8 @@ class MemoryStore(Store):
             self._tree = grown.batch.range
             self._notes.append((self._tree.size, grown.note))
             self._log.extend(sealed)
+            for event in events:
+                self._open_calls.follow(event.kind, event.call_id, event.session_id, event.tool)
             receipts = grown.receipts
         self._state = state
         self._health = ""
@@ -160,6 +164,14 @@ class MemoryStore(Store):
             ):
                 found.append(Record(index, sealed.body, sealed.leaf))
         return found
+
+    @override
+    def open_calls(self) -> tuple[OpenCall, ...]:
+        return self._open_calls.all()
+
+    @override
+    def last_written(self, kind: str) -> int:
+        return next((at for at in range(len(self._log) - 1, -1, -1) if self._log[at].event.kind == kind), -1)
 
     @override
     def payload(self, index: int, name: str) -> bytes | None:

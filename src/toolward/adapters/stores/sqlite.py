@@ -13,19 +13,20 @@ from typing import Final, NamedTuple
 import apsw
 from typing_extensions import override
 
+from toolward.adapters.stores.commits import Commit
 from toolward.adapters.stores.keys import Keys, load_or_create_keys, make_private_directory, write_durably
 from toolward.adapters.stores.sealing import Sealer
 from toolward.adapters.stores.sqlite_opening import check_log
 from toolward.adapters.stores.sqlite_reader import Reader
 from toolward.adapters.stores.sqlite_schema import migrate, open_writer
-from toolward.adapters.stores.sqlite_writer import Commit, Head, Writer
+from toolward.adapters.stores.sqlite_writer import Head, Writer
 from toolward.adapters.stores.submission import checked, shredding
 from toolward.config.limits import COMMIT_QUEUE_MAX
 from toolward.errors import AuditStopped, Overloaded, ReasonCode, StoreUnavailable, WardError
 from toolward.model.event import Event, Receipt
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
-from toolward.ports.store import Change, Record, Row, Store, Table
+from toolward.ports.store import Change, OpenCall, Record, Row, Store, Table
 from toolward.rules.checkpoint import Signer, usable_origin
 
 DATABASE: Final = "toolward.db"
@@ -259,6 +260,14 @@ class SqliteStore(Store):
     ) -> list[Record]:
         wanted = {"call_id": call_id, "session_id": session_id, "tool": tool, "kind": kind}
         return self._reader.find(wanted, since_ns=since_ns, limit=limit, newest_first=newest_first)
+
+    @override
+    def open_calls(self) -> tuple[OpenCall, ...]:
+        return self._writer.open_calls.all()
+
+    @override
+    def last_written(self, kind: str) -> int:
+        return self._writer.last_written.get(kind, -1)
 
     @override
     def payload(self, index: int, name: str) -> bytes | None:

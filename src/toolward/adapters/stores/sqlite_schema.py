@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 import apsw
 
+from toolward.adapters.stores.open_calls import OpenCalls
 from toolward.errors import WardError
+from toolward.ports.store import OpenCall
 
 APPLICATION_ID: Final = 0x746F6C77
 """Stamped into the file's header, so that no foreign database is taken for a ward's."""
@@ -61,6 +64,17 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE TABLE indexed(size INTEGER NOT NULL) STRICT;
     INSERT INTO indexed VALUES (0);
     """,
+    # 3: open calls are followed in the log; `open_call` has those open after `indexed.followed` records
+    """
+    CREATE TABLE open_call(
+      call_id TEXT PRIMARY KEY, session_id TEXT NOT NULL, tool TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    ALTER TABLE indexed ADD COLUMN followed INTEGER NOT NULL DEFAULT 0;
+    INSERT INTO open_call
+      SELECT key, json_extract(CAST(body AS TEXT), '$.session_id'), json_extract(CAST(body AS TEXT), '$.tool')
+      FROM state WHERE tab = 'open_intent';
+    DELETE FROM state WHERE tab = 'open_intent';
+    UPDATE indexed SET followed = (SELECT coalesce(max(idx), -1) + 1 FROM record);
+    """,
 )
 
 
@@ -73,6 +87,25 @@ def index_records(db: apsw.Connection, start: int, end: int) -> None:
     for statement in _INDEX_ROWS:
         db.execute(statement, (start, end))
     db.execute("UPDATE indexed SET size=?", (end,))
+
+
+def keep_open_calls(db: apsw.Connection, open_calls: Sequence[OpenCall], *, followed: int) -> None:
+    """Note which calls were open after the first `followed` records, so that a start need not read those."""
+    db.execute("DELETE FROM open_call")
+    write_rows(db, "INSERT INTO open_call VALUES", list(open_calls))
+    db.execute("UPDATE indexed SET followed=?", (followed,))
+
+
+def find_open_calls(db: apsw.Connection) -> OpenCalls:
+    """The calls that are open at the end of the log."""
+    found = OpenCalls(
+        OpenCall(*row)
+        for row in db.execute("SELECT call_id, session_id, tool FROM open_call ORDER BY call_id")
+    )
+    newer = "SELECT kind, call_id, session_id, tool FROM record WHERE idx >= ? ORDER BY idx"
+    for record in db.execute(newer, (db.execute("SELECT followed FROM indexed").get,)):
+        found.follow(*record)
+    return found
 
 
 def open_writer(path: Path, vfs: str) -> apsw.Connection:
@@ -136,7 +169,7 @@ def _rows_text(head: str, width: int, count: int, tail: str) -> str:
 _ROWS_MAX: Final = 64
 
 
-def write_rows(db: apsw.Connection, head: str, rows: list[tuple[object, ...]], tail: str = "") -> None:
+def write_rows(db: apsw.Connection, head: str, rows: Sequence[tuple[object, ...]], tail: str = "") -> None:
     """Run `head VALUES-rows tail` for all rows in few statements.
 
     Each statement gives up the interpreter lock once and may wait milliseconds to get it back from a busy

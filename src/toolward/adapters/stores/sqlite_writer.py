@@ -1,4 +1,9 @@
-"""The thread that owns the database: it gathers what waits into one transaction, one signature, one sync.
+"""What waits goes into one transaction, one signature, one sync.
+
+Rows are put in by the thread of the event loop, where nobody competes for the interpreter lock, unless the
+writer's own thread is at work or the group is large; that thread then commits, which is where a disk is
+waited for. With every statement in the writer's thread, each of eight for a group would wait for a busy loop
+to let go of the lock.
 
 It stops for good at the first failed write, sync or commit. A kernel that reported a failed fsync may have
 dropped the pages and report success the next time (PostgreSQL learnt this in 2018), so nothing is retried:
@@ -14,23 +19,25 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import Final, TypeVar
+from threading import Lock, Thread
+from typing import Final, NamedTuple
 
 import apsw
-from msgspec import Struct
 
+from toolward.adapters.stores.commits import Answer, Commit, answers_of, deliver, light, settle
 from toolward.adapters.stores.sealing import Grown, Sealed, grow
-from toolward.adapters.stores.sqlite_schema import index_records, indexed_size, write_rows
+from toolward.adapters.stores.sqlite_schema import (
+    find_open_calls,
+    index_records,
+    indexed_size,
+    keep_open_calls,
+    write_rows,
+)
 from toolward.adapters.stores.staging import Staged, stage
 from toolward.config.limits import COMMIT_BATCH_MAX
-from toolward.errors import AuditStopped, AuditUnavailable, StoreUnavailable
-from toolward.model.event import Receipt
-from toolward.ports.store import Change, Conflict
+from toolward.errors import AuditStopped, AuditUnavailable, InvariantBroken, StoreUnavailable
 from toolward.rules.checkpoint import Signer
 from toolward.rules.merkle import Range
-
-T = TypeVar("T")
 
 WAL_PAGES_MAX: Final = 1_000
 """Pages (8 KiB) in the write-ahead log before they are moved into the database."""
@@ -42,23 +49,6 @@ _VERSIONS_MAX: Final = 50_000
 """Row versions remembered, so that compare-and-swap seldom has to read."""
 _REMEDY: Final = "free the disk or mend it, then start toolward again: recovery settles what was under way"
 
-Answer = tuple[Receipt, ...] | Exception
-Future = asyncio.Future[tuple[Receipt, ...]]
-
-
-class Commit(Struct, eq=False):
-    """One caller's commit on its way to the writer; `shred` names a record whose payloads are destroyed."""
-
-    sealed: tuple[Sealed, ...]
-    changes: tuple[Change, ...]
-    future: Future
-    shred: int | None = None
-
-    @property
-    def weight(self) -> int:
-        """What it counts against the limits: records, at least one."""
-        return len(self.sealed) or 1
-
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -68,17 +58,31 @@ class Head:
     note: str
 
 
+class _Begun(NamedTuple):
+    """A transaction that has all its rows and is to be committed."""
+
+    commits: Sequence[Commit]
+    staged: Staged
+    sealed: list[Sealed]
+    grown: Grown | None
+    shred: list[int]
+
+
+_Job = Sequence[Commit] | _Begun | asyncio.Future[None]
+
+
 class Writer:
     """Starts its thread at once. `anchor` writes the newest checkpoint outside the database."""
 
     def __init__(
         self, db: apsw.Connection, head: Head, *, signer: Signer, anchor: Callable[[str], None]
     ) -> None:
-        """`db` belongs to the thread from here on."""
+        """`db` belongs to whoever holds `_turn` from here on."""
         self.head = head
         self.health = ""
         self.full_refusals = 0
         self.changes: Counter[str] = Counter()  # by table: how many commits wrote to it
+        self.last_written: dict[str, int] = {}  # by kind
         self._accepted = 0  # written by submit() only
         self._finished = 0  # written by the thread only
         self._db = db
@@ -88,9 +92,11 @@ class Writer:
         self._commits = 0
         self._poisoned = False
         self._indexed = indexed_size(db)
+        self.open_calls = find_open_calls(db)
         self._wal_pages = 0
         self._versions: dict[tuple[str, str], int] = {}
-        self._queue: SimpleQueue[Sequence[Commit] | asyncio.Future[None]] = SimpleQueue()
+        self._turn = Lock()
+        self._queue: SimpleQueue[_Job] = SimpleQueue()
         self._backlog: deque[Commit | asyncio.Future[None]] = deque()
         db.set_wal_hook(self._count_wal_pages)
         self._thread = Thread(target=self._run, name="toolward-store", daemon=True)
@@ -108,8 +114,20 @@ class Writer:
 
     def submit(self, commits: Sequence[Commit]) -> None:
         """Hand over; the futures are resolved on their own loops."""
+        first = not self.waiting  # nothing that was handed over before may be overtaken
         self._accepted += sum(commit.weight for commit in commits)
-        self._queue.put(commits)
+        if first and not self._poisoned and light(commits) and self._turn.acquire(blocking=False):
+            try:
+                begun = self._begin(commits)
+            except BaseException as error:
+                self._turn.release()
+                self._answer(commits, self._after(commits, error))
+                if not isinstance(error, Exception):
+                    raise
+            else:
+                self._queue.put(begun)  # and the turn with it
+        else:
+            self._queue.put(commits)
 
     async def stop(self) -> None:
         """Finish what was handed over, close the connection, end the thread."""
@@ -121,19 +139,24 @@ class Writer:
     # --- the thread ----------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while True:
-            gathered = self._gather()
-            if isinstance(gathered, asyncio.Future):
-                break
-            self._serve(gathered)
+        while not isinstance(job := self._gather(), asyncio.Future):
+            if not isinstance(job, _Begun):
+                self._turn.acquire()
+            try:
+                self._serve(job)
+            finally:
+                self._turn.release()
         self._close()
         with contextlib.suppress(RuntimeError):  # the loop of whoever asked is gone
-            gathered.get_loop().call_soon_threadsafe(_settle, [(gathered, None)])
+            job.get_loop().call_soon_threadsafe(settle, [(job, None)])
 
-    def _gather(self) -> list[Commit] | asyncio.Future[None]:
+    def _gather(self) -> _Job:
         backlog = self._backlog
         if not backlog:
-            self._take(self._queue.get())
+            job = self._queue.get()
+            if isinstance(job, _Begun):
+                return job
+            self._take(job)
         with contextlib.suppress(Empty):
             while len(backlog) < COMMIT_BATCH_MAX:
                 self._take(self._queue.get_nowait())
@@ -150,25 +173,33 @@ class Writer:
             backlog.popleft()
         return batch
 
-    def _take(self, item: Sequence[Commit] | asyncio.Future[None]) -> None:
-        if isinstance(item, asyncio.Future):
-            self._backlog.append(item)
+    def _take(self, job: _Job) -> None:
+        if isinstance(job, asyncio.Future):
+            self._backlog.append(job)
+        elif isinstance(job, _Begun):
+            raise InvariantBroken("a group was begun while others waited")
         else:
-            self._backlog.extend(item)
+            self._backlog.extend(job)
 
-    def _serve(self, commits: list[Commit]) -> None:
+    def _serve(self, job: Sequence[Commit] | _Begun) -> None:
+        commits = job.commits if isinstance(job, _Begun) else job
         try:
-            answers = self._refuse(commits) if self._poisoned else self._write(commits)
-        except apsw.FullError as error:
-            answers = self._after_full(commits, error)
+            if self._poisoned:
+                answers = self._refuse(commits)
+            else:
+                answers = self._finish(job if isinstance(job, _Begun) else self._begin(job))
         except Exception as error:  # noqa: BLE001 -- the thread's edge: whatever it is, callers must hear of it
-            answers = self._after_failure(commits, error)
-        self._finished += sum(commit.weight for commit in commits)
-        _deliver([(commit.future, answer) for commit, answer in zip(commits, answers, strict=True)])
+            answers = self._after(commits, error)
+        self._answer(commits, answers)
         if not self._poisoned:
             self._maintain()
 
-    def _write(self, commits: list[Commit]) -> list[Answer]:
+    def _answer(self, commits: Sequence[Commit], answers: list[Answer]) -> None:
+        self._finished += sum(commit.weight for commit in commits)
+        deliver([(commit.future, answer) for commit, answer in zip(commits, answers, strict=True)])
+
+    def _begin(self, commits: Sequence[Commit]) -> _Begun:
+        """Put in all rows of a group."""
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         staged = stage(db, [commit.changes for commit in commits], self._versions)
@@ -178,25 +209,39 @@ class Writer:
             if not conflict
             for one in commit.sealed
         ]
-        shred = [commit.shred for commit in commits if commit.shred is not None]
         grown = grow(self.head.tree, sealed, self._signer) if sealed else None
         if grown:
             self._insert(sealed, grown)
         staged.write(db)
+        shred = [commit.shred for commit in commits if commit.shred is not None]
         for index in shred:
             db.execute("DELETE FROM payload WHERE idx=?", (index,))
+        return _Begun(commits, staged, sealed, grown, shred)
+
+    def _finish(self, begun: _Begun) -> list[Answer]:
+        """Make them durable."""
+        commits, staged, sealed, grown, shred = begun
+        size = grown.batch.range.size if grown else 0
+        joins = size - self._indexed > UNINDEXED_MAX
+        if joins:
+            index_records(self._db, self._indexed, size)
+            keep_open_calls(self._db, self.open_calls.all(), followed=self.head.tree.size)
         try:
-            db.execute("COMMIT")
+            self._db.execute("COMMIT")
         finally:  # also after a failed one: what it left is for a read to find out
             self.changes.update(staged.tables)
         if grown:
             self.head = Head(grown.batch.range, grown.note)
-            if grown.batch.range.size - self._indexed > UNINDEXED_MAX:
-                self._indexed = grown.batch.range.size
+            if joins:
+                self._indexed = size
+        for index, one in enumerate(sealed, size - len(sealed)):
+            event = one.event
+            self.last_written[event.kind] = index
+            self.open_calls.follow(event.kind, event.call_id, event.session_id, event.tool)
         self._remember(staged)
         self._commits += 1
         self.health = ""
-        answers = _answers(commits, staged.conflicts, grown)
+        answers = answers_of(commits, staged.conflicts, grown)
         if shred and (problem := self._truncate_wal()):
             answers = [
                 answer if commit.shred is None else StoreUnavailable(problem)
@@ -228,8 +273,6 @@ class Writer:
         write_rows(self._db, "INSERT INTO payload VALUES", boxes)
         write_rows(self._db, "INSERT INTO tile VALUES", list(grown.batch.tiles))
         self._db.execute("INSERT INTO head VALUES (?,?)", (grown.batch.range.size, grown.note))
-        if grown.batch.range.size - self._indexed > UNINDEXED_MAX:
-            index_records(self._db, self._indexed, grown.batch.range.size)
 
     def _remember(self, staged: Staged) -> None:
         if len(self._versions) > _VERSIONS_MAX:
@@ -240,19 +283,17 @@ class Writer:
 
     # --- when it fails -------------------------------------------------------------------------------
 
-    def _after_full(self, commits: list[Commit], error: apsw.Error) -> list[Answer]:
-        if not self._rolled_back():
-            return self._after_failure(commits, error)
-        self.full_refusals += 1
-        self.health = f"the disk of the audit log is full ({self.full_refusals} commits refused)"
+    def _after(self, commits: Sequence[Commit], error: BaseException) -> list[Answer]:
+        """What the callers hear when their transaction failed; only of a full disk is there a next time."""
+        if isinstance(error, apsw.FullError) and self._rolled_back():
+            self.full_refusals += 1
+            self.health = f"the disk of the audit log is full ({self.full_refusals} commits refused)"
+        else:
+            self._poison(error)
+            self._rolled_back()
         return self._refuse(commits)
 
-    def _after_failure(self, commits: list[Commit], error: Exception) -> list[Answer]:
-        self._poison(error)
-        self._rolled_back()
-        return self._refuse(commits)
-
-    def _poison(self, error: Exception) -> None:
+    def _poison(self, error: BaseException) -> None:
         self._poisoned = True
         self.health = f"the audit log stopped at its first failed write: {type(error).__name__}: {error}"
 
@@ -262,7 +303,7 @@ class Writer:
                 self._db.execute("ROLLBACK")
         return not self._db.in_transaction
 
-    def _refuse(self, commits: list[Commit]) -> list[Answer]:
+    def _refuse(self, commits: Sequence[Commit]) -> list[Answer]:
         kind = AuditStopped if self._poisoned else AuditUnavailable
         return [kind(self.health, remedy=_REMEDY) for _ in commits]
 
@@ -315,37 +356,3 @@ class Writer:
             else:
                 self._write_anchor()
             self._db.close()
-
-
-def _answers(
-    commits: list[Commit], conflicts: Sequence[Conflict | None], grown: Grown | None
-) -> list[Answer]:
-    receipts = grown.receipts if grown else ()
-    answers: list[Answer] = []
-    place = 0
-    for commit, conflict in zip(commits, conflicts, strict=True):
-        if conflict:
-            answers.append(conflict)
-            continue
-        answers.append(receipts[place : place + len(commit.sealed)])
-        place += len(commit.sealed)
-    return answers
-
-
-def _deliver(answers: list[tuple[Future, Answer]]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Future, Answer]]] = {}
-    for future, answer in answers:
-        by_loop.setdefault(future.get_loop(), []).append((future, answer))
-    for loop, mine in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits there any more
-            loop.call_soon_threadsafe(_settle, mine)
-
-
-def _settle(answers: Sequence[tuple[asyncio.Future[T], T | Exception]]) -> None:
-    for future, answer in answers:
-        if future.done():  # its caller was cancelled; the commit stands
-            continue
-        if isinstance(answer, Exception):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)

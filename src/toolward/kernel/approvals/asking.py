@@ -218,7 +218,7 @@ class Asking:
 
     def _runs(self, approval: Approval) -> bool:
         """Whether the execution it was used for has no outcome yet."""
-        return self._ground.store.get(Table.OPEN_INTENT, approval.used_by) is not None
+        return any(each.call_id == approval.used_by for each in self._ground.store.open_calls())
 
     def _retry_digest(self, labelled: LabelledCall) -> str:
         retry = labelled.call.retry

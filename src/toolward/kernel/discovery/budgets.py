@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import orjson
 from typing_extensions import override
@@ -16,7 +16,7 @@ from toolward.model.call import RawOutcome
 from toolward.model.found import Spent
 from toolward.model.permit import Permit
 from toolward.ports.clock import Clock
-from toolward.ports.store import Change, Put, Store, Table
+from toolward.ports.store import Change, OpenCall, Put, Store, Table
 from toolward.rules.canonical import canonical
 from toolward.rules.found.spending import destinations_of, lacking
 
@@ -74,9 +74,9 @@ class OpenBudgets(Clause):
         self._begun.pop(permit.labelled.call.call_id, None)
 
     @override
-    def abandon(self, call_id: str, left: Mapping[str, Any]) -> Sequence[Change]:
+    def abandon(self, left: OpenCall) -> Sequence[Change]:
         """What it took was written with its intent; how long it ran is not known."""
-        del call_id, left
+        del left
         return ()
 
     def _of(self, key: str) -> Spent:

@@ -31,7 +31,7 @@ from toolward.model.tool import Effect, ToolVersion
 from toolward.model.undo import UNDO_WINDOW_S, ToolUse, Undo
 from toolward.ports.clock import Clock
 from toolward.ports.images import Images
-from toolward.ports.store import Change, Store, Table
+from toolward.ports.store import Change, OpenCall, Store
 from toolward.rules.canonical import canonical
 from toolward.rules.resources import overlap, resources_of
 from toolward.rules.undo_templates import NotRecorded, arguments_of, paths_of, writable_roots
@@ -97,7 +97,7 @@ class Journal(Clause):
     def is_busy(self, session_id: str) -> bool:
         """Whether a call of that session is on its way."""
         return any(row["session_id"] == session_id for row in self.open.values()) or any(
-            orjson.loads(row.body)["session_id"] == session_id for row in self._store.scan(Table.OPEN_INTENT)
+            each.session_id == session_id for each in self._store.open_calls()
         )
 
     @override
@@ -290,11 +290,11 @@ class Journal(Clause):
         self.open.pop(call_id, None)
 
     @override
-    def abandon(self, call_id: str, left: Mapping[str, Any]) -> Sequence[Change]:
-        row = read_effect(self._store, left["session_id"], call_id)
+    def abandon(self, left: OpenCall) -> Sequence[Change]:
+        row = read_effect(self._store, left.session_id, left.call_id)
         if row is None:
             return ()
-        self.left.append((left["session_id"], call_id))
+        self.left.append((left.session_id, left.call_id))
         return (put_effect({**row, "status": EffectStatus.UNKNOWN.value}),)
 
 

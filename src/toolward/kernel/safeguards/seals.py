@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from toolward.errors import Contested, GatewayError, ReasonCode, Rejected
 from toolward.kernel.audit import Auditor
 from toolward.kernel.safeguards.frontiers import Frontiers
@@ -14,7 +12,7 @@ from toolward.kernel.safeguards.releases import Releases
 from toolward.kernel.sessions import Sessions
 from toolward.model.event import EventKind
 from toolward.model.principal import Principal
-from toolward.ports.store import Conflict, Store, Table
+from toolward.ports.store import Conflict, Store
 
 _TRIES_MAX: Final = 8
 
@@ -70,11 +68,10 @@ class Seals:
         return found[0].index if found else -1
 
     def _check_quiet(self, session_id: str) -> None:
-        for row in self.store.scan(Table.OPEN_INTENT):
-            if orjson.loads(row.body)["session_id"] == session_id:
-                raise GatewayError(
-                    "a call of this session is still running",
-                    code=ReasonCode.IN_PROGRESS,
-                    remedy="seal it when its calls have ended",
-                    details=(("retry_after_s", "5"),),
-                )
+        if any(each.session_id == session_id for each in self.store.open_calls()):
+            raise GatewayError(
+                "a call of this session is still running",
+                code=ReasonCode.IN_PROGRESS,
+                remedy="seal it when its calls have ended",
+                details=(("retry_after_s", "5"),),
+            )

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from toolward.errors import Contested
 from toolward.kernel.audit import Auditor
 from toolward.kernel.clauses import Clauses, Promise
@@ -17,7 +15,7 @@ from toolward.model.call import LIST_ACTIONS, UPSTREAM_ACTIONS, Action, Intent, 
 from toolward.model.event import EventKind
 from toolward.model.permit import Permit
 from toolward.model.tool import Effect, ToolState
-from toolward.ports.store import Change, Conflict, Put, Store, Table
+from toolward.ports.store import Change, Conflict, Store
 from toolward.rules.canonical import canonical
 from toolward.rules.lineage.edges import edges_to_json
 from toolward.rules.signals.history import amount_of
@@ -64,13 +62,7 @@ class Intend:
     async def _commit(self, permit: Permit, revision: ActiveRevision, promises: Sequence[Promise]) -> Intent:
         call = permit.labelled.call
         body, payloads = describe(permit, revision), payloads_of(permit.labelled)
-        changes: list[Change] = [
-            Put(
-                Table.OPEN_INTENT,
-                call.call_id,
-                orjson.dumps({"session_id": call.session.session_id, "tool": tool_of(permit)}),
-            )
-        ]
+        changes: list[Change] = []
         for promise in promises:
             body |= promise.body
             payloads |= promise.payloads

@@ -37,7 +37,7 @@ from toolward.model.permit import Permit
 from toolward.model.tool import ToolState
 from toolward.ports.clock import Clock
 from toolward.ports.secrets import Secrets
-from toolward.ports.store import Change, Delete, Store, Table
+from toolward.ports.store import Change, Store
 from toolward.rules.canonical import depth_at_most
 from toolward.rules.clearance import Withheld, cleared_result, lowered, marker, result_label, unseen
 from toolward.rules.lineage.memory import Heard
@@ -125,7 +125,7 @@ class Settle:
         )
         for clause in bound:
             changes += clause.conclude(permit, outcome)
-        receipt = await self._written(permit, event, changes, open_intent=not intent.merged)
+        receipt = await self._written(permit, event, changes)
         resolved = permit.labelled.resolved
         receipt = {
             **receipt,
@@ -162,13 +162,11 @@ class Settle:
                 gone = True
         return gone
 
-    async def close(self, event: Event, changes: list[Change], *, open_intent: bool) -> Mapping[str, Any]:
-        """Write an outcome and close its intent in one commit; returns the receipt.
+    async def close(self, event: Event, changes: list[Change]) -> Mapping[str, Any]:
+        """Write an outcome, which closes its intent; returns the receipt.
 
         Waits while the log's queue is full. Raises `AuditUnavailable`.
         """
-        if open_intent:
-            changes = [*changes, Delete(Table.OPEN_INTENT, event.call_id)]
         while True:
             try:
                 receipts = await self.store.commit([event], changes)
@@ -178,23 +176,21 @@ class Settle:
             else:
                 return receipts[0].as_json()
 
-    async def _written(
-        self, permit: Permit, event: Event, changes: list[Change], *, open_intent: bool
-    ) -> Mapping[str, Any]:
+    async def _written(self, permit: Permit, event: Event, changes: list[Change]) -> Mapping[str, Any]:
         """As `close`; when the caller goes or nothing can be written, it is written later all the same."""
         try:
-            return await self.close(event, changes, open_intent=open_intent)
+            return await self.close(event, changes)
         except (asyncio.CancelledError, AuditUnavailable):
-            _ = self.background.start(self._end(permit, event, changes, open_intent=open_intent))
+            _ = self.background.start(self._end(permit, event, changes))
             raise
 
-    async def _end(self, permit: Permit, event: Event, changes: list[Change], *, open_intent: bool) -> None:
+    async def _end(self, permit: Permit, event: Event, changes: list[Change]) -> None:
         """Offer the outcome until it is written, once; whoever waits for its end is told then."""
         while True:
             try:
                 await self.store.commit([])  # what was handed over before is written, or never will be
                 if not self.store.find(kind=event.kind.value, call_id=event.call_id, limit=1):
-                    _ = await self.close(event, changes, open_intent=open_intent)
+                    _ = await self.close(event, changes)
             except AuditStopped:
                 return  # the next start finds the open intent, and closes it
             except (AuditUnavailable, Overloaded):

@@ -31,7 +31,7 @@ from toolward.model.event import EventKind
 from toolward.model.permit import Permit
 from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import SessionOrigin
-from toolward.ports.store import Store, Table
+from toolward.ports.store import Store
 from toolward.ports.upstream import Exchange, ServerDescription, Upstreams
 
 AGENT: Final = Principal(user="torture", agent="load", credential="lab", kind=CredentialKind.API_KEY)
@@ -202,6 +202,6 @@ def judge_house(house: House, answers: list[Answer], effects: list[Effect]) -> l
         effects=effects,
         acknowledged=acknowledged_of(answers),
         unanswered=frozenset({each.key for each in effects} - answered),
-        open_intents=tuple(row.key for row in house.store.scan(Table.OPEN_INTENT)),
+        open_intents=tuple(each.call_id for each in house.store.open_calls()),
     )
     return [*judge_evidence(evidence).violations, *bad_proofs(answers, log, house.store.verifier_key())]

@@ -33,7 +33,6 @@ from toolward.lab.torture.gather import (
 from toolward.lab.torture.nursery import nursery
 from toolward.lab.torture.ward import free_port, furnish, write_ward
 from toolward.lab.torture.witness import read_effects, witness_process
-from toolward.ports.store import Table
 
 CALLERS: Final = 24
 UNDER_LOAD_S: Final = (0.01, 0.45)
@@ -120,7 +119,7 @@ async def judge(place: Path, load: Load, killed: Killed, chance: random.Random) 
             effects=effects,
             acknowledged=acknowledged_of(load.answers),
             unanswered=frozenset(load.unanswered),
-            open_intents=tuple(row.key for row in store.scan(Table.OPEN_INTENT)),
+            open_intents=tuple(each.call_id for each in store.open_calls()),
         )
         figures = judge_evidence(evidence)
         figures.violations += bad_proofs(load.answers, log, store.verifier_key())

@@ -23,6 +23,7 @@ import orjson
 from msgspec.structs import replace
 
 from toolward.lab.bench_policy import call as sample_call
+from toolward.lab.quiet import Slowness
 from toolward.lab.report import Row, write_report
 from toolward.model.call import LabelledCall, ResolvedCall
 from toolward.model.decision import Deny
@@ -217,7 +218,7 @@ def one_session(rig: Rig, kind: Kind, seed: int) -> Times:
     return times
 
 
-def judged(rig: Rig) -> Iterator[Row]:
+def judged(rig: Rig, slow: Slowness) -> Iterator[Row]:
     """Rows of label and decide, and of remembering, for each kind of session.
 
     Each session is played `ROUNDS` times, and each call counts with its best: other load only ever adds.
@@ -236,8 +237,9 @@ def judged(rig: Rig) -> Iterator[Row]:
             best for same in played for best in map(min, zip(*(each.indexing for each in same), strict=True))
         ]
         p50, p99 = _quantile(judging, 50), _quantile(judging, 99)
-        yield Row(f"label + decide p50, {kind.name}", round(p50, 1), "us", f"<= {P50_US:g}", p50 <= P50_US)
-        yield Row(f"label + decide p99, {kind.name}", round(p99, 1), "us", f"<= {P99_US:g}", p99 <= P99_US)
+        slow.look()
+        yield from slow.judged(f"label + decide p50, {kind.name}", p50, P50_US)
+        yield from slow.judged(f"label + decide p99, {kind.name}", p99, P99_US)
         yield Row(f"take in a result of 2 KB p50, {kind.name}", round(_quantile(taking, 50), 1), "us")
         yield Row(f"index a result of 2 KB p50, {kind.name}", round(_quantile(indexing, 50), 1), "us")
         yield Row(f"index a result of 2 KB p99, {kind.name}", round(_quantile(indexing, 99), 1), "us")
@@ -277,20 +279,6 @@ def grown(rig: Rig, kind: Kind) -> Iterator[Row]:
     )
 
 
-def machine() -> Row:
-    """How fast this machine adds just now, to compare figures of different days by."""
-    best = min(_added() for _ in range(200))
-    return Row("2 000 additions in a loop, on this machine now", round(best, 1), "us")
-
-
-def _added() -> float:
-    with Watch() as watch:
-        total = 0
-        for each in range(2_000):
-            total += each & 7
-    return watch.us
-
-
 def measure_all() -> list[Row]:
     """Everything."""
     rig = Rig()
@@ -301,7 +289,8 @@ def measure_all() -> list[Row]:
         sys.exit("the benchmark's leak is not seen; it would measure the wrong thing")
     gc.collect()
     gc.disable()
-    rows = [machine(), *judged(rig)]
+    slow = Slowness()
+    rows = [*judged(rig, slow), slow.row()]
     gc.enable()
     for kind in KINDS[:2]:
         rows += grown(rig, kind)

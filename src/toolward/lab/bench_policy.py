@@ -15,6 +15,7 @@ from importlib import resources
 
 import orjson
 
+from toolward.lab.quiet import Slowness
 from toolward.lab.report import Row, write_report
 from toolward.model.call import Action, Call, Facts, LabelledCall, ResolvedCall
 from toolward.model.decision import Allow, Ask
@@ -164,7 +165,7 @@ def cpu_us(work: Callable[[int], object], count: int) -> float:
     return best
 
 
-def measure(count: int, versions: Sequence[ToolVersion], profile: str) -> list[Row]:
+def measure(count: int, versions: Sequence[ToolVersion], profile: str, slow: Slowness) -> list[Row]:
     """Rows for one size: warm decision, first decision of a new question, compilation."""
     own = policies(count, versions)
     start = time.thread_time_ns()
@@ -181,15 +182,10 @@ def measure(count: int, versions: Sequence[ToolVersion], profile: str) -> list[R
     warm = cpu_us(lambda i: book.decide(calls[i % len(calls)]), CALLS)
     gc.enable()
     kept = sum(len(book.explain(c).considered) for c in calls) / len(calls)
-    goal = GOALS_US.get(count)
+    goal, what = GOALS_US.get(count), f"decision CPU, {count} policies"
+    slow.look()
     return [
-        Row(
-            what=f"decision CPU, {count} policies",
-            figure=round(warm, 1),
-            unit="us",
-            goal=f"<= {goal:g}" if goal else "",
-            holds=warm <= goal if goal else True,
-        ),
+        *(slow.judged(what, warm, goal) if goal else [Row(what, round(warm, 1), "us")]),
         Row(what=f"policies kept by slicing, {count}", figure=round(kept, 1), unit="", goal="", holds=True),
         Row(
             what=f"first decision of a question, {count}",
@@ -235,8 +231,9 @@ def measure_all(sizes: Sequence[int] = SIZES) -> list[Row]:
     """Every size, and what pruning saves."""
     profile = (resources.files("toolward.catalogue") / "profiles" / "guarded.cedar").read_text("utf-8")
     versions = tools()
-    rows = [row for count in sizes for row in measure(count, versions, profile)]
-    return rows + pruning_gain(versions, profile)
+    slow = Slowness()
+    rows = [row for count in sizes for row in measure(count, versions, profile, slow)]
+    return [*rows, slow.row(), *pruning_gain(versions, profile)]
 
 
 def main() -> None:

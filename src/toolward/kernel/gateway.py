@@ -127,7 +127,6 @@ class Gateway:
         outcome = self._parts.hints(permit, self._parts.requests.review(permit, outcome))
         outcome = held_to_schema(permit.labelled.resolved.version, outcome)
         reply = await self._parts.settle(permit, intent, outcome, revision=revision)  # 8
-        await TURN
         resolved = permit.labelled.resolved
         if not resolved.call.copy_of:
             self._parts.watching.results.saw(permit, outcome)

@@ -184,11 +184,11 @@ class ToolVersion:
     binding: str  # canonical text of the binding: kind, package and version, or URL
     manifest: Manifest
     digest: str
+    key: str = field(init=False, repr=False, compare=False)  # `server/name`, how toolward refers to the tool
 
-    @property
-    def key(self) -> str:
-        """`server/name`, how toolward refers to the tool."""
-        return f"{self.server}/{self.name}"
+    def __post_init__(self) -> None:
+        """Join the key once: each call asks for it ten times."""
+        object.__setattr__(self, "key", f"{self.server}/{self.name}")
 
 
 class ToolState(StrEnum):

@@ -96,7 +96,6 @@ class Settle:
         changes: list[Change] = []
         body: dict[str, Any] = describe(permit, revision) if intent.merged else {}
         learnt = self._learn(permit, outcome, checked, lower=clearance if by else None)
-        gone = await turn_kept() or gone
         if learnt is not None:
             known, change = self._taint(permit, *learnt)
             if by:

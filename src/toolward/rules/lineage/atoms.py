@@ -199,8 +199,13 @@ def _in_words(found: re.Match[str]) -> Iterator[str]:
 
 def apart_key(token: str) -> str:
     """The key of an identifier whose joints may be set elsewhere or left out; "" if it is no such."""
-    letters = squeezed(token) if len(token) <= APART_CHARS_MAX else ""
-    return f"{_MARK}~{letters}" if len(letters) >= PART_CHARS_MIN else ""
+    return apart_key_of(token, squeezed(token)) if len(token) <= APART_CHARS_MAX else ""
+
+
+def apart_key_of(token: str, letters: str) -> str:
+    """The same, where the letters and digits of it are at hand."""
+    short = len(token) <= APART_CHARS_MAX and len(letters) >= PART_CHARS_MIN
+    return f"{_MARK}~{letters}" if short else ""
 
 
 def letters_of(key: str) -> str:
@@ -220,16 +225,13 @@ def last_digit(letters: str) -> int:
     return next((at for at in range(len(letters) - 1, -1, -1) if letters[at].isdigit()), 0)
 
 
-def tells(token: str) -> bool:
+def tells(token: str, letters: str) -> bool:
     """Whether an identifier says enough to be recognised inside another text: no year, no date, no time."""
     if len(token) < PART_CHARS_MIN:
         return False
     if "@" in token[1:-1]:
         return True
-    if _DATE.fullmatch(token) is not None:
-        return False
-    letters = squeezed(token)
-    return len(letters) >= PART_CHARS_MIN and not letters.isalpha()
+    return len(letters) >= PART_CHARS_MIN and not letters.isalpha() and _DATE.fullmatch(token) is None
 
 
 def is_spelling(key: str) -> bool:

@@ -185,8 +185,13 @@ class Index:
 
     def pages(self, key: str) -> list[Page]:
         """The first page of each label in which a key stands, in the order in which they were read."""
-        found = [page for kept in self.kept.values() if (page := kept.get(key)) is not None]
-        found += [page for passing in self.passing.values() if (page := passing.get(key)) is not None]
+        found = []
+        for kept in self.kept.values():
+            if (page := kept.get(key)) is not None:
+                found.append(page)  # noqa: PERF401 -- a comprehension is a call of its own, up to 3.11
+        for passing in self.passing.values():
+            if (page := passing.old.get(key) or passing.young.get(key)) is not None:
+                found.append(page)  # noqa: PERF401 -- the same
         return found if len(found) < 2 else sorted(found, key=lambda each: each.serial)  # noqa: PLR2004 -- order
 
     def _keep(self, kept: dict[str, Page], keys: set[str], page: Page) -> None:

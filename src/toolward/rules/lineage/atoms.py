@@ -85,6 +85,8 @@ def signs_of(tokens: list[str]) -> list[str]:
 
 def identifiers(signs: list[str]) -> set[str]:
     """What is more than words among `signs`, and the parts of `KEY=value` and of lists."""
+    if not signs:
+        return set()
     bare = {each.strip(_STRIP) for each in signs}
     found = {each for each in bare if len(each) >= CHARS_MIN and not each.isalpha()}
     text = " ".join(found)
@@ -126,6 +128,8 @@ def spelled(tokens: set[str]) -> list[str]:
 
     A number is its digits; so that a plain one needs no key of its own, it has no mark.
     """
+    if not tokens:
+        return []
     lines = "\n".join(
         [each for each in tokens if not each.isdigit() and CHARS_MIN <= len(each) <= ATOM_CHARS_MAX]
     )
@@ -174,13 +178,15 @@ def spelled_apart(canonical: str, tokens: list[str], signs: list[str]) -> Iterat
     """As `spelled`, for what has spaces in it: grouped accounts, telephone numbers, dates in words."""
     text = canonical[:APART_TEXT_CHARS_MAX]
     digits = [each for each in signs if each[0] in _BEGINS_NUMBER]
+    if not digits:
+        return
     if len(digits) > 1 and not _MONTHS.keys().isdisjoint([*tokens, *[each[:3] for each in signs]]):
         for found in _IN_WORDS.finditer(text):
             yield from _in_words(found)
     if len(digits) > 1 and _PHONE_BEGINS.search(text):
         for found in _PHONE.finditer(text):
             yield _phone(found[0])
-    if digits and any([_IBAN_HEAD.fullmatch(each) for each in signs if len(each) == 4]):  # noqa: C419, PLR2004 -- DE12
+    if any([_IBAN_HEAD.fullmatch(each) for each in signs if len(each) == 4]):  # noqa: C419, PLR2004 -- DE12
         for found in _IBAN.finditer(text):
             yield f"{_MARK}i{squeezed(found[0])}"
 

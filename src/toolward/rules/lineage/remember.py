@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from toolward.model.call import LabelledCall
-from toolward.model.label import CLEAN, UNKNOWN, Integrity, Label
+from toolward.model.label import CLEAN, TRUSTED, UNKNOWN, Label
 from toolward.model.tool import Manifest
 from toolward.rules.lineage.atoms import CHARS_MIN, is_spelling, keys_in, pieces_of, tokens_of
 from toolward.rules.lineage.fields import labelled_fields
@@ -41,9 +41,9 @@ def remember_result(
     fields = manifest.result_fields if manifest is not None else {}
     if asked is not None:
         memory.records.hear(result, call_id=call_id, manifest=manifest, asked=asked)
-    said = asked if asked is not None and asked.arguments_label.integrity is not Integrity.TRUSTED else None
+    said = asked if asked is not None and asked.arguments_label.integrity is not TRUSTED else None
     worst, read = default, None
-    if default.integrity is Integrity.TRUSTED or any(
+    if default.integrity is TRUSTED or any(
         default.join(label) is not default for label in fields.values()
     ):  # else no field can make it worse
         read = labelled_fields(result, fields, default)

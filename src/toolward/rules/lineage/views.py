@@ -37,8 +37,10 @@ TURNED_CHARS_MAX: Final = 4_096
 _CHARACTER: Final = (
     rb"(?:[\t\n\r\x20-\x7e]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2})"
 )
-_TEXT: Final = re.compile(_CHARACTER + rb"{4,}")
-_LONG_TEXT: Final = re.compile(_CHARACTER + rb"{12,}")
+_BYTE: Final = rb"[\t\n\r\x20-\x7e\x80-\xbf\xc2-\xf0]"
+"""Any of a character: most noise is given up for want of these alone."""
+_TEXT: Final = re.compile(rb"(?=" + _BYTE + rb"{4})" + _CHARACTER + rb"{4,}+")
+_LONG_TEXT: Final = re.compile(rb"(?=" + _BYTE + rb"{12})" + _CHARACTER + rb"{12,}+")
 _RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{10,}")  # of at least RUN_CHARS_MIN, as the next three
 _ANY_DIGIT: Final = re.compile(r"[0-9]")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{10,}")

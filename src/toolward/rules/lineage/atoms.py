@@ -52,7 +52,10 @@ _IN_WORDS: Final = re.compile(
     rf"\b(?:(\d{{1,2}})(?:st|nd|rd|th)?[ .-]+(?:of )?({_MONTH})\.?,?[ -]+(\d{{4}})"
     rf"|({_MONTH})\.? (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}}))\b"
 )
-_PHONE: Final = re.compile(r"(?<![\w.])(?:\+|00)?\(?\d[\d ()./-]{5,}\d(?!\w)")
+_PHONE: Final = re.compile(
+    r"[+(\d](?<![\w.].)"  # first of all what it may begin with: that is looked for at once
+    r"(?:(?<=\+)\(?\d|(?<=\()\d|(?<=\d))[\d ()./-]{5,}\d(?!\w)"
+)
 _PHONE_BEGINS: Final = re.compile(r"\d[)./-]? [(]?\d")
 _BEGINS_NUMBER: Final = frozenset("0123456789+")
 _IBAN: Final = re.compile(r"\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]{4}){2,7}(?:[ -]?[a-z0-9]{1,4})?\b")
@@ -131,7 +134,13 @@ def spelled(tokens: set[str]) -> list[str]:
     if not tokens:
         return []
     lines = "\n".join(
-        [each for each in tokens if not each.isdigit() and CHARS_MIN <= len(each) <= ATOM_CHARS_MAX]
+        [
+            each
+            for each in tokens
+            if CHARS_MIN <= len(each) <= ATOM_CHARS_MAX
+            and not each.isdigit()
+            and (not each[0].isalpha() or each[2:4].isdigit() or len(each) >= UUID_CHARS or "://" in each)
+        ]
     )
     keys = [_phone(each) for each in tokens if each[:2] == "00" and each.isdigit() and each[LONG_NUMBER:]]
     if not lines:
@@ -272,16 +281,20 @@ def _number(found: re.Match[str]) -> list[str]:
 def _dates(first: str, second: str, third: str) -> list[str]:
     """Year first or last; where day and month can not be told apart, both readings."""
     if len(first) == 4:  # noqa: PLR2004 -- a year
-        year, readings = int(first), [(int(second), int(third))]
-    elif len(third) == 4:  # noqa: PLR2004 -- a year
-        year, readings = int(third), [(int(second), int(first)), (int(first), int(second))]
-    else:
+        return _date(first, second, third)
+    if len(third) != 4:  # noqa: PLR2004 -- a year
         return []
-    return [
-        f"{_MARK}d{year:04}-{month:02}-{day:02}"
-        for month, day in dict.fromkeys(readings)
-        if year in _YEARS and 1 <= month <= 12 and 1 <= day <= 31  # noqa: PLR2004 -- of a calendar
-    ]
+    if first == second:
+        return _date(third, second, first)
+    return _date(third, second, first) + _date(third, first, second)
+
+
+def _date(year: str, month: str, day: str) -> list[str]:
+    """Nothing where no calendar has such a day."""
+    y, m, d = int(year), int(month), int(day)
+    if y not in _YEARS or not (1 <= m <= 12 and 1 <= d <= 31):  # noqa: PLR2004 -- of a calendar
+        return []
+    return [f"{_MARK}d{y}-{m:02}-{d:02}"]
 
 
 def _phone(text: str) -> str:

@@ -7,7 +7,7 @@ the floor.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct, structs
 
@@ -18,8 +18,14 @@ from toolward.model.server import ServerBinding
 from toolward.model.session import Session
 from toolward.model.tool import Argument, ArgumentKind, ArgumentRole, Effect, ToolState
 from toolward.model.verdict import Witness
-from toolward.rules.integrity.arguments import spot_of
-from toolward.rules.integrity.judge import CONTENT_ALONE, EVERYTHING, Judgement, Mechanism, judge
+from toolward.rules.integrity.arguments import Traced, spot_of
+from toolward.rules.integrity.judge import (
+    CONTENT_ALONE,
+    EVERYTHING,
+    Judgement,
+    Mechanism,
+    judge,
+)
 from toolward.rules.lineage.leaves import leaves_of
 from toolward.rules.lineage.memory import SessionMemory
 from toolward.rules.lineage.trace import carries_confidential, trace_arguments
@@ -43,7 +49,7 @@ def label_call(
     for leaf in leaves:
         if leaf.label is not total:
             total = total.join(leaf.label)
-    traced = [(leaf, value) for leaf, (_, value) in zip(leaves, values, strict=True)]
+    traced = [(leaf, value, spot_of(pointer)) for leaf, (pointer, value) in zip(leaves, values, strict=True)]
     roles = _by_role(traced, manifest.arguments if manifest else {})
     confidential = carries_confidential(resolved, session, memory, leaves)
     if manifest is not None and (manifest.effect is not _READ_ONLY or manifest.egress):
@@ -139,13 +145,12 @@ class _Roles(Struct, frozen=True):
     targets: list[tuple[Leaf, str]]  # destinations
 
 
-def _by_role(traced: list[tuple[Leaf, Any]], declared: Mapping[str, Argument]) -> _Roles:
+def _by_role(traced: list[Traced], declared: Mapping[str, Argument]) -> _Roles:
     """What the leaves are for; an argument nobody described decides."""
     worst = TRUSTED
     paths: list[str] = []
     targets: list[tuple[Leaf, str]] = []
-    for leaf, value in traced:
-        spot = spot_of(leaf.pointer)
+    for leaf, value, spot in traced:
         argument = declared.get(spot.name)
         kind = argument.kind if argument is not None else _VALUE
         decides = argument is None or argument.role is _AUTHORITY

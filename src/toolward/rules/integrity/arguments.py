@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 from msgspec import Struct
 
+from toolward.model.lineage import Leaf
 from toolward.model.tool import Argument, ArgumentKind, ArgumentRole
 from toolward.rules.integrity.words import (
     DEEDS,
@@ -77,6 +78,10 @@ class Spot(Struct, frozen=True, kw_only=True):
     number: bool  # of what has a number, and not of what is counted
     when: bool
     new: bool
+
+
+Traced = tuple[Leaf, Any, Spot]
+"""One leaf of a call, with what stands there."""
 
 
 def spot_of(pointer: str) -> Spot:

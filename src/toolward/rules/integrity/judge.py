@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from toolward.model.call import ResolvedCall
 from toolward.model.label import TRUSTED, UNTRUSTED
-from toolward.model.lineage import Leaf, SourceKind
+from toolward.model.lineage import SourceKind
 from toolward.model.session import Session
 from toolward.model.tool import ArgumentKind, Effect, Manifest
 from toolward.model.verdict import Verdict, Witness
@@ -31,6 +31,7 @@ from toolward.rules.integrity.arguments import (
     WHICH,
     Decides,
     Tool,
+    Traced,
     read_tool,
     spot_of,
 )
@@ -106,12 +107,12 @@ def judge(
     resolved: ResolvedCall,
     session: Session,
     memory: SessionMemory,
-    traced: list[tuple[Leaf, Any]],
+    traced: list[Traced],
     *,
     roots: tuple[str, ...] = (),
     mechanisms: Mechanism = EVERYTHING,
 ) -> Judgement:
-    """Pure; `traced` are the call's leaves as `rules/lineage` traced them, each with its value.
+    """Pure; `traced` are the call's leaves as `rules/lineage` traced them.
 
     `roots` are the directories that the operator declared for the server.
     """
@@ -120,10 +121,7 @@ def judge(
     manifest = version.manifest if version is not None else Manifest()
     grounds = grounds_of(session, resolved.step, planned=manifest.effect is not _IRREVERSIBLE)
     described = manifest.arguments
-    decided = []
-    for leaf, value in traced:
-        spot = spot_of(leaf.pointer)
-        decided.append(tool.decides(spot, value, described.get(spot.name)))
+    decided = [tool.decides(spot, value, described.get(spot.name)) for _, value, spot in traced]
     tainted = session.taint.integrity is UNTRUSTED
     if not grounds.known and not tainted and decided.count(CONTENT) == len(decided):
         return CONTENT_ALONE  # nothing decides, and nobody could have had it written
@@ -141,8 +139,8 @@ def judge(
     if grounds.delegates_all and bench.bits & _DELEGATION:
         text, bench.handed_by = bench.lending().handed()
         bench.hand_over(text)
-    verdicts = [bench.verdict(*each, what) for each, what in zip(traced, decided, strict=True)]
-    values = [(leaf.pointer, value) for leaf, value in traced]
+    verdicts = [bench.verdict(each, what) for each, what in zip(traced, decided, strict=True)]
+    values = [(leaf.pointer, value) for leaf, value, _ in traced]
     return bench.judgement(bench.second_look(verdicts, values), values)
 
 
@@ -187,8 +185,9 @@ class _Bench:
 
     # --- one value --------------------------------------------------------------------------------
 
-    def verdict(self, leaf: Leaf, value: Any, decides: Decides) -> Verdict:
+    def verdict(self, traced: Traced, decides: Decides) -> Verdict:
         """What is found of one leaf by itself; quantities and codes are looked at again beside the others."""
+        leaf, value, spot = traced
         pointer = leaf.pointer
         if decides is CONTENT:
             return Verdict(pointer, TRUSTED, _MADE, "it is content", "", CONTENT)
@@ -197,7 +196,7 @@ class _Bench:
         for source in leaf.sources:
             told = told or source.kind in _SPOKEN
             own = own or source.kind is _OPERATOR
-        if self._told(text, decides, spot_of(pointer).name, told=told):
+        if self._told(text, decides, spot.name, told=told):
             return Verdict(pointer, TRUSTED, _WORDS, "it stands in the session's own words", "", decides)
         records = self.memory.records
         seen = records.places.get(same(text), ()) if text and records.places else ()
@@ -208,7 +207,7 @@ class _Bench:
             return Verdict(pointer, TRUSTED, Witness.OPERATOR, "the operator declared it", "", decides)
         if decides in _FREE and (self.bits & _CHOICES or not text):
             return Verdict(pointer, TRUSTED, Witness.CHOICE, f"it decides only {_SAID[decides]}", "", decides)
-        if not text or value == self.tool.default_of(spot_of(pointer).name):
+        if not text or value == self.tool.default_of(spot.name):
             why = "it is what the tool takes unasked"
             return Verdict(pointer, TRUSTED, Witness.CHOICE, why, "", decides)
         return nobody(leaf, seen, decides)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import filterfalse
 from string import ascii_letters
 from typing import Final
 
@@ -83,7 +84,7 @@ def tokens_of(canonical: str) -> list[str]:
 
 def signs_of(tokens: list[str]) -> list[str]:
     """The tokens that are not letters alone."""
-    return [each for each in tokens if not each.isalpha()]
+    return list(filterfalse(str.isalpha, tokens))
 
 
 def identifiers(signs: list[str]) -> set[str]:

@@ -161,8 +161,10 @@ def _is_word(run: str) -> bool:
 
 def _are_odd(pieces: list[str]) -> bool:
     """Whether a text of several pieces is of some that are no words."""
-    words = [each for each in pieces if each.isalpha() and (each.islower() or each.istitle())]
-    return len(pieces) > 1 and len(words) * 2 <= len(pieces)
+    if len(pieces) < 2:  # noqa: PLR2004 -- several
+        return False
+    words = list(filter(str.isalpha, pieces))
+    return (sum(map(str.islower, words)) + sum(map(str.istitle, words))) * 2 <= len(pieces)
 
 
 def _from_base64(run: str) -> Iterator[bytes]:

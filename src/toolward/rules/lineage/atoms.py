@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import filterfalse
 from string import ascii_letters
 from typing import Final
@@ -32,6 +33,8 @@ APART_CHARS_MAX: Final = 128
 """Longer values are found by the runs of characters in them."""
 APART_TEXT_CHARS_MAX: Final = 16_384
 """Of one text in which identifiers with spaces in them are looked for."""
+DAYS_REMEMBERED: Final = 4_096
+"""Days whose key stays known: rows of a session name the same few again and again."""
 ANCHOR: Final = 4
 """Letters up to its last digit, by which an identifier inside a longer run is found: ids that are counted
 up differ there."""
@@ -213,7 +216,7 @@ def spelled_whole(canonical: str) -> Iterator[str]:
         yield _phone(canonical)
 
 
-def _in_words(found: re.Match[str]) -> list[str]:
+def _in_words(found: re.Match[str]) -> tuple[str, ...]:
     day, month, year = found.group(1, 2, 3) if found[1] else found.group(5, 4, 6)
     return _dates(year, str(_MONTHS[month]), day)
 
@@ -279,23 +282,24 @@ def _number(found: re.Match[str]) -> list[str]:
     return [f"{'-' if sign == '-' else ''}{digits}{'.' if decimals else ''}{decimals}"]
 
 
-def _dates(first: str, second: str, third: str) -> list[str]:
+@lru_cache(maxsize=DAYS_REMEMBERED)
+def _dates(first: str, second: str, third: str) -> tuple[str, ...]:
     """Year first or last; where day and month can not be told apart, both readings."""
     if len(first) == 4:  # noqa: PLR2004 -- a year
         return _date(first, second, third)
     if len(third) != 4:  # noqa: PLR2004 -- a year
-        return []
+        return ()
     if first == second:
         return _date(third, second, first)
     return _date(third, second, first) + _date(third, first, second)
 
 
-def _date(year: str, month: str, day: str) -> list[str]:
+def _date(year: str, month: str, day: str) -> tuple[str, ...]:
     """Nothing where no calendar has such a day."""
     y, m, d = int(year), int(month), int(day)
     if y not in _YEARS or not (1 <= m <= 12 and 1 <= d <= 31):  # noqa: PLR2004 -- of a calendar
-        return []
-    return [f"{_MARK}d{y}-{m:02}-{d:02}"]
+        return ()
+    return (f"{_MARK}d{y}-{m:02}-{d:02}",)
 
 
 def _phone(text: str) -> str:

@@ -61,7 +61,8 @@ class Generations(Generic[_T]):
         if len(self.young) >= PASSING_MAX:
             self.forgot = self.forgot or bool(self.old)
             self.old, self.young = self.young, {}
-        self.young.update(dict.fromkeys(set(keys).difference(self.young).difference(self.old), value))
+        fresh = set(keys).difference(self.young)
+        self.young.update(dict.fromkeys(fresh.difference(self.old) if self.old else fresh, value))
 
     def __contains__(self, key: object) -> bool:
         return key in self.young or key in self.old

@@ -143,7 +143,14 @@ def spelled(tokens: set[str]) -> list[str]:
             for each in tokens
             if CHARS_MIN <= len(each) <= ATOM_CHARS_MAX
             and not each.isdigit()
-            and (not each[0].isalpha() or each[2:4].isdigit() or len(each) >= UUID_CHARS or "://" in each)
+            and (
+                len(each) >= UUID_CHARS
+                or (
+                    each[2:4].isdigit() or "://" in each  # an account, an address
+                    if each[0].isalpha()
+                    else not each.isalnum() or each[:8].isdigit()  # a day without joints
+                )
+            )
         ]
     )
     keys = [_phone(each) for each in tokens if each[:2] == "00" and each.isdigit() and each[LONG_NUMBER:]]

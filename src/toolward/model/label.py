@@ -27,6 +27,12 @@ class Confidentiality(IntEnum):
     CONFIDENTIAL = 2
 
 
+TRUSTED: Final = Integrity.TRUSTED
+ASSUMED: Final = Integrity.ASSUMED
+UNTRUSTED: Final = Integrity.UNTRUSTED
+CONFIDENTIAL: Final = Confidentiality.CONFIDENTIAL
+"""For what runs on every value: to ask an enumeration for a member by name is a call, up to Python 3.11."""
+
 _SAID: Final = {each: each.name.lower() for each in Integrity}
 _READ_BY: Final = {each: each.name.lower() for each in Confidentiality}
 
@@ -41,6 +47,8 @@ class Label(Struct, frozen=True):
         """The least label that covers both; commutative, associative, idempotent."""
         if other.integrity <= self.integrity and other.confidentiality <= self.confidentiality:
             return self  # as most joins end
+        if other.integrity >= self.integrity and other.confidentiality >= self.confidentiality:
+            return other
         return Label(max(self.integrity, other.integrity), max(self.confidentiality, other.confidentiality))
 
     def as_json(self) -> dict[str, str]:
@@ -53,7 +61,7 @@ class Label(Struct, frozen=True):
         return Label(Integrity[value["integrity"].upper()], Confidentiality[value["confidentiality"].upper()])
 
 
-CLEAN = Label(Integrity.TRUSTED, Confidentiality.PUBLIC)
+CLEAN = Label(TRUSTED, Confidentiality.PUBLIC)
 """Where a session starts: the bottom of the lattice."""
-UNKNOWN = Label(Integrity.UNTRUSTED, Confidentiality.INTERNAL)
+UNKNOWN = Label(UNTRUSTED, Confidentiality.INTERNAL)
 """What a result is when nothing was said about it."""

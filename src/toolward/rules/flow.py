@@ -7,23 +7,28 @@ the floor.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from typing import Final
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from toolward.model.call import Facts, ResolvedCall
-from toolward.model.label import CLEAN, Confidentiality, Integrity, Label
+from toolward.model.label import CLEAN, CONFIDENTIAL, TRUSTED, UNTRUSTED, Integrity, Label
 from toolward.model.lineage import Leaf, SourceKind
 from toolward.model.server import ServerBinding
 from toolward.model.session import Session
 from toolward.model.tool import Argument, ArgumentKind, ArgumentRole, Effect, ToolState
 from toolward.model.verdict import Witness
-from toolward.rules.integrity.judge import CONTENT_ALONE, EVERYTHING, Judgement, Mechanism, judge
+from toolward.rules.integrity.arguments import Traced, spot_of
+from toolward.rules.integrity.judge import (
+    CONTENT_ALONE,
+    EVERYTHING,
+    Judgement,
+    Mechanism,
+    judge,
+)
 from toolward.rules.lineage.leaves import leaves_of
 from toolward.rules.lineage.memory import SessionMemory
 from toolward.rules.lineage.trace import carries_confidential, trace_arguments
-from toolward.rules.manifest_defaults import kind_of
 from toolward.rules.path import WISHED, choose_path, critical_step
 from toolward.rules.places import destination_known, path_inside
 
@@ -42,15 +47,17 @@ def label_call(
     leaves = trace_arguments(resolved, values, session, memory, binding)
     total = CLEAN
     for leaf in leaves:
-        total = total.join(leaf.label)
-    roles = _by_role(leaves, values, manifest.arguments if manifest else {})
+        if leaf.label is not total:
+            total = total.join(leaf.label)
+    traced = [(leaf, value, spot_of(pointer)) for leaf, (pointer, value) in zip(leaves, values, strict=True)]
+    roles = _by_role(traced, manifest.arguments if manifest else {})
     confidential = carries_confidential(resolved, session, memory, leaves)
-    facts = _facts(resolved, session, confidential=confidential, roles=roles, binding=binding)
-    if manifest is not None and (facts.writes or facts.egress):
-        own = binding.roots if binding else ()
-        found = judge(resolved, session, memory, leaves, roots=own, mechanisms=mechanisms)
-        if found is not CONTENT_ALONE or not (facts.proven and facts.assumed):
-            facts = _judged(facts, found, roles)
+    if manifest is not None and (manifest.effect is not _READ_ONLY or manifest.egress):
+        roots = binding.roots if binding else ()
+        found = judge(resolved, session, memory, traced, roots=roots, mechanisms=mechanisms)
+    else:
+        found = _UNJUDGED[roles.worst]
+    facts = _facts(resolved, session, confidential=confidential, roles=roles, binding=binding, found=found)
     return tuple(leaves), total, facts
 
 
@@ -61,12 +68,10 @@ def _facts(
     confidential: bool,
     roles: _Roles,
     binding: ServerBinding | None,
+    found: Judgement,
 ) -> Facts:
     manifest = resolved.version.manifest if resolved.version else None
-    effect = manifest.effect if manifest else Effect.READ_ONLY
-    roots = binding.roots if binding else ()
-    destinations = binding.destinations if binding else ()
-    authority, paths, targets = roles
+    effect = manifest.effect if manifest else _READ_ONLY
     critical = _critical(resolved, session)
     choice = choose_path(
         critical=critical,
@@ -74,25 +79,22 @@ def _facts(
         state=resolved.state,
         effect=effect if manifest else None,
     )
+    inside = _are_inside(roles.paths, binding.roots if binding else ())
     return Facts(
         effect=effect,
-        writes=effect is not Effect.READ_ONLY,
+        writes=effect is not _READ_ONLY,
         egress=manifest.egress if manifest else False,
         approved=resolved.version is None or (resolved.state is not None and resolved.state.stands),
         found=resolved.state is ToolState.DISCOVERED,
         path=choice.path,
         path_why=choice.why,
-        inside_roots=bool(paths) and all(path_inside(text, roots) for _, text in paths),
-        outside_roots=not all(path_inside(text, roots) for _, text in paths),
-        known_destination=all(
-            destination_known(text, destinations) or _witnessed(leaf) for leaf, text in targets
-        ),
-        proven=all(leaf.label.integrity is Integrity.TRUSTED for leaf in authority),
-        assumed=all(leaf.label.integrity <= Integrity.ASSUMED for leaf in authority),
+        inside_roots=inside and bool(roles.paths),
+        outside_roots=not inside,
+        known_destination=_are_known(roles.targets, binding.destinations if binding else (), found),
         confidential_argument=confidential,
-        tainted=session.taint.integrity is Integrity.UNTRUSTED,
-        read_confidential=session.taint.confidentiality is Confidentiality.CONFIDENTIAL,
-        cleared=manifest is not None and manifest.clearance is Confidentiality.CONFIDENTIAL,
+        tainted=session.taint.integrity is UNTRUSTED,
+        read_confidential=session.taint.confidentiality is CONFIDENTIAL,
+        cleared=manifest is not None and manifest.clearance is CONFIDENTIAL,
         critical=bool(critical),
         undoable=manifest is not None and manifest.undo is not None and manifest.undo.compensate is not None,
         confidence=resolved.call.confidence,
@@ -102,15 +104,6 @@ def _facts(
         step=resolved.step.name if resolved.step is not None else "",
         undo=bool(resolved.call.undo_of),
         review_overdue=bool(resolved.review_by),
-    )
-
-
-def _judged(facts: Facts, found: Judgement, roles: _Roles) -> Facts:
-    """What the integrity rule says of a call that has an effect or leaves the operator's reach."""
-    speaking = {each.pointer for each in found.verdicts if each.witness in _NAMES_PLACES}
-    _, _, targets = roles
-    return structs.replace(
-        facts,
         proven=found.proven,
         assumed=found.assumed,
         words_known=found.words_known,
@@ -119,9 +112,22 @@ def _judged(facts: Facts, found: Judgement, roles: _Roles) -> Facts:
         why_unproven=found.why_unproven,
         verdicts=found.verdicts,
         lent_by=found.lent_by,
-        known_destination=facts.known_destination
-        or (bool(targets) and all(leaf.pointer in speaking for leaf, _ in targets)),
     )
+
+
+def _are_inside(paths: list[str], roots: tuple[str, ...]) -> bool:
+    """Whether no path leads out of the roots."""
+    return not paths or (bool(roots) and all(path_inside(text, roots) for text in paths))
+
+
+def _are_known(targets: list[tuple[Leaf, str]], destinations: tuple[str, ...], found: Judgement) -> bool:
+    """Whether every destination is declared or was said, or all have somebody who speaks for places."""
+    if not targets or all(
+        destination_known(text, destinations) or _witnessed(leaf) for leaf, text in targets
+    ):
+        return True
+    speaking = {each.pointer for each in found.verdicts if each.witness in _NAMES_PLACES}
+    return all(leaf.pointer in speaking for leaf, _ in targets)
 
 
 def _critical(resolved: ResolvedCall, session: Session) -> str:
@@ -131,45 +137,48 @@ def _critical(resolved: ResolvedCall, session: Session) -> str:
     return WISHED if resolved.call.secure else ""
 
 
-_Roles = tuple[list[Leaf], list[tuple[Leaf, str]], list[tuple[Leaf, str]]]
-"""Authority leaves, path leaves, destination leaves."""
+class _Roles(Struct, frozen=True):
+    """What a call's leaves are for."""
+
+    worst: Integrity  # of those that decide
+    paths: list[str]
+    targets: list[tuple[Leaf, str]]  # destinations
 
 
-def _by_role(leaves: list[Leaf], values: list[tuple[str, Any]], declared: Mapping[str, Argument]) -> _Roles:
-    """Authority leaves, path leaves and destination leaves; an argument nobody described is authority."""
-    authority: list[Leaf] = []
-    paths: list[tuple[Leaf, str]] = []
+def _by_role(traced: list[Traced], declared: Mapping[str, Argument]) -> _Roles:
+    """What the leaves are for; an argument nobody described decides."""
+    worst = TRUSTED
+    paths: list[str] = []
     targets: list[tuple[Leaf, str]] = []
-    for leaf, (_, value) in zip(leaves, values, strict=True):
-        name = leaf.pointer.split("/", 2)[1].replace("~1", "/").replace("~0", "~") if leaf.pointer else ""
-        argument = declared.get(name, _UNDESCRIBED)
-        text = str(value)
-        if argument is _UNDESCRIBED or (
-            argument.role is ArgumentRole.AUTHORITY and leaf.pointer.count("/") > 1
-        ):
-            argument = replace(argument, kind=_kind_inside(argument.kind, leaf.pointer, text))
-        if argument.role is ArgumentRole.AUTHORITY:
-            authority.append(leaf)
-        if argument.kind is ArgumentKind.PATH:
-            paths.append((leaf, text))
-        elif argument.kind in (ArgumentKind.URL, ArgumentKind.ADDRESS):
-            targets.append((leaf, text))
-    return authority, paths, targets
-
-
-def _kind_inside(declared: ArgumentKind, pointer: str, text: str) -> ArgumentKind:
-    """What a value denotes that a manifest does not name itself: a member of an object, an extra argument."""
-    if declared is not ArgumentKind.VALUE:
-        return declared
-    named = next((part for part in reversed(pointer.split("/")) if not part.isdigit()), "")
-    kind = kind_of(named)
-    return ArgumentKind.URL if kind is ArgumentKind.VALUE and "://" in text else kind
+    for leaf, value, spot in traced:
+        argument = declared.get(spot.name)
+        kind = argument.kind if argument is not None else _VALUE
+        decides = argument is None or argument.role is _AUTHORITY
+        if decides and leaf.label.integrity > worst:
+            worst = leaf.label.integrity
+        if kind is _VALUE and decides and (spot.inside or argument is None):
+            # a manifest does not name it itself: a member of an object, or an extra argument
+            kind = ArgumentKind.URL if spot.kind is _VALUE and "://" in str(value) else spot.kind
+        if kind is _PATH:
+            paths.append(str(value))
+        elif kind in _DESTINATIONS:
+            targets.append((leaf, str(value)))
+    return _Roles(worst, paths, targets)
 
 
 def _witnessed(leaf: Leaf) -> bool:
     return any(source.kind in (SourceKind.PROMPT, SourceKind.OBJECTIVE) for source in leaf.sources)
 
 
-_UNDESCRIBED = Argument()
+_READ_ONLY: Final = Effect.READ_ONLY
+_VALUE: Final = ArgumentKind.VALUE
+_PATH: Final = ArgumentKind.PATH
+_AUTHORITY: Final = ArgumentRole.AUTHORITY
+_DESTINATIONS: Final = frozenset({ArgumentKind.URL, ArgumentKind.ADDRESS})
+_UNJUDGED: Final = {
+    worst: structs.replace(CONTENT_ALONE, proven=worst is TRUSTED, assumed=worst is not UNTRUSTED)
+    for worst in Integrity
+}
+"""Of a call without effect that stays here: what its labels say."""
 _NAMES_PLACES = frozenset({Witness.WORDS, Witness.PLAN, Witness.OPERATOR, Witness.ENDORSED, Witness.FIELD})
 """By whose word a destination is a known one; a source that was handed over to is not among them."""

@@ -54,7 +54,7 @@ def destination_known(text: str, destinations: tuple[str, ...]) -> bool:
     a space or anything beyond ASCII is not known: readers differ on which host such a text names.
     """
     value = text.strip().lower()
-    if not value:
+    if not value or not destinations:
         return False
     host, address = _host_of(value), _address_of(value)
     for known in destinations:

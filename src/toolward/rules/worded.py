@@ -9,10 +9,11 @@ the label that they were given.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
-from toolward.model.label import Integrity, Label
+from toolward.model.label import TRUSTED, UNTRUSTED, Label
 
 RUNNING_TEXT: Final = "text body content contents message description comment summary snippet html markdown"
 """Names of members that hold running text."""
@@ -26,6 +27,9 @@ IDEOGRAPHS_A_WORD: Final = 3
 """Of scripts that are written without spaces."""
 LOOKED_CHARS_MIN: Final = 16
 """What is shorter tells nobody to do anything that is worth telling."""
+PLACES_REMEMBERED: Final = 16_384
+"""Shapes of pointers that stay read; a tool's results have some dozens."""
+_INDEX: Final = re.compile(r"/\d+(?=/|$)")
 _WHOLE_ANSWER: Final = re.compile(
     r"(?:/(?:content|contents|messages)/\d+/(?:content/)?text|/structuredContent/result)(?=/|$)"
 )
@@ -41,28 +45,21 @@ _SEPARATORS: Final = re.compile(r"[/\\]")
 
 
 def as_worded(
-    fields: Iterator[tuple[str, str, Label]], default: Label, labels: Mapping[str, Label]
-) -> Iterator[tuple[str, str, Label]]:
+    fields: list[tuple[str, str, Label]], default: Label, labels: Mapping[str, Label]
+) -> list[tuple[str, str, Label]]:
     """Pointer, text and label of each value, those that are worded no longer trusted.
 
     Where nothing is vouched for, nothing is looked at.
     """
-    if default.integrity is Integrity.TRUSTED or any(
-        each.integrity is Integrity.TRUSTED for each in labels.values()
-    ):
-        return _looked_at(fields)
+    if default.integrity is TRUSTED or any(each.integrity is TRUSTED for each in labels.values()):
+        return [(pointer, text, lowered(pointer, text, label)) for pointer, text, label in fields]
     return fields
-
-
-def _looked_at(fields: Iterator[tuple[str, str, Label]]) -> Iterator[tuple[str, str, Label]]:
-    for pointer, text, label in fields:
-        yield pointer, text, lowered(pointer, text, label)
 
 
 def lowered(pointer: str, text: str, label: Label) -> Label:
     """The label of a value: that of its place, or untrusted where it is worded."""
-    if label.integrity is Integrity.TRUSTED and is_worded(pointer, text):
-        return Label(Integrity.UNTRUSTED, label.confidentiality)
+    if label.integrity is TRUSTED and is_worded(pointer, text):
+        return Label(UNTRUSTED, label.confidentiality)
     return label
 
 
@@ -70,9 +67,7 @@ def is_worded(pointer: str, text: str) -> bool:
     """Whether a value of a field that is there for something else holds running text, an order or a link."""
     if len(text) < LOOKED_CHARS_MIN or (text.isascii() and text.isalnum()):
         return False
-    answer = _WHOLE_ANSWER.match(pointer)
-    inside = pointer[answer.end() :] if answer is not None else pointer
-    if (answer is not None and not inside) or _name_of(inside) in _TEXT_NAMES:
+    if _is_for_text(_INDEX.sub("/0", pointer)):
         return False
     if len(text) > NAME_CHARS_MAX or "\n" in text or _SENTENCE.search(text) or _MARKUP.search(text):
         return True
@@ -80,6 +75,14 @@ def is_worded(pointer: str, text: str) -> bool:
     if max(words) > NAME_WORDS_MAX or sum(words) > PATH_WORDS_MAX:
         return True
     return " " in text and _ADDRESS.search(text) is not None and _MAILBOX.fullmatch(text) is None
+
+
+@lru_cache(maxsize=PLACES_REMEMBERED)
+def _is_for_text(pointer: str) -> bool:
+    """Whether running text belongs there: in a field of that name, or in an answer that is one text."""
+    answer = _WHOLE_ANSWER.match(pointer)
+    inside = pointer[answer.end() :] if answer is not None else pointer
+    return (answer is not None and not inside) or _name_of(inside) in _TEXT_NAMES
 
 
 def _count(text: str) -> int:

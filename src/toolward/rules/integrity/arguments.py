@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
+from toolward.model.lineage import Leaf
 from toolward.model.tool import Argument, ArgumentKind, ArgumentRole
 from toolward.rules.integrity.words import (
     DEEDS,
@@ -16,17 +18,23 @@ from toolward.rules.integrity.words import (
     TOPICS,
     WRITES,
     deeds_in,
+    deeds_of,
     listed,
     parts_of_name,
     stem,
     stems,
     topics_in,
 )
+from toolward.rules.manifest_defaults import kind_of
 
 DEFINITIONS_REMEMBERED: Final = 4_096
 """Definitions that stay read, about a kilobyte each."""
 CHOICE_CHARS_MAX: Final = 20
 """Longer values of an argument named `type`, `mode` … are no choice of a few."""
+SPOTS_REMEMBERED: Final = 16_384
+"""Pointers into arguments that stay read, some hundred bytes each; a tool has some dozens."""
+SPOT_CHARS_MAX: Final = 200
+"""Of a pointer that stays read: the names in it are the agent's to choose."""
 
 
 CHANGE: Final = deeds_in([stem("change")])
@@ -58,6 +66,51 @@ _NAMES_NEW: Final = listed("name title label")
 _MAKES: Final = listed("create new add make")
 
 
+class Spot(Struct, frozen=True, kw_only=True):
+    """What the pointer of an argument's leaf says, whatever stands there."""
+
+    name: str  # the argument that it is of, or is inside of
+    top: str  # the same, as the pointer spells it
+    inside: bool  # of an argument that is an object or a list
+    kind: ArgumentKind  # what a value of that name denotes, where nobody says more
+    choice: bool  # its name is one of a choice, of a code, …
+    code: bool
+    number: bool  # of what has a number, and not of what is counted
+    when: bool
+    new: bool
+
+
+Traced = tuple[Leaf, Any, Spot]
+"""One leaf of a call, with what stands there."""
+
+
+def spot_of(pointer: str) -> Spot:
+    """Read a pointer."""
+    return _read_spot(pointer) if len(pointer) <= SPOT_CHARS_MAX else _spot(pointer)
+
+
+def _spot(pointer: str) -> Spot:
+    names = pointer.split("/")[1:]
+    top = names[0] if names else ""
+    last = next((each for each in reversed(names) if not each.isdigit()), "")
+    parts = parts_of_name(last)
+    end = parts[-1] if parts else ""
+    return Spot(
+        name=top.replace("~1", "/").replace("~0", "~"),
+        top=top,
+        inside=len(names) > 1,
+        kind=kind_of(last),
+        choice=end in _CHOICE,
+        code=end in _CODE or (bool(parts) and parts[0] in _CODE),
+        number=end in _NUMBER_OF,
+        when=not _WHEN.isdisjoint(parts),
+        new=end in _NAMES_NEW,
+    )
+
+
+_read_spot: Final = lru_cache(maxsize=SPOTS_REMEMBERED)(_spot)
+
+
 @lru_cache(maxsize=DEFINITIONS_REMEMBERED)
 def read_tool(definition: bytes) -> Tool:
     """The parts of a definition that the rule looks at; one that can not be read has none."""
@@ -80,7 +133,7 @@ def verb_of(parts: Sequence[str]) -> str:
 class Tool:
     """A tool as its definition describes it."""
 
-    __slots__ = ("_called", "_properties", "deeds", "makes", "name", "parts", "topics")
+    __slots__ = ("_called", "_choices", "_properties", "deeds", "makes", "name", "parts", "topics")
 
     def __init__(self, name: str, description: str, properties: Mapping[str, Any]) -> None:
         parts = parts_of_name(name)
@@ -96,72 +149,77 @@ class Tool:
         self._called = frozenset() if verb_of(parts) else frozenset(parts)
         self.topics = topics_in([*parts, *first[:14]])
         self._properties = properties
+        self._choices: dict[str, list[list[Any]]] = {}
 
     def asked_by(self, verbs: frozenset[str]) -> bool:
         """Whether what it does is what these verbs ask for; one without a known verb by its name."""
-        return not self.deeds.isdisjoint(deeds_in(verbs)) or not self._called.isdisjoint(verbs)
+        return not self.deeds.isdisjoint(deeds_of(verbs)) or not self._called.isdisjoint(verbs)
 
     def default_of(self, name: str) -> Any:
         """What the schema says an argument is if it is not given; None if it says nothing."""
         schema = self._properties.get(name)
         return schema.get("default") if isinstance(schema, Mapping) else None
 
-    def decides(self, pointer: str, value: Any, argument: Argument | None) -> Decides:
-        """What the leaf at `pointer` decides; `argument` is what the manifest says of its top member."""
-        if argument is not None and argument.role is ArgumentRole.CONTENT:
-            return Decides.CONTENT
-        names = pointer.split("/")[1:]
-        top, last = names[0] if names else "", next((n for n in reversed(names) if not n.isdigit()), "")
-        kind = argument.kind if argument is not None else ArgumentKind.VALUE
-        if kind in _BY_KIND:
-            return _BY_KIND[kind]
-        parts = parts_of_name(last)
-        end = parts[-1] if parts else ""
-        if (
-            isinstance(value, bool)
-            or value is None
-            or self._is_choice(top, value)
-            or _like_choice(end, value)
-        ):
-            return Decides.CHOICE
-        if end in _CODE or (parts and parts[0] in _CODE):
-            return Decides.CODE
+    def decides(self, spot: Spot, value: Any, argument: Argument | None) -> Decides:
+        """What a leaf decides; `argument` is what the manifest says of its top member."""
+        kind = _VALUE
+        if argument is not None:
+            if argument.role is _CONTENT_ROLE:
+                return CONTENT
+            kind = argument.kind
+            if (fixed := _BY_KIND.get(kind)) is not None:
+                return fixed
+        if isinstance(value, bool) or value is None or self._is_choice(spot, value):
+            return CHOICE
+        if spot.code:
+            return CODE
         if isinstance(value, (int, float)):
-            return Decides.WHICH if end in _NUMBER_OF else Decides.HOW_MUCH
-        if kind in (ArgumentKind.URL, ArgumentKind.ADDRESS):
-            return Decides.WHICH
-        if any(part in _WHEN for part in parts):
-            return Decides.WHEN
-        if end in _NAMES_NEW and kind is ArgumentKind.VALUE and self.makes:
-            return Decides.NEW_NAME
-        return Decides.WHICH
+            return WHICH if spot.number else HOW_MUCH
+        if kind in _PLACES:
+            return WHICH
+        if spot.when:
+            return WHEN
+        return NEW_NAME if spot.new and self.makes and kind is _VALUE else WHICH
 
-    def _is_choice(self, name: str, value: Any) -> bool:
-        schema = self._properties.get(name)
-        return _names(schema, value, 0)
+    def _is_choice(self, spot: Spot, value: Any) -> bool:
+        """Whether it is one of a few that the schema lists; a short word will do where the name says so."""
+        if spot.top in self._properties:
+            choices = self._choices.get(spot.top)
+            if choices is None:
+                choices = self._choices[spot.top] = list(_lists(self._properties[spot.top], 0))
+            for each in choices:
+                if value in each:
+                    return True
+        return spot.choice and isinstance(value, str) and len(value) <= CHOICE_CHARS_MAX and value.isalpha()
 
 
-def _names(schema: Any, value: Any, depth: int) -> bool:
-    """Whether a schema lists the value among a few."""
+def _lists(schema: Any, depth: int) -> Iterator[list[Any]]:
+    """The values that a schema lists, wherever it does."""
     if not isinstance(schema, Mapping) or depth > 3:  # noqa: PLR2004 -- unions of arrays of unions, no deeper
-        return False
+        return
     listed = schema.get("enum")
-    if isinstance(listed, list) and value in listed:
-        return True
-    inner = [*(schema.get("anyOf") or ()), *(schema.get("oneOf") or ()), schema.get("items")]
-    return any(_names(each, value, depth + 1) for each in inner)
+    if isinstance(listed, list):
+        yield listed
+    for each in (*(schema.get("anyOf") or ()), *(schema.get("oneOf") or ()), schema.get("items")):
+        yield from _lists(each, depth + 1)
 
 
-def _like_choice(end: str, value: Any) -> bool:
-    """A short word for an argument that is named as a choice, where the schema lists none."""
-    return end in _CHOICE and isinstance(value, str) and len(value) <= CHOICE_CHARS_MAX and value.isalpha()
-
-
+CONTENT: Final = Decides.CONTENT
+WHICH: Final = Decides.WHICH
+HOW_MUCH: Final = Decides.HOW_MUCH
+WHEN: Final = Decides.WHEN
+CHOICE: Final = Decides.CHOICE
+CODE: Final = Decides.CODE
+NEW_NAME: Final = Decides.NEW_NAME
+"""For what runs on every value, as in `model/label`."""
+_VALUE: Final = ArgumentKind.VALUE
+_CONTENT_ROLE: Final = ArgumentRole.CONTENT
+_PLACES: Final = frozenset({ArgumentKind.URL, ArgumentKind.ADDRESS})
 _BY_KIND: Final = {
-    ArgumentKind.QUANTITY: Decides.HOW_MUCH,
-    ArgumentKind.AMOUNT: Decides.HOW_MUCH,
-    ArgumentKind.TIME: Decides.WHEN,
-    ArgumentKind.CODE: Decides.CODE,
-    ArgumentKind.CHOICE: Decides.CHOICE,
-    ArgumentKind.NEW_NAME: Decides.NEW_NAME,
+    ArgumentKind.QUANTITY: HOW_MUCH,
+    ArgumentKind.AMOUNT: HOW_MUCH,
+    ArgumentKind.TIME: WHEN,
+    ArgumentKind.CODE: CODE,
+    ArgumentKind.CHOICE: CHOICE,
+    ArgumentKind.NEW_NAME: NEW_NAME,
 }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from toolward.model.verdict import Verdict, Witness
 from toolward.rules.integrity.arguments import Tool
@@ -14,9 +15,8 @@ from toolward.rules.integrity.grounds import Grounds
 _NAMED: Final = frozenset({Witness.WORDS, Witness.FIELD, Witness.SOURCE, Witness.ENDORSED})
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Asking:
-    """The words beside one call."""
+class Asking(Struct, frozen=True, kw_only=True):
+    """The words beside one call, whose deed they ask for or leave to a source."""
 
     grounds: Grounds
     tool: Tool
@@ -32,7 +32,7 @@ class Asking:
         """Whether they do."""
         grounds, tool = self.grounds, self.tool
         said = {pointer: str(value) for pointer, value in self.values}
-        if not self.handed_over and not self._deed(said):
+        if self.clauses and not self.handed_over and not self._where_named(said):
             return False
         places = [each for each in self.which if each.witness is Witness.OPERATOR]
         if not all(self._is_meant(said[each.pointer]) for each in places):
@@ -46,12 +46,8 @@ class Asking:
         topical = bool(tool.topics & grounds.topics) or any(part in grounds.pointing for part in tool.parts)
         return self.dictated or (topical and (self.handed_over or self._speaks()))
 
-    def _deed(self, said: Mapping[str, str]) -> bool:
-        """Whether such a deed is asked for, and of each thing that is named where it is named."""
-        if not self.tool.asked_by(self.grounds.verbs):
-            return False
-        if not self.clauses:
-            return True
+    def _where_named(self, said: Mapping[str, str]) -> bool:
+        """Whether the deed is asked for where the words name a thing, of each that they name."""
         named = [said[each.pointer] for each in self.which if each.witness is Witness.WORDS]
         beside = frozenset(value.strip().casefold() for value in said.values())
         asked = [asked_of(value, self.grounds.clauses, beside) for value in named]

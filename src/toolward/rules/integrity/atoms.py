@@ -33,12 +33,16 @@ def addresses_in(text: str) -> Iterator[str]:
     """Mail addresses, URLs and account numbers, in lower case without spaces."""
     text = text[:TEXT_MAX]
     if "@" in text:
-        yield from (found.lower().rstrip(".") for found in _MAIL.findall(text))
+        for word in text.split():
+            if "@" in word:
+                yield from (found.lower().rstrip(".") for found in _MAIL.findall(word))
     if "://" in text:
         yield from (found.lower().rstrip(".,;:!?/") for found in _LINK.findall(text))
-    if "www." in text.lower():
+    lowered = text.lower()
+    if "www." in lowered:
         yield from (found.lower().rstrip(".,;:!?/") for found in _HOST.findall(text))
-    yield from (found.replace(" ", "").lower() for found in _IBAN.findall(text))
+    if lowered != text:  # an account begins with capitals
+        yield from (found.replace(" ", "").lower() for found in _IBAN.findall(text))
 
 
 def numbers_in(text: str) -> Iterator[float]:

@@ -13,7 +13,7 @@ Such a source is endorsed by the words, once, and not for everything:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from toolward.model.tool import Effect
 from toolward.rules.integrity.arguments import Decides
@@ -25,8 +25,7 @@ from toolward.rules.lineage.records import Item, Record, Records, same
 from toolward.rules.spoken import stands_in
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Lending:
+class Lending(Struct, frozen=True, kw_only=True):
     """What a call may draw from sources."""
 
     grounds: Grounds
@@ -44,7 +43,11 @@ class Lending:
             return None
         undoable = self.effect not in (Effect.IRREVERSIBLE, Effect.READ_ONLY)
         for item in self.sources():
-            if self._looks() and item.record.tool != self.target and _only_link(item, text):
+            if (
+                _looks(self.grounds, self.effect)
+                and item.record.tool != self.target
+                and _only_link(item, text)
+            ):
                 return item.record
             pays = decides in (Decides.WHICH, Decides.HOW_MUCH) and self._is_to_be_paid(item)
             if not (pays or undoable) or not _holds(item, text, decides):
@@ -55,7 +58,7 @@ class Lending:
 
     def sources(self) -> list[Item]:
         """Every object that the words hand over to."""
-        if not (self.grounds.delegates or self.grounds.pays or self._looks()):
+        if not offers(self.grounds, self.effect):
             return []
         if not self._sources:
             self._sources.append(self._found())
@@ -77,13 +80,6 @@ class Lending:
         said = [*item.record.given, *(member.text for member in item.members)]
         return any(word in PAYABLE for text in said for word in stems(text))
 
-    def _looks(self) -> bool:
-        """Whether the words speak of a link, and to look at it is what this call does.
-
-        Asking for a page is not enough: what a page says must not lead to the next one.
-        """
-        return self.effect is Effect.READ_ONLY and not LINKS.isdisjoint(self.grounds.stems)
-
     def handed(self) -> tuple[str, tuple[str, ...]]:
         """The texts of sources whose every deed is handed over to, and the calls that they are from."""
         if not self.grounds.delegates_all or self.effect is Effect.IRREVERSIBLE:
@@ -98,6 +94,19 @@ class Lending:
 
     def _vouched(self, text: str) -> bool:
         return any(member.vouched for _, member in self.records.places.get(same(text), ()))
+
+
+def offers(grounds: Grounds, effect: Effect) -> bool:
+    """Whether the words hand over to any source for a call of that effect."""
+    return grounds.delegates or grounds.pays or _looks(grounds, effect)
+
+
+def _looks(grounds: Grounds, effect: Effect) -> bool:
+    """Whether the words speak of a link, and to look at it is what this call does.
+
+    Asking for a page is not enough: what a page says must not lead to the next one.
+    """
+    return effect is Effect.READ_ONLY and not LINKS.isdisjoint(grounds.stems)
 
 
 def _only_link(item: Item, text: str) -> bool:

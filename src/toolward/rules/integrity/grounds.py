@@ -33,6 +33,7 @@ class Grounds:
     """The words, read once."""
 
     text: str  # folded, as values are compared with it
+    known: bool  # whether anybody said anything
     stems: tuple[str, ...]
     pointing: frozenset[str]  # stems that point at something
     names: frozenset[str]  # stems of words that are written as names
@@ -53,20 +54,16 @@ class Grounds:
     delegates_all: bool  # "do what it says": whatever deed that is
     pays: bool  # a bill, an invoice: a document that is there to say who gets how much
 
-    @property
-    def known(self) -> bool:
-        """Whether anybody said anything."""
-        return bool(self.text)
-
     def says(self, value: str) -> bool:
         """Whether the value stands in the words, in one of its spellings."""
         text = value.strip().casefold()
-        if not text:
+        if not text or not self.known:
             return False
         if stands_in(text, self.text):
             return True
-        squeezed = text.replace(" ", "")
-        return squeezed in self.addresses or self.says_number(text) or self.says_day(text)
+        if text.replace(" ", "") in self.addresses:
+            return True
+        return bool(self.numbers and self.says_number(text)) or bool(self.days and self.says_day(text))
 
     def says_short(self, digits: str, kinds: frozenset[str]) -> bool:
         """Whether a number of one or two digits is said as that of a thing: `file 13`, `number 7`, `id 4`."""
@@ -85,7 +82,7 @@ class Grounds:
 
     def says_day(self, text: str) -> bool:
         """`2024-05-15` where the words say `May 15th`."""
-        days = tuple(days_in(text)) if self.days else ()
+        days = tuple(days_in(text))
         return bool(days) and all(any(same_day(day, other) for other in self.days) for day in days)
 
     def touches(self, text: str) -> bool:
@@ -126,6 +123,7 @@ def read_words(text: str) -> Grounds:
     )
     return Grounds(
         text=text.casefold(),
+        known=bool(text),
         stems=stems,
         pointing=known - vocabulary.EMPTY,
         names=frozenset(vocabulary.stem(each) for each in _NAME.findall(text)) - vocabulary.EMPTY,

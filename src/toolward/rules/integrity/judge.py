@@ -8,31 +8,46 @@ A call of which no words are known is judged without the words' part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import Flag, auto
 from typing import Any, Final
 
+from msgspec import Struct
+
 from toolward.model.call import ResolvedCall
-from toolward.model.label import Integrity
-from toolward.model.lineage import Leaf, SourceKind
+from toolward.model.label import TRUSTED, UNTRUSTED
+from toolward.model.lineage import SourceKind
 from toolward.model.session import Session
 from toolward.model.tool import ArgumentKind, Effect, Manifest
 from toolward.model.verdict import Verdict, Witness
-from toolward.rules.integrity.arguments import Decides, Tool, read_tool
+from toolward.rules.integrity.arguments import (
+    CHOICE,
+    CODE,
+    CONTENT,
+    HOW_MUCH,
+    NEW_NAME,
+    WHEN,
+    WHICH,
+    Decides,
+    Tool,
+    Traced,
+    read_tool,
+    spot_of,
+)
 from toolward.rules.integrity.asking import Asking
 from toolward.rules.integrity.atoms import addresses_in
 from toolward.rules.integrity.clauses import is_cut
-from toolward.rules.integrity.delegation import Lending
+from toolward.rules.integrity.delegation import Lending, offers
 from toolward.rules.integrity.grounds import Grounds, grounds_of
+from toolward.rules.integrity.provenance import nobody
 from toolward.rules.integrity.quantities import within_bounds
 from toolward.rules.integrity.things import Things
 from toolward.rules.integrity.verifier import belongs_to
 from toolward.rules.integrity.wording import Wording
 from toolward.rules.integrity.words import parts_of_name
-from toolward.rules.lineage.leaves import leaves_of
 from toolward.rules.lineage.memory import SessionMemory
-from toolward.rules.lineage.records import same
+from toolward.rules.lineage.records import Item, Member, same
 from toolward.rules.lineage.spelling import canonical_text
 
 
@@ -53,12 +68,23 @@ class Mechanism(Flag):
 
 
 EVERYTHING: Final = ~Mechanism(0)
+_INTENT: Final = Mechanism.INTENT.value
+_FIELDS: Final = Mechanism.FIELDS.value
+_OBJECTS: Final = Mechanism.OBJECTS.value
+_DELEGATION: Final = Mechanism.DELEGATION.value
+_ONCE: Final = Mechanism.ONCE.value
+_BOUNDS: Final = Mechanism.BOUNDS.value
+_CHOICES: Final = Mechanism.CHOICES.value
+_CODES: Final = Mechanism.CODES.value
+_ADDRESSES: Final = Mechanism.ADDRESSES.value
+_CLAUSES: Final = Mechanism.CLAUSES.value
+_WORDING: Final = Mechanism.WORDING.value
+"""As bits: to ask a flag for a member is three calls."""
 SMALL_DIGITS: Final = 2
 """A number of so few digits stands in most prompts for something else."""
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Judgement:
+class Judgement(Struct, frozen=True, kw_only=True):
     """Of one call."""
 
     words_known: bool
@@ -77,296 +103,293 @@ CONTENT_ALONE: Final = Judgement(
 """Of a call in which nothing decides, and nobody could have had it written: its facts as they begin."""
 
 
-def _name_in(pointer: str) -> str:
-    """The argument that a leaf is of, or is inside of."""
-    return pointer.split("/", 2)[1].replace("~1", "/").replace("~0", "~") if pointer else ""
-
-
 def judge(
     resolved: ResolvedCall,
     session: Session,
     memory: SessionMemory,
-    leaves: list[Leaf],
+    traced: list[Traced],
     *,
     roots: tuple[str, ...] = (),
     mechanisms: Mechanism = EVERYTHING,
 ) -> Judgement:
-    """Pure; `leaves` are the call's, in the order of `leaves_of`, as `rules/lineage` traced them.
+    """Pure; `traced` are the call's leaves as `rules/lineage` traced them.
 
     `roots` are the directories that the operator declared for the server.
     """
     version = resolved.version
     tool = read_tool(version.definition) if version is not None else Tool(resolved.name, "", {})
     manifest = version.manifest if version is not None else Manifest()
-    grounds = grounds_of(session, resolved.step, planned=manifest.effect is not Effect.IRREVERSIBLE)
-    values = leaves_of(resolved.call.arguments)
-    if not grounds.known and session.taint.integrity is not Integrity.UNTRUSTED:
-        decided = [tool.decides(at, value, manifest.arguments.get(_name_in(at))) for at, value in values]
-        if all(each is Decides.CONTENT for each in decided):
-            return CONTENT_ALONE  # nothing decides, and nobody could have had it written
+    grounds = grounds_of(session, resolved.step, planned=manifest.effect is not _IRREVERSIBLE)
+    described = manifest.arguments
+    decided = [tool.decides(spot, value, described.get(spot.name)) for _, value, spot in traced]
+    tainted = session.taint.integrity is UNTRUSTED
+    if not grounds.known and not tainted and decided.count(CONTENT) == len(decided):
+        return CONTENT_ALONE  # nothing decides, and nobody could have had it written
     memory.records.read()
     bench = _Bench(
         resolved=resolved,
-        session=session,
         memory=memory,
         tool=tool,
         manifest=manifest,
         grounds=grounds,
-        things=Things(grounds, memory.records),
+        tainted=tainted,
         roots=roots,
-        mechanisms=mechanisms,
+        bits=mechanisms.value,
     )
-    if Mechanism.DELEGATION in mechanisms:
+    if grounds.delegates_all and bench.bits & _DELEGATION:
         text, bench.handed_by = bench.lending().handed()
-        bench.things.hand_over(text)
-    verdicts = [bench.verdict(leaf, value) for leaf, (_, value) in zip(leaves, values, strict=True)]
-    verdicts = bench.second_look(verdicts, values)
-    return bench.judgement(verdicts, values)
+        bench.hand_over(text)
+    verdicts = [bench.verdict(each, what) for each, what in zip(traced, decided, strict=True)]
+    values = [(leaf.pointer, value) for leaf, value, _ in traced]
+    return bench.judgement(bench.second_look(verdicts, values), values)
 
 
 @dataclass(slots=True, kw_only=True)
 class _Bench:
     resolved: ResolvedCall
-    session: Session
     memory: SessionMemory
     tool: Tool
     manifest: Manifest
     grounds: Grounds
-    things: Things
+    tainted: bool
     roots: tuple[str, ...]
-    mechanisms: Mechanism
-    lent: set[str] = field(default_factory=set)
+    bits: int  # the mechanisms
     handed_by: tuple[str, ...] = ()
+    lent_by: tuple[str, ...] = ()
+    _things: Things | None = None
+    _lending: Lending | None = None
+
+    def things(self) -> Things:
+        """What the words point at; most calls need not know."""
+        if self._things is None:
+            self._things = Things(self.grounds, self.memory.records)
+        return self._things
+
+    def hand_over(self, text: str) -> None:
+        """What a source names is meant too: what was looked for before is looked for again."""
+        self.things().hand_over(text)
+        self._lending = None
 
     def lending(self) -> Lending:
         """What the words hand over to."""
-        return Lending(
-            grounds=self.grounds,
-            things=self.things,
-            records=self.memory.records,
-            target=self.resolved.call.target,
-            effect=self.manifest.effect,
-            once=Mechanism.ONCE in self.mechanisms,
-        )
+        if self._lending is None:
+            self._lending = Lending(
+                grounds=self.grounds,
+                things=self.things(),
+                records=self.memory.records,
+                target=self.resolved.call.target,
+                effect=self.manifest.effect,
+                once=bool(self.bits & _ONCE),
+            )
+        return self._lending
 
     # --- one value --------------------------------------------------------------------------------
 
-    def verdict(self, leaf: Leaf, value: Any) -> Verdict:
+    def verdict(self, traced: Traced, decides: Decides) -> Verdict:
         """What is found of one leaf by itself; quantities and codes are looked at again beside the others."""
+        leaf, value, spot = traced
         pointer = leaf.pointer
-        name = _name_in(pointer)
-        argument = self.manifest.arguments.get(name)
-        decides = self.tool.decides(pointer, value, argument)
+        if decides is CONTENT:
+            return Verdict(pointer, TRUSTED, _MADE, "it is content", "", CONTENT)
         text = "" if value is None or isinstance(value, bool) else str(value)
-        if decides is Decides.CONTENT:
-            return self._found(pointer, Witness.MADE, "it is content", decides)
-        known = self._witness(leaf, text, decides, name)
+        told = own = False
+        for source in leaf.sources:
+            told = told or source.kind in _SPOKEN
+            own = own or source.kind is _OPERATOR
+        if self._told(text, decides, spot.name, told=told):
+            return Verdict(pointer, TRUSTED, _WORDS, "it stands in the session's own words", "", decides)
+        records = self.memory.records
+        seen = records.places.get(same(text), ()) if text and records.places else ()
+        known = self._witness(text, seen)
         if known is not None:
-            return self._found(pointer, known[0], known[1], decides, known[2])
-        if decides in _FREE and (Mechanism.CHOICES in self.mechanisms or not text):
-            return self._found(pointer, Witness.CHOICE, f"it decides only {_SAID[decides]}", decides)
-        if not text or value == self.tool.default_of(name):
-            return self._found(pointer, Witness.CHOICE, "it is what the tool takes unasked", decides)
-        return self._nobody(leaf, text, decides)
+            return Verdict(pointer, TRUSTED, known[0], known[1], known[2], decides)
+        if own:
+            return Verdict(pointer, TRUSTED, Witness.OPERATOR, "the operator declared it", "", decides)
+        if decides in _FREE and (self.bits & _CHOICES or not text):
+            return Verdict(pointer, TRUSTED, Witness.CHOICE, f"it decides only {_SAID[decides]}", "", decides)
+        if not text or value == self.tool.default_of(spot.name):
+            why = "it is what the tool takes unasked"
+            return Verdict(pointer, TRUSTED, Witness.CHOICE, why, "", decides)
+        return nobody(leaf, seen, decides)
 
-    def _witness(self, leaf: Leaf, text: str, decides: Decides, name: str) -> tuple[Witness, str, str] | None:
-        """The first that stands behind a value: who, why, and the call it is from."""
-        kinds = {source.kind for source in leaf.sources}
-        told = bool(kinds & {SourceKind.PROMPT, SourceKind.OBJECTIVE}) or self._said(text, decides, name)
-        if told and not (decides is Decides.WHICH and self._is_cut(text, name)):
-            return Witness.WORDS, "it stands in the session's own words", ""
-        endorsed = self.memory.endorsed.get(canonical_text(text)) if text else None
-        if endorsed is not None:
-            return Witness.ENDORSED, "a person stands for the source", endorsed
-        if text and Mechanism.FIELDS in self.mechanisms and (found := self._field(text)) is not None:
-            return found
-        if SourceKind.OPERATOR in kinds:
-            return Witness.OPERATOR, "the operator declared it", ""
-        return None
+    def _told(self, text: str, decides: Decides, name: str, *, told: bool) -> bool:
+        """Whether the words hold it as a whole; a bare small number must be said of such a thing."""
+        grounds = self.grounds
+        which = decides is WHICH
+        if not told:
+            if not (text and grounds.known):
+                return False
+            if which and text.isdigit() and len(text) <= SMALL_DIGITS:
+                told = grounds.says_short(text, self._kinds(name))
+            else:
+                told = grounds.says(text)
+        if told and which and self.bits & _CLAUSES:
+            return not is_cut(text, grounds.clauses, self._kinds(name))
+        return told
 
-    def _is_cut(self, text: str, name: str) -> bool:
-        """Whether the words say more than this where they say it."""
-        kinds = self.tool.parts | frozenset(parts_of_name(name))
-        return Mechanism.CLAUSES in self.mechanisms and is_cut(text, self.grounds.clauses, kinds)
+    def _kinds(self, name: str) -> frozenset[str]:
+        """Words for what such a value is of."""
+        return self.tool.parts | frozenset(parts_of_name(name))
 
-    def _said(self, text: str, decides: Decides, name: str) -> bool:
-        """Whether the words hold it; a bare small number must be said of such a thing, not of hours."""
-        if decides is Decides.WHICH and text.isdigit() and len(text) <= SMALL_DIGITS:
-            kinds = self.tool.parts | frozenset(parts_of_name(name))
-            return self.grounds.says_short(text, kinds)
-        return bool(text) and self.grounds.says(text)
+    def _witness(self, text: str, seen: Sequence[tuple[Item, Member]]) -> tuple[Witness, str, str] | None:
+        """Who stands behind a value that the words do not hold: who, why, and the call it is from."""
+        if text and self.memory.endorsed:
+            endorsed = self.memory.endorsed.get(canonical_text(text))
+            if endorsed is not None:
+                return Witness.ENDORSED, "a person stands for the source", endorsed
+        return self._field(seen) if seen and self.bits & _FIELDS else None
 
-    def _field(self, text: str) -> tuple[Witness, str, str] | None:
+    def _field(self, seen: Sequence[tuple[Item, Member]]) -> tuple[Witness, str, str] | None:
         """A vouched field of the object that the words point at; of any object where no words are known."""
-        for item, member in self.memory.records.places.get(same(text), ()):
+        for item, member in seen:
             if not member.vouched:
                 continue
             record = item.record
             where = f"`{member.name or 'result'}` of what `{record.tool}` returned"
-            if not self.grounds.known or Mechanism.OBJECTS not in self.mechanisms:
+            if not self.grounds.known or not self.bits & _OBJECTS:
                 return Witness.FIELD, f"the server vouches for {where}", record.call_id
-            if why := self.things.pointed_at(item):
+            if why := self.things().pointed_at(item):
                 return Witness.FIELD, f"the server vouches for {where}, and {why}", record.call_id
         return None
-
-    def _nobody(self, leaf: Leaf, text: str, decides: Decides) -> Verdict:
-        seen = self.memory.records.places.get(same(text), ())
-        where = next((item.record for item, _ in seen), None)
-        if where is not None and any(member.vouched for _, member in seen):
-            why = f"`{where.tool}` returned it, for an object that the session's own words do not point at"
-            return Verdict(leaf.pointer, Integrity.UNTRUSTED, Witness.RESULT, why, where.call_id, decides)
-        if where is not None or leaf.label.integrity is Integrity.UNTRUSTED:
-            said = f"it stands in what `{where.tool}` returned" if where else "it may repeat what was read"
-            source = where.call_id if where else next((s.reference for s in leaf.sources), "")
-            return Verdict(leaf.pointer, Integrity.UNTRUSTED, Witness.RESULT, said, source, decides)
-        return Verdict(
-            leaf.pointer, leaf.label.integrity, Witness.MODEL, "the agent wrote it", decides=decides
-        )
-
-    @staticmethod
-    def _found(pointer: str, witness: Witness, why: str, decides: Decides, source: str = "") -> Verdict:
-        return Verdict(pointer, Integrity.TRUSTED, witness, why, source, decides)
 
     # --- all values together ----------------------------------------------------------------------
 
     def second_look(self, verdicts: list[Verdict], values: list[tuple[str, Any]]) -> list[Verdict]:
         """What only the whole call tells: a source that was handed over to, a bound, a code's verifier."""
-        lending = self.lending()
-        out = list(verdicts)
-        if Mechanism.DELEGATION in self.mechanisms:
-            for at, (verdict, (_, value)) in enumerate(zip(out, values, strict=True)):
-                if verdict.integrity is not Integrity.TRUSTED and (
-                    record := lending.lends(
-                        str(value), Decides(verdict.decides), address=self._is_address(verdict.pointer)
-                    )
-                ):
-                    self.lent.add(record.call_id)
-                    why = f"the session's own words hand over to what `{record.tool}` returned"
-                    out[at] = self._found(
-                        verdict.pointer, Witness.SOURCE, why, Decides(verdict.decides), record.call_id
-                    )
-        for at, (verdict, (_, value)) in enumerate(zip(out, values, strict=True)):
-            if verdict.integrity is Integrity.TRUSTED:
+        again = [at for at, each in enumerate(verdicts) if each.integrity is not TRUSTED]
+        if again and self.bits & _DELEGATION and offers(self.grounds, self.manifest.effect):
+            for at in again:
+                verdicts[at] = self._lent(verdicts[at], str(values[at][1]))
+        for at in again:
+            verdict, value = verdicts[at], values[at][1]
+            if verdict.integrity is TRUSTED:
                 continue
-            if verdict.decides == Decides.HOW_MUCH and Mechanism.BOUNDS in self.mechanisms:
-                why = within_bounds(value, self.grounds, self.things, out, lending)
+            if verdict.decides == HOW_MUCH and self.bits & _BOUNDS:
+                why = within_bounds(value, self.grounds, self.things(), verdicts, self.lending())
                 witness = Witness.BOUND
-            elif verdict.decides == Decides.CODE and Mechanism.CODES in self.mechanisms:
+            elif verdict.decides == CODE and self.bits & _CODES:
                 why = belongs_to(str(value), self.resolved, self.memory.records, values)
                 witness = Witness.VERIFIER
             else:
                 continue
             if why:
-                out[at] = self._found(verdict.pointer, witness, why, Decides(verdict.decides))
-        return out
+                verdicts[at] = Verdict(verdict.pointer, TRUSTED, witness, why, "", verdict.decides)
+        return verdicts
+
+    def _lent(self, verdict: Verdict, text: str) -> Verdict:
+        """What a source that was handed over to makes of it."""
+        decides, address = Decides(verdict.decides), self._is_address(verdict.pointer)
+        record = self.lending().lends(text, decides, address=address)
+        if record is None:
+            return verdict
+        self.lent_by = (*self.lent_by, record.call_id)
+        why = f"the session's own words hand over to what `{record.tool}` returned"
+        return Verdict(verdict.pointer, TRUSTED, Witness.SOURCE, why, record.call_id, decides)
 
     def _is_address(self, pointer: str) -> bool:
-        name = pointer.split("/", 2)[1] if pointer else ""
-        argument = self.manifest.arguments.get(name)
+        argument = self.manifest.arguments.get(spot_of(pointer).top)
         return argument is not None and argument.kind in (ArgumentKind.ADDRESS, ArgumentKind.URL)
 
     def judgement(self, verdicts: list[Verdict], values: list[tuple[str, Any]]) -> Judgement:
         """The call as a whole."""
-        deciding = [each for each in verdicts if each.decides != Decides.CONTENT]
-        open_ones = [each for each in deciding if each.integrity is not Integrity.TRUSTED]
-        new = self._new_address(verdicts, values) if Mechanism.ADDRESSES in self.mechanisms else ""
-        dictated = self._dictated(verdicts, values)
+        deciding = [each for each in verdicts if each.decides != CONTENT]
+        worst, first = TRUSTED, None
+        for each in deciding:
+            if each.integrity is not TRUSTED:
+                first = first or each
+                worst = max(worst, each.integrity)
+        new = self._new_address(verdicts, values) if self.tainted and self.bits & _ADDRESSES else ""
         known = self.grounds.known
-        asked = known and (Mechanism.INTENT not in self.mechanisms or self._asking(deciding, values).for_it())
-        worst = max((each.integrity for each in deciding), default=Integrity.TRUSTED)
-        why = ""
-        if open_ones:
-            first = open_ones[0]
-            why = f"`{first.pointer.removeprefix('/')}`: {first.why}"
+        asked = known and (not self.bits & _INTENT or self._asked(deciding, values))
+        if first is not None:
+            unproven = f"`{first.pointer.removeprefix('/')}`: {first.why}"
         elif new:
-            why = f"the text carries `{new[:100]}`, which nobody named"
-        elif dictated:
-            why = f"its text is what `{dictated}` returned, and nobody asked for that to be put there"
-        elif known and not asked:
-            why = "the session's own words do not ask for it"
+            unproven = f"the text carries `{new[:100]}`, which nobody named"
+        elif dictated := self._dictated(verdicts, values):
+            unproven = f"its text is what `{dictated}` returned, and nobody asked for that to be put there"
+        else:
+            unproven = ""
         return Judgement(
             words_known=known,
             asked_for=asked,
-            proven=not (open_ones or new or dictated),
-            assumed=worst is not Integrity.UNTRUSTED,
+            proven=not unproven,
+            assumed=worst is not UNTRUSTED,
             new_address=bool(new),
             verdicts=tuple(verdicts),
-            why_unproven=why,
-            lent_by=tuple(sorted({*self.lent, *self.handed_by})),
+            why_unproven=unproven or (_UNASKED if known and not asked else ""),
+            lent_by=tuple(sorted({*self.lent_by, *self.handed_by})),
         )
 
-    def _asking(self, deciding: list[Verdict], values: list[tuple[str, Any]]) -> Asking:
-        """What the words ask for, beside this call."""
-        which = [each for each in deciding if each.decides in (Decides.WHICH, Decides.CODE)]
-        own = bool(which) and all(each.witness in (Witness.WORDS, Witness.OPERATOR) for each in which)
-        delegated = self.grounds.delegates_all and own and bool(self.lending().sources())
+    def _asked(self, deciding: list[Verdict], values: list[tuple[str, Any]]) -> bool:
+        """Whether the words ask for this call."""
+        which = [each for each in deciding if each.decides in _NAMING]
+        handed_over = bool(self.handed_by)
+        if self.grounds.delegates_all and not handed_over:
+            own = bool(which) and all(each.witness in (Witness.WORDS, Witness.OPERATOR) for each in which)
+            handed_over = own and bool(self.lending().sources())
+        if not handed_over and not self.tool.asked_by(self.grounds.verbs):
+            return False
         return Asking(
             grounds=self.grounds,
             tool=self.tool,
             values=values,
             which=which,
             roots=self.roots,
-            undoable=self.manifest.effect is not Effect.IRREVERSIBLE,
-            handed_over=bool(self.handed_by) or delegated,
+            undoable=self.manifest.effect is not _IRREVERSIBLE,
+            handed_over=handed_over,
             dictated=not which and self.wording().said_by_words(self._texts(values)),
-            clauses=Mechanism.CLAUSES in self.mechanisms,
-        )
+            clauses=bool(self.bits & _CLAUSES),
+        ).for_it()
 
     def wording(self) -> Wording:
         """Who words a text."""
         return Wording(
-            grounds=self.grounds, things=self.things, records=self.memory.records, sends=self.manifest.egress
+            grounds=self.grounds,
+            things=self.things(),
+            records=self.memory.records,
+            sends=self.manifest.egress,
         )
 
     def _texts(self, values: list[tuple[str, Any]]) -> list[str]:
         """What the call says in words; one of a few and when are no words."""
-        free = (Decides.CHOICE, Decides.WHEN)
         return [
             value
             for pointer, value in values
-            if isinstance(value, str) and self.tool.decides(pointer, value, None) not in free
+            if isinstance(value, str) and self.tool.decides(spot_of(pointer), value, None) not in _NO_WORDS
         ]
 
     def _dictated(self, verdicts: list[Verdict], values: list[tuple[str, Any]]) -> str:
         """The tool whose result has all that the call says, and nobody asked for that to be put there."""
-        tainted = self.session.taint.integrity is Integrity.UNTRUSTED
-        writes = self.manifest.effect is not Effect.READ_ONLY
-        if not (tainted and writes and self.grounds.known and Mechanism.WORDING in self.mechanisms):
+        writes = self.manifest.effect is not _READ_ONLY
+        if not (self.tainted and writes and self.grounds.known and self.bits & _WORDING):
             return ""
-        content = {each.pointer for each in verdicts if each.decides == Decides.CONTENT}
+        content = {each.pointer for each in verdicts if each.decides == CONTENT}
         record = self.wording().dictated(self._texts([each for each in values if each[0] in content]))
         return record.tool if record is not None else ""
 
     def _new_address(self, verdicts: list[Verdict], values: list[tuple[str, Any]]) -> str:
         """An address inside content that stands in no words, no vouched field, and no source handed over."""
-        if self.session.taint.integrity is not Integrity.UNTRUSTED:
-            return ""
         for verdict, (_, value) in zip(verdicts, values, strict=True):
-            if verdict.decides != Decides.CONTENT or not isinstance(value, str):
+            if verdict.decides != CONTENT or not isinstance(value, str):
                 continue
             for address in addresses_in(value):
-                if not self._address_known(address):
+                if not self.wording().knows(address):
                     return address
         return ""
 
-    def _address_known(self, address: str) -> bool:
-        if address in self.grounds.addresses or self.grounds.says(address):
-            return True
-        places = self.memory.records.places.get(address, ())
-        if any(member.vouched for _, member in places):
-            return True
-        return any(
-            address in same(member.text)
-            for record in self.memory.records.kept
-            if self.things.named(record)
-            for item in record.items
-            for member in item.members
-        )
 
-
-_FREE: Final = frozenset({Decides.WHEN, Decides.CHOICE, Decides.NEW_NAME})
+_READ_ONLY: Final = Effect.READ_ONLY
+_IRREVERSIBLE: Final = Effect.IRREVERSIBLE
+_MADE: Final = Witness.MADE
+_WORDS: Final = Witness.WORDS
+_OPERATOR: Final = SourceKind.OPERATOR
+_SPOKEN: Final = frozenset({SourceKind.PROMPT, SourceKind.OBJECTIVE})
+_UNASKED: Final = "the session's own words do not ask for it"
+_FREE: Final = frozenset({WHEN, CHOICE, NEW_NAME})
+_NAMING: Final = frozenset({WHICH, CODE})
+_NO_WORDS: Final = frozenset({CHOICE, WHEN})
 _SAID: Final[Mapping[Decides, str]] = {
-    Decides.WHEN: "when",
-    Decides.CHOICE: "between a few",
-    Decides.NEW_NAME: "what something new is called",
+    WHEN: "when",
+    CHOICE: "between a few",
+    NEW_NAME: "what something new is called",
 }

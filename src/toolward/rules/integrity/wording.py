@@ -7,8 +7,9 @@ that somebody's call: the words may name its target, and yet not have asked for 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from toolward.rules.integrity.grounds import Grounds
 from toolward.rules.integrity.things import LABEL_CHARS_MAX, Things
@@ -20,8 +21,7 @@ DICTATED_CHARS_MIN: Final = 2
 """A letter stands in every text."""
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Wording:
+class Wording(Struct, frozen=True, kw_only=True):
     """The texts of one call beside what the session was told and has read."""
 
     grounds: Grounds
@@ -32,6 +32,20 @@ class Wording:
     def in_words(self, text: str) -> bool:
         """Whether the session's own words hold it, as it stands or word by word."""
         return self.grounds.says(text) or (len(text) <= LABEL_CHARS_MAX and self.grounds.means(text))
+
+    def knows(self, address: str) -> bool:
+        """Whether an address stands in the words, in a vouched field, or in what the words name."""
+        if address in self.grounds.addresses or self.grounds.says(address):
+            return True
+        if any(member.vouched for _, member in self.records.places.get(address, ())):
+            return True
+        return any(
+            address in same(member.text)
+            for record in self.records.kept
+            if self.things.named(record)
+            for item in record.items
+            for member in item.members
+        )
 
     def said_by_words(self, texts: Iterable[str]) -> bool:
         """Whether there is a text, and the words hold each."""

@@ -15,6 +15,8 @@ from toolward.rules.worded import RUNNING_TEXT
 
 WORDS_REMEMBERED: Final = 65_536
 """Words whose stem stays known, some hundred bytes each."""
+DEEDS_REMEMBERED: Final = 1_024
+"""Sets of verbs whose deeds stay known: those of a prompt, and of the clauses in it."""
 LABELS_REMEMBERED: Final = 16_384
 """Short texts and names of members that stay read, some hundred bytes each."""
 _TOKEN: Final = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+(?:[.,]\d+)*")
@@ -200,6 +202,10 @@ def points(word: str) -> bool:
 def deeds_in(words: Iterable[str]) -> frozenset[str]:
     """What these stems ask to have done."""
     return frozenset(deed for word in words for deed in DEEDS.get(word, ()))
+
+
+deeds_of: Final = lru_cache(maxsize=DEEDS_REMEMBERED)(deeds_in)
+"""The same, for the verbs of words that are asked again and again."""
 
 
 def topics_in(words: Iterable[str]) -> frozenset[str]:

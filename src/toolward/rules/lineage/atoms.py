@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
+from itertools import filterfalse
+from string import ascii_letters
 from typing import Final
 
 from toolward.rules.lineage.spelling import squeezed
@@ -30,6 +33,8 @@ APART_CHARS_MAX: Final = 128
 """Longer values are found by the runs of characters in them."""
 APART_TEXT_CHARS_MAX: Final = 16_384
 """Of one text in which identifiers with spaces in them are looked for."""
+DAYS_REMEMBERED: Final = 4_096
+"""Days whose key stays known: rows of a session name the same few again and again."""
 ANCHOR: Final = 4
 """Letters up to its last digit, by which an identifier inside a longer run is found: ids that are counted
 up differ there."""
@@ -51,7 +56,10 @@ _IN_WORDS: Final = re.compile(
     rf"\b(?:(\d{{1,2}})(?:st|nd|rd|th)?[ .-]+(?:of )?({_MONTH})\.?,?[ -]+(\d{{4}})"
     rf"|({_MONTH})\.? (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}}))\b"
 )
-_PHONE: Final = re.compile(r"(?<![\w.])(?:\+|00)?\(?\d[\d ()./-]{5,}\d(?!\w)")
+_PHONE: Final = re.compile(
+    r"[+(\d](?<![\w.].)"  # first of all what it may begin with: that is looked for at once
+    r"(?:(?<=\+)\(?\d|(?<=\()\d|(?<=\d))[\d ()./-]{5,}\d(?!\w)"
+)
 _PHONE_BEGINS: Final = re.compile(r"\d[)./-]? [(]?\d")
 _BEGINS_NUMBER: Final = frozenset("0123456789+")
 _IBAN: Final = re.compile(r"\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]{4}){2,7}(?:[ -]?[a-z0-9]{1,4})?\b")
@@ -79,11 +87,13 @@ def tokens_of(canonical: str) -> list[str]:
 
 def signs_of(tokens: list[str]) -> list[str]:
     """The tokens that are not letters alone."""
-    return [each for each in tokens if not each.isalpha()]
+    return list(filterfalse(str.isalpha, tokens))
 
 
 def identifiers(signs: list[str]) -> set[str]:
     """What is more than words among `signs`, and the parts of `KEY=value` and of lists."""
+    if not signs:
+        return set()
     bare = {each.strip(_STRIP) for each in signs}
     found = {each for each in bare if len(each) >= CHARS_MIN and not each.isalpha()}
     text = " ".join(found)
@@ -100,8 +110,13 @@ def keys_in(canonical: str, tokens: list[str]) -> set[str]:
     signs = signs_of(tokens)
     if not signs:
         return set()
-    found = identifiers(signs)
-    found.update(spelled(found))
+    told = identifiers(signs)
+    return told | spellings(told, canonical, tokens, signs)
+
+
+def spellings(told: set[str], canonical: str, tokens: list[str], signs: list[str]) -> set[str]:
+    """The keys of other spellings of the identifiers in a text: of those `told`, and of what has spaces."""
+    found = set(spelled(told))
     if len(tokens) > 1:
         found.update(spelled_apart(canonical, tokens, signs))
     return found
@@ -115,33 +130,49 @@ def pieces_of(token: str) -> list[str]:
     return [part.strip(_STRIP) for part in parts] if len(parts) > 1 else []
 
 
-def spelled(tokens: set[str]) -> Iterator[str]:
+def spelled(tokens: set[str]) -> list[str]:
     """The keys that other spellings of these identifiers give as well, where they differ from the token.
 
     A number is its digits; so that a plain one needs no key of its own, it has no mark.
     """
+    if not tokens:
+        return []
     lines = "\n".join(
-        [each for each in tokens if not each.isdigit() and CHARS_MIN <= len(each) <= ATOM_CHARS_MAX]
+        [
+            each
+            for each in tokens
+            if CHARS_MIN <= len(each) <= ATOM_CHARS_MAX
+            and not each.isdigit()
+            and (
+                len(each) >= UUID_CHARS
+                or (
+                    each[2:4].isdigit() or "://" in each  # an account, an address
+                    if each[0].isalpha()
+                    else not each.isalnum() or each[:8].isdigit()  # a day without joints
+                )
+            )
+        ]
     )
-    yield from [_phone(each) for each in tokens if each[:2] == "00" and each.isdigit() and each[LONG_NUMBER:]]
+    keys = [_phone(each) for each in tokens if each[:2] == "00" and each.isdigit() and each[LONG_NUMBER:]]
     if not lines:
-        return
+        return keys
     for found in _SPELLINGS.finditer(lines):
         kind = found.lastindex or 0
         if kind <= _LAST_OF_DATE:
-            yield from _dates(found[1], found[3], found[4])
+            keys += _dates(found[1], found[3], found[4])
         elif kind <= _LAST_OF_COMPACT:
-            yield from _dates(found[5], found[6], found[7])
+            keys += _dates(found[5], found[6], found[7])
         elif kind <= _LAST_OF_NUMBER:
-            yield from _number(found)
+            keys += _number(found)
         elif kind == _UUID_GROUP:
-            yield f"{_MARK}u{found[kind].replace('-', '')}"
+            keys.append(f"{_MARK}u{found[kind].replace('-', '')}")
         elif kind == _IBAN_GROUP:
-            yield f"{_MARK}i{squeezed(found[kind])}"
+            keys.append(f"{_MARK}i{squeezed(found[kind])}")
         elif kind == _PHONE_GROUP:
-            yield _phone(found[kind])
+            keys.append(_phone(found[kind]))
         else:
-            yield found[kind]
+            keys.append(found[kind])
+    return keys
 
 
 def may_be_spelled(canonical: str) -> bool:
@@ -167,15 +198,15 @@ def spelled_apart(canonical: str, tokens: list[str], signs: list[str]) -> Iterat
     """As `spelled`, for what has spaces in it: grouped accounts, telephone numbers, dates in words."""
     text = canonical[:APART_TEXT_CHARS_MAX]
     digits = [each for each in signs if each[0] in _BEGINS_NUMBER]
-    if len(digits) > 1 and (
-        not _MONTHS.keys().isdisjoint(tokens) or any(each[:3] in _MONTHS for each in signs)
-    ):
+    if not digits:
+        return
+    if len(digits) > 1 and not _MONTHS.keys().isdisjoint([*tokens, *[each[:3] for each in signs]]):
         for found in _IN_WORDS.finditer(text):
             yield from _in_words(found)
     if len(digits) > 1 and _PHONE_BEGINS.search(text):
         for found in _PHONE.finditer(text):
             yield _phone(found[0])
-    if digits and any(len(each) == 4 and _IBAN_HEAD.fullmatch(each) for each in signs):  # noqa: PLR2004 -- DE12
+    if any([_IBAN_HEAD.fullmatch(each) for each in signs if len(each) == 4]):  # noqa: C419, PLR2004 -- DE12
         for found in _IBAN.finditer(text):
             yield f"{_MARK}i{squeezed(found[0])}"
 
@@ -192,15 +223,20 @@ def spelled_whole(canonical: str) -> Iterator[str]:
         yield _phone(canonical)
 
 
-def _in_words(found: re.Match[str]) -> Iterator[str]:
+def _in_words(found: re.Match[str]) -> tuple[str, ...]:
     day, month, year = found.group(1, 2, 3) if found[1] else found.group(5, 4, 6)
     return _dates(year, str(_MONTHS[month]), day)
 
 
 def apart_key(token: str) -> str:
     """The key of an identifier whose joints may be set elsewhere or left out; "" if it is no such."""
-    letters = squeezed(token) if len(token) <= APART_CHARS_MAX else ""
-    return f"{_MARK}~{letters}" if len(letters) >= PART_CHARS_MIN else ""
+    return apart_key_of(token, squeezed(token)) if len(token) <= APART_CHARS_MAX else ""
+
+
+def apart_key_of(token: str, letters: str) -> str:
+    """The same, where the letters and digits of it are at hand."""
+    short = len(token) <= APART_CHARS_MAX and len(letters) >= PART_CHARS_MIN
+    return f"{_MARK}~{letters}" if short else ""
 
 
 def letters_of(key: str) -> str:
@@ -217,19 +253,18 @@ def hides(letters: str) -> bool:
 
 def last_digit(letters: str) -> int:
     """Where the last digit stands in letters that hold one."""
+    if letters.isascii():
+        return max(len(letters.rstrip(ascii_letters)) - 1, 0)
     return next((at for at in range(len(letters) - 1, -1, -1) if letters[at].isdigit()), 0)
 
 
-def tells(token: str) -> bool:
+def tells(token: str, letters: str) -> bool:
     """Whether an identifier says enough to be recognised inside another text: no year, no date, no time."""
     if len(token) < PART_CHARS_MIN:
         return False
     if "@" in token[1:-1]:
         return True
-    if _DATE.fullmatch(token) is not None:
-        return False
-    letters = squeezed(token)
-    return len(letters) >= PART_CHARS_MIN and not letters.isalpha()
+    return len(letters) >= PART_CHARS_MIN and not letters.isalpha() and _DATE.fullmatch(token) is None
 
 
 def is_spelling(key: str) -> bool:
@@ -242,28 +277,36 @@ def is_date(key: str) -> bool:
     return key[:2] == f"{_MARK}d"
 
 
-def _number(found: re.Match[str]) -> Iterator[str]:
+def _number(found: re.Match[str]) -> list[str]:
     """One form for `1,500.00`, `1500`, `1.500,00` and `$1500`, of at least three digits."""
     sign, whole, mark, rest = found.group(8, 9, 10, 11)
     if mark and not whole.isdigit() and mark == whole[-4]:
-        return  # 1,500,00 is no number
-    digits = "".join(filter(str.isdigit, whole)).lstrip("0") or "0"
-    decimals = (rest or "").rstrip("0")
-    if len(digits + decimals) >= CHARS_MIN:
-        yield f"{'-' if sign == '-' else ''}{digits}{'.' if decimals else ''}{decimals}"
+        return []  # 1,500,00 is no number
+    digits = (whole if whole.isdigit() else "".join(filter(str.isdigit, whole))).lstrip("0") or "0"
+    decimals = rest.rstrip("0") if rest else ""
+    if len(digits) + len(decimals) < CHARS_MIN:
+        return []
+    return [f"{'-' if sign == '-' else ''}{digits}{'.' if decimals else ''}{decimals}"]
 
 
-def _dates(first: str, second: str, third: str) -> Iterator[str]:
+@lru_cache(maxsize=DAYS_REMEMBERED)
+def _dates(first: str, second: str, third: str) -> tuple[str, ...]:
     """Year first or last; where day and month can not be told apart, both readings."""
     if len(first) == 4:  # noqa: PLR2004 -- a year
-        year, readings = int(first), [(int(second), int(third))]
-    elif len(third) == 4:  # noqa: PLR2004 -- a year
-        year, readings = int(third), [(int(second), int(first)), (int(first), int(second))]
-    else:
-        return
-    for month, day in dict.fromkeys(readings):
-        if year in _YEARS and 1 <= month <= 12 and 1 <= day <= 31:  # noqa: PLR2004 -- of a calendar
-            yield f"{_MARK}d{year:04}-{month:02}-{day:02}"
+        return _date(first, second, third)
+    if len(third) != 4:  # noqa: PLR2004 -- a year
+        return ()
+    if first == second:
+        return _date(third, second, first)
+    return _date(third, second, first) + _date(third, first, second)
+
+
+def _date(year: str, month: str, day: str) -> tuple[str, ...]:
+    """Nothing where no calendar has such a day."""
+    y, m, d = int(year), int(month), int(day)
+    if y not in _YEARS or not (1 <= m <= 12 and 1 <= d <= 31):  # noqa: PLR2004 -- of a calendar
+        return ()
+    return (f"{_MARK}d{y}-{m:02}-{d:02}",)
 
 
 def _phone(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from toolward.model.label import Confidentiality, Label
+from toolward.model.label import CONFIDENTIAL, Label
 from toolward.rules.lineage.leaves import leaves_of, names_in
 from toolward.rules.lineage.patterns import label_at
 from toolward.rules.worded import as_worded
@@ -23,9 +23,11 @@ _MAY_BEENVELOPE: Final = frozenset({"/r", "/c", "/m"})
 _JSON_BEGINS: Final = frozenset("{[")
 
 
-def labelled_fields(
-    result: Mapping[str, Any], fields: Mapping[str, Label], default: Label
-) -> Iterator[tuple[str, str, Label]]:
+Field = tuple[str, str, Label]
+"""Pointer, text and label of one value."""
+
+
+def labelled_fields(result: Mapping[str, Any], fields: Mapping[str, Label], default: Label) -> list[Field]:
     """Pointer, text and label of every value, then of every member name (without a pointer).
 
     The pointer of a value inside a text that is JSON goes on from the text's own: `/content/0/text/id`.
@@ -33,31 +35,27 @@ def labelled_fields(
     return as_worded(_placed(result, fields, default), default, fields)
 
 
-def _placed(
-    result: Mapping[str, Any], fields: Mapping[str, Label], default: Label
-) -> Iterator[tuple[str, str, Label]]:
+def _placed(result: Mapping[str, Any], fields: Mapping[str, Label], default: Label) -> list[Field]:
+    placed: list[Field] = []
     for pointer, leaf in leaves_of(result):
         kind = type(leaf)
         if kind not in _TOLD or (pointer[:2] in _MAY_BEENVELOPE and ENVELOPE.fullmatch(pointer)):
             continue
+        label = label_at(pointer, fields, default) if fields else default
         if kind is not str:
-            yield pointer, str(leaf), label_at(pointer, fields, default) if fields else default
-        elif leaf[:1] not in _JSON_BEGINS:
-            yield pointer, leaf, label_at(pointer, fields, default) if fields else default
-        elif (inside := _parsed(leaf)) is None:
-            yield pointer, leaf, label_at(pointer, fields, default)
+            placed.append((pointer, str(leaf), label))
+        elif leaf[:1] not in _JSON_BEGINS or (inside := _parsed(leaf)) is None:
+            placed.append((pointer, leaf, label))
         else:
-            yield from _inside(inside, pointer, fields, default)
-            if (label := label_at(pointer, fields, default)).confidentiality is Confidentiality.CONFIDENTIAL:
-                yield pointer, leaf, label  # it may be passed on as it is
+            placed += _inside(inside, pointer, fields, default)
+            if label.confidentiality is CONFIDENTIAL:
+                placed.append((pointer, leaf, label))  # it may be passed on as it is
     if (structured := result.get("structuredContent")) is not None:
-        for name in dict.fromkeys(names_in(structured)):
-            yield "", name, default
+        placed += [("", name, default) for name in dict.fromkeys(names_in(structured))]
+    return placed
 
 
-def _inside(
-    value: Any, pointer: str, fields: Mapping[str, Label], default: Label
-) -> Iterator[tuple[str, str, Label]]:
+def _inside(value: Any, pointer: str, fields: Mapping[str, Label], default: Label) -> Iterator[Field]:
     for below, leaf in leaves_of(value, pointer):
         if type(leaf) in _TOLD:
             yield below, str(leaf), label_at(below, fields, default)

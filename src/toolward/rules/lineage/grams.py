@@ -9,7 +9,6 @@ all runs.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final, TypeVar
 
 BLOCK: Final = 16
@@ -21,6 +20,9 @@ LETTERS_MIN: Final = 5
 
 _T = TypeVar("_T")
 _BLOCKS: Final = re.compile(f".{{{BLOCK}}}")
+_STEP: Final = 1_024
+_SLICES: Final = tuple(slice(at, at + BLOCK) for at in range(_STEP))
+"""Made once: a run costs half of what it costs to make its slice too."""
 
 
 def blocks_of(letters: str) -> list[str]:
@@ -28,16 +30,20 @@ def blocks_of(letters: str) -> list[str]:
     return _BLOCKS.findall(letters)
 
 
-def shared(letters: str, known: Mapping[str, _T]) -> list[str]:
-    """The runs of a squeezed text that are among `known` blocks, in order."""
-    if not known:
-        return []
+def runs_of(letters: str) -> list[str]:
+    """Every run of as many letters as a block has, wherever it begins, in order."""
     last = len(letters) - BLOCK + 1
-    starts = [at for at in range(last) if letters[at : at + BLOCK] in known]
-    if not starts:
+    runs: list[str] = []
+    for start in range(0, last, _STEP):
+        runs += map(letters[start : start + _STEP + BLOCK].__getitem__, _SLICES[: last - start])
+    return runs
+
+
+def shared(runs: list[str], known: dict[str, _T]) -> list[str]:
+    """The runs that are among `known` blocks, in order."""
+    if not known or known.keys().isdisjoint(runs):
         return []
-    runs = [letters[at : at + BLOCK] for at in starts]
-    return [run for run in runs if len(set(run)) >= LETTERS_MIN]
+    return [run for run in runs if run in known and len(set(run)) >= LETTERS_MIN]
 
 
 def is_prose(block: str) -> bool:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final, Generic, TypeVar
 
-from toolward.model.label import Confidentiality, Integrity, Label
+from toolward.model.label import CONFIDENTIAL, TRUSTED, Label
 from toolward.rules.lineage.atoms import (
     ANCHOR,
     CHARS_MIN,
-    apart_key,
+    apart_key_of,
     hides,
     identifiers,
-    keys_in,
     last_digit,
-    letters_of,
     pieces_of,
     signs_of,
+    spellings,
     tokens_of,
 )
 from toolward.rules.lineage.grams import BLOCK, blocks_of
@@ -62,7 +61,8 @@ class Generations(Generic[_T]):
         if len(self.young) >= PASSING_MAX:
             self.forgot = self.forgot or bool(self.old)
             self.old, self.young = self.young, {}
-        self.young.update(dict.fromkeys(set(keys).difference(self.young).difference(self.old), value))
+        fresh = set(keys).difference(self.young)
+        self.young.update(dict.fromkeys(fresh.difference(self.old) if self.old else fresh, value))
 
     def __contains__(self, key: object) -> bool:
         return key in self.young or key in self.old
@@ -136,10 +136,13 @@ class Index:
         wholes = {each for each in values if CHARS_MIN <= len(each) <= WHOLE_CHARS_MAX}
         text = "\n".join(values)
         tokens = tokens_of(text)
-        keys = keys_in(text, tokens)
-        if page.label.confidentiality is Confidentiality.CONFIDENTIAL:
+        signs = signs_of(tokens)
+        told = identifiers(signs)
+        keys = told | spellings(told, text, tokens, signs) if signs else set()
+        if page.label.confidentiality is CONFIDENTIAL:
             self.first_secret = self.first_secret or (page.serial, page.call_id)
-            keys.update(self._note_secrets(values, wholes, tokens, page))
+            self._note_texts(values, _words(tokens) | wholes, page)
+            self._note_secrets(keys, told, wholes)
         else:
             for value in values:
                 if len(value) >= LONG_CHARS:
@@ -148,31 +151,33 @@ class Index:
         self.note(keys, page)
         return keys
 
-    def _note_secrets(
-        self, values: list[str], wholes: set[str], tokens: list[str], page: Page
-    ) -> Iterator[str]:
-        """What makes a confidential value known again in a longer text; the keys of it without its joints."""
-        self._keep(self.words, _words(tokens) | wholes, page)
+    def _note_texts(self, values: list[str], words: set[str], page: Page) -> None:
+        """The words and the runs of characters by which a confidential text is known again."""
+        self._keep(self.words, words, page)
         for value in values:
             if len(value) >= BLOCK and (found := blocks_of(squeezed(value))):
                 self._keep(self.blocks, {*found, *[each[::-1] for each in found]}, page)
-        for token in identifiers(signs_of(tokens)) | wholes:
-            if not (key := apart_key(token)):
+
+    def _note_secrets(self, keys: set[str], told: set[str], wholes: set[str]) -> None:
+        """What makes a confidential identifier known again in a longer text; `keys` get its letters."""
+        for token in told | wholes:
+            letters = squeezed(token)
+            if not (key := apart_key_of(token, letters)):
                 continue
-            letters = letters_of(key)
-            if "@" in token and len(self.hosts) < KEPT_MAX:
+            address, plain = "@" in token, letters.isalpha()
+            if address and len(self.hosts) < KEPT_MAX:
                 self.hosts.add(token.partition("@")[2])
-            if token in wholes or not letters.isalpha() or "@" in token:
-                yield key
-            if hides(letters):
+            if address or not plain or token in wholes:
+                keys.add(key)
+            if not plain and hides(letters):
                 self._hide(letters)
                 self._hide(letters[::-1])
 
     def note(self, keys: set[str], page: Page) -> None:
         """Note the keys of values that stand in a page."""
         label = page.label
-        passes = label.confidentiality is not Confidentiality.CONFIDENTIAL
-        if passes and label.integrity is not Integrity.TRUSTED:
+        passes = label.confidentiality is not CONFIDENTIAL
+        if passes and label.integrity is not TRUSTED:
             if (passing := self.passing.get(label)) is None:
                 passing = self.passing[label] = Generations()
             passing.add(keys, page)
@@ -185,8 +190,13 @@ class Index:
 
     def pages(self, key: str) -> list[Page]:
         """The first page of each label in which a key stands, in the order in which they were read."""
-        found = [page for kept in self.kept.values() if (page := kept.get(key)) is not None]
-        found += [page for passing in self.passing.values() if (page := passing.get(key)) is not None]
+        found = []
+        for kept in self.kept.values():
+            if (page := kept.get(key)) is not None:
+                found.append(page)  # noqa: PERF401 -- a comprehension is a call of its own, up to 3.11
+        for passing in self.passing.values():
+            if (page := passing.old.get(key) or passing.young.get(key)) is not None:
+                found.append(page)  # noqa: PERF401 -- the same
         return found if len(found) < 2 else sorted(found, key=lambda each: each.serial)  # noqa: PLR2004 -- order
 
     def _keep(self, kept: dict[str, Page], keys: set[str], page: Page) -> None:
@@ -209,7 +219,7 @@ class Index:
 def _words(tokens: Iterable[str]) -> set[str]:
     """The words of a text, and the pieces of those that have joints."""
     bare = {each.strip(".,:;!?") for each in tokens}
-    pieces: Iterator[str] = (piece for each in bare if not each.isalnum() for piece in pieces_of(each))
+    pieces = [piece for each in bare if not each.isalnum() for piece in pieces_of(each)]
     return {
         each for each in (*bare, *pieces) if len(each) >= (WORD_CHARS_MIN if each.isalpha() else CHARS_MIN)
     }

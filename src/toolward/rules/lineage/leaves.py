@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
@@ -35,8 +35,9 @@ def _collect(value: Any, pointer: str, out: list[tuple[str, Any]]) -> None:
         out.append((pointer, value))
 
 
-def names_in(value: Any) -> Iterator[str]:
+def names_in(value: Any) -> list[str]:
     """The member names of every object: a server can put data there, and so can an agent."""
+    found: list[str] = []
     stack = [value]
     while stack:
         item = stack.pop()
@@ -44,7 +45,8 @@ def names_in(value: Any) -> Iterator[str]:
         if kind in _SCALARS:
             continue
         if kind is dict or isinstance(item, Mapping):
-            yield from item
+            found += item
             stack.extend(item.values())
         elif kind is list or isinstance(item, (list, tuple)):
             stack.extend(item)
+    return found

@@ -9,15 +9,15 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from toolward.model.label import Confidentiality
+from toolward.model.label import CONFIDENTIAL
 from toolward.model.lineage import How, Source, SourceKind
 from toolward.rules.lineage.atoms import (
     ANCHOR,
     PART_CHARS_MIN,
     apart_key,
+    apart_key_of,
     identifiers,
     is_date,
-    letters_of,
     pieces_of,
     signs_of,
     spelled,
@@ -25,7 +25,7 @@ from toolward.rules.lineage.atoms import (
     tells,
     tokens_of,
 )
-from toolward.rules.lineage.grams import BLOCK, PROSE_BLOCKS_MIN, is_prose, shared
+from toolward.rules.lineage.grams import BLOCK, PROSE_BLOCKS_MIN, is_prose, runs_of, shared
 from toolward.rules.lineage.index import Index
 from toolward.rules.lineage.pages import Page
 from toolward.rules.lineage.spelling import canonical_text, squeezed
@@ -45,6 +45,11 @@ GLUED_MAX: Final = 8
 """Letters that may stand glued to the front of a mail address: what an encoding at another offset adds."""
 
 _DIGIT: Final = re.compile(r"\d")
+_TAIL: Final = re.compile(rf"\d(?<=(.{{{ANCHOR}}}))")
+"""Each digit, with what stands before it."""
+_FILLER: Final = " " * (ANCHOR - 1)
+_SIZES: Final = tuple(range(1, ANCHOR + 1))
+_REVERSED: Final = "reversed"
 
 
 def source_of(page: Page, pointer: str, how: How) -> Source:
@@ -71,43 +76,66 @@ def confidential_in(text: str, canonical: str, index: Index) -> list[Source]:
 
 def _held_in(canonical: str, index: Index) -> Iterator[Source]:
     """Confidential identifiers and runs of characters in a canonical text; for one word, the word itself."""
-    yield from _whole(canonical, index)
-    tokens = tokens_of(canonical)
+    yield from _words(canonical, index)
     letters = squeezed(canonical)
+    keys = _whole(canonical, letters)
+    tokens = tokens_of(canonical)
     if signs := signs_of(tokens):
-        yield from _identified(canonical, tokens, signs, index)
+        _identified(keys, canonical, tokens, signs, index.hosts)
+    yield from _secrets(index, keys)
+    if signs:
         yield from _glued(letters, index)
     if len(letters) >= BLOCK:
         yield from _runs(letters, index)
 
 
-def _identified(canonical: str, tokens: list[str], signs: list[str], index: Index) -> Iterator[Source]:
+def _words(canonical: str, index: Index) -> Iterator[Source]:
+    """The value as a word there, or as one read backwards."""
+    words, turned = index.words, canonical[::-1]
+    if (page := words.get(canonical)) is not None:
+        yield source_of(page, index.shelf.place(page, canonical)[0], How.WORD)
+    if (page := words.get(turned)) is not None and len(canonical) >= PART_CHARS_MIN:
+        yield replace(source_of(page, index.shelf.place(page, turned)[0], How.VIEW), view=_REVERSED)
+
+
+def _whole(canonical: str, letters: str) -> dict[str, str]:
+    """The keys of the value with its joints elsewhere or in another spelling, and how each has to be read."""
+    keys = dict.fromkeys(spelled({canonical}), "") if not canonical.isalnum() else {}
+    apart = apart_key_of(canonical, letters)
+    return {apart: "", **keys} if apart else keys
+
+
+def _identified(
+    keys: dict[str, str], canonical: str, tokens: list[str], signs: list[str], hosts: set[str]
+) -> None:
+    """Put in the keys of the identifiers that stand in it."""
     told = identifiers(signs)
-    told.update([piece for token in tuple(told) for piece in pieces_of(token)])
+    told.update([piece for token in tuple(told) if not token.isalnum() for piece in pieces_of(token)])
     for token in told:
-        if tells(token):
-            yield from _secret(index, token, How.PART)
-            apart = apart_key(token)
-            yield from _secret(index, apart, How.PART)
-            yield from _turned(index, token, apart)
+        letters = squeezed(token)
+        if tells(token, letters):
+            keys.setdefault(token, "")
+            _beside(keys, token, letters, hosts)
     for key in spelled(told):
         if not is_date(key) and len(key) >= PART_CHARS_MIN:
-            yield from _secret(index, key, How.PART)
+            keys.setdefault(key, "")
     if len(tokens) > 1:
         for key in spelled_apart(canonical, tokens, signs):
             if not is_date(key):
-                yield from _secret(index, key, How.PART)
+                keys.setdefault(key, "")
 
 
-def _turned(index: Index, token: str, apart: str) -> Iterator[Source]:
-    """The identifier read backwards, and one with something before its address."""
-    for key in (token[::-1], apart_key(letters_of(apart)[::-1])):
-        for each in _secret(index, key, How.VIEW):
-            yield replace(each, view="reversed")
+def _beside(keys: dict[str, str], token: str, letters: str, hosts: set[str]) -> None:
+    """Put in the keys of an identifier with its joints elsewhere, backwards, or with letters before it."""
+    apart = apart_key_of(token, letters)
+    keys.setdefault(apart, "")
+    keys.setdefault(token[::-1], _REVERSED)
+    if apart:
+        keys.setdefault(apart_key_of(token, letters[::-1]), _REVERSED)
     name, _, host = token.partition("@")
-    if host in index.hosts:
+    if host in hosts:
         for at in range(1, min(len(name), GLUED_MAX)):
-            yield from _secret(index, token[at:], How.PART)
+            keys.setdefault(token[at:], "")
 
 
 def _in_view(decoded: str, index: Index) -> Iterator[Source]:
@@ -116,21 +144,18 @@ def _in_view(decoded: str, index: Index) -> Iterator[Source]:
     lines = decoded.splitlines()
     if len(lines) > 1:
         for line in lines[:LINES_MAX]:
-            yield from _whole(canonical_text(line), index)
+            canonical = canonical_text(line)
+            yield from _words(canonical, index)
+            yield from _secrets(index, _whole(canonical, squeezed(canonical)))
 
 
-def _whole(canonical: str, index: Index) -> Iterator[Source]:
-    """The value as it stands: as a word, with its joints elsewhere, in another spelling, or backwards."""
-    if (page := index.words.get(canonical)) is not None:
-        yield source_of(page, index.shelf.place(page, canonical)[0], How.WORD)
-    if (page := index.words.get(canonical[::-1])) is not None and len(canonical) >= PART_CHARS_MIN:
-        pointer = index.shelf.place(page, canonical[::-1])[0]
-        yield replace(source_of(page, pointer, How.VIEW), view="reversed")
-    if apart := apart_key(canonical):
-        yield from _secret(index, apart, How.PART)
-    if not canonical.isalnum():
-        for key in spelled({canonical}):
-            yield from _secret(index, key, How.PART)
+def _secrets(index: Index, keys: dict[str, str]) -> Iterator[Source]:
+    """The confidential places of keys; nearly always there are none."""
+    if all(kept.keys().isdisjoint(keys) for kept in index.secrets):
+        return
+    for key, view in keys.items():
+        for each in _secret(index, key, How.VIEW if view else How.PART):
+            yield replace(each, view=view) if view else each
 
 
 def _secret(index: Index, key: str, how: How) -> Iterator[Source]:
@@ -142,11 +167,10 @@ def _secret(index: Index, key: str, how: How) -> Iterator[Source]:
         return
     pages = index.pages(key)
     for page in pages:
-        if page.label.confidentiality is not Confidentiality.CONFIDENTIAL:
+        if page.label.confidentiality is not CONFIDENTIAL:
             continue
         known = any(
-            each.serial < page.serial and each.label.confidentiality is not Confidentiality.CONFIDENTIAL
-            for each in pages
+            each.serial < page.serial and each.label.confidentiality is not CONFIDENTIAL for each in pages
         )
         if not known:
             yield source_of(page, pointer_of(index, page, key), how)
@@ -162,21 +186,26 @@ def _glued(letters: str, index: Index) -> Iterator[Source]:
     hidden = index.hidden
     if not hidden:
         return
-    for found in islice(_DIGIT.finditer(letters), DIGITS_MAX):
-        at = found.start()
-        for length in range(1, min(ANCHOR, at + 1) + 1):
-            for before, each in hidden.get(letters[at - length + 1 : at + 1], ()):
-                if at >= before and letters.startswith(each, at - before):
-                    yield from _secret(index, apart_key(each), How.PART)
-                    yield from _secret(index, apart_key(each[::-1]), How.PART)
+    tails = _TAIL.findall(_FILLER + letters)[:DIGITS_MAX]
+    near = [(nth, size) for nth, tail in enumerate(tails) for size in _SIZES if tail[-size:] in hidden]
+    if not near:
+        return
+    digits = [found.start() for found in islice(_DIGIT.finditer(letters), DIGITS_MAX)]
+    for nth, size in near:
+        at = digits[nth]
+        for before, each in hidden[tails[nth][-size:]]:
+            if at >= before and letters.startswith(each, at - before):
+                yield from _secret(index, apart_key(each), How.PART)
+                yield from _secret(index, apart_key(each[::-1]), How.PART)
 
 
 def _runs(letters: str, index: Index) -> Iterator[Source]:
     blocks = index.blocks
-    found = shared(letters, blocks)
+    runs = runs_of(letters)
+    found = shared(runs, blocks)
     if not found:
         return
-    earlier = _told_before(letters, index)
+    earlier = _told_before(runs, index)
     prose: set[str] = set()
     for block in found:
         page = blocks[block]
@@ -187,14 +216,14 @@ def _runs(letters: str, index: Index) -> Iterator[Source]:
             yield source_of(page, index.shelf.holding(page, block), How.GRAM)
 
 
-def _told_before(letters: str, index: Index) -> list[Page]:
+def _told_before(runs: list[str], index: Index) -> list[Page]:
     """A few results that are not confidential and share a run with a text.
 
     Their blocks begin elsewhere than those of the secret: what they hold is looked up in what they said.
     """
     passing = index.passing_blocks
-    runs = (*shared(letters, passing.young), *shared(letters, passing.old))
-    pages = {page.serial: page for run in runs if (page := passing.get(run)) is not None}
+    told = (*shared(runs, passing.young), *shared(runs, passing.old))
+    pages = {page.serial: page for run in told if (page := passing.get(run)) is not None}
     return list(pages.values())[:EARLIER_MAX]
 
 

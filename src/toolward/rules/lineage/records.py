@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 import orjson
 from msgspec import Struct
 
 from toolward.model.call import LabelledCall
-from toolward.model.label import UNKNOWN, Integrity, Label
+from toolward.model.label import TRUSTED, UNKNOWN, Label
 from toolward.model.tool import Manifest
 from toolward.rules.lineage.leaves import leaves_of
 from toolward.rules.lineage.patterns import label_at
@@ -39,8 +40,7 @@ PLACES_MAX: Final = 64
 _SAID: Final = frozenset({str, int, float})
 
 
-@dataclass(slots=True, frozen=True)
-class Member:
+class Member(Struct, frozen=True, gc=False):
     """One scalar of an object; `vouched` if the manifest trusts its field and the call did not bring it."""
 
     name: str
@@ -48,17 +48,15 @@ class Member:
     vouched: bool
 
 
-@dataclass(slots=True, eq=False)
-class Item:
+class Item(Struct, eq=False):
     """One object of a result, below the object that holds it."""
 
     record: Record
     above: Item | None = None
-    members: list[Member] = field(default_factory=list)
+    members: list[Member] = msgspec.field(default_factory=list)
 
 
-@dataclass(slots=True, eq=False)
-class Record:
+class Record(Struct, eq=False):
     """One result."""
 
     call_id: str
@@ -67,7 +65,7 @@ class Record:
     asked_for: bool = False  # the call itself was asked for and proven, and had an effect
     wrote: bool = False
     trusted: bool = False  # its manifest trusts results as a whole, running text included
-    items: list[Item] = field(default_factory=list)
+    items: list[Item] = msgspec.field(default_factory=list)
     chars: int = 0
 
     def text(self) -> str:
@@ -115,7 +113,7 @@ class Records:
             arguments=asked.call.arguments,
             wrote=facts.writes,
             asked_for=facts.writes and facts.proven and facts.asked_for,
-            trusted=asked.arguments_label.integrity is Integrity.TRUSTED,
+            trusted=asked.arguments_label.integrity is TRUSTED,
         )
         self.waiting.append(heard)
         if facts.lent_by and result.get("isError") is not True:
@@ -181,7 +179,7 @@ def _shaped(heard: _Heard) -> Record:
         given,
         asked_for=heard.asked_for,
         wrote=heard.wrote,
-        trusted=default.integrity is Integrity.TRUSTED,
+        trusted=default.integrity is TRUSTED,
     )
     brought: frozenset[str] = frozenset()
     if not heard.trusted and not record.asked_for:
@@ -200,7 +198,9 @@ def _parts(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         return
     for key in ("content", "contents", "messages"):
         parts = result.get(key)
-        for at, part in enumerate(parts if isinstance(parts, list) else ()):
+        if not isinstance(parts, list):
+            continue
+        for at, part in enumerate(parts):
             text = part.get("text") if isinstance(part, Mapping) else None
             if isinstance(text, str):
                 yield f"/{key}/{at}/text", _structure(text)
@@ -216,8 +216,7 @@ def _structure(text: str) -> Any:
         return text
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(Struct):
     record: Record
     fields: Mapping[str, Label]
     default: Label
@@ -246,7 +245,7 @@ class _Reader:
     def _keep(self, item: Item, name: str, text: str, pointer: str) -> None:
         self.members += 1
         self.record.chars += len(text)
-        vouched = label_at(pointer, self.fields, self.default).integrity is Integrity.TRUSTED
+        vouched = label_at(pointer, self.fields, self.default).integrity is TRUSTED
         vouched = vouched and len(text) <= VOUCHED_CHARS_MAX and "\n" not in text
         vouched = vouched and not is_worded(pointer, text)
         text = text[:MEMBER_CHARS_MAX]

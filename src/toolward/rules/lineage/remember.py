@@ -8,14 +8,14 @@ from typing import Any, Final
 import orjson
 
 from toolward.model.call import LabelledCall
-from toolward.model.label import CLEAN, UNKNOWN, Integrity, Label
+from toolward.model.label import CLEAN, TRUSTED, UNKNOWN, Label
 from toolward.model.tool import Manifest
 from toolward.rules.lineage.atoms import CHARS_MIN, is_spelling, keys_in, pieces_of, tokens_of
 from toolward.rules.lineage.fields import labelled_fields
 from toolward.rules.lineage.leaves import leaves_of
 from toolward.rules.lineage.memory import Heard, SessionMemory
 from toolward.rules.lineage.pages import Page, Said
-from toolward.rules.lineage.spelling import canonical_text, squeezed
+from toolward.rules.lineage.spelling import canonical_text, canonical_texts, squeezed
 
 TEXT_CHARS_MAX: Final = 65_536
 """Of one value; what stands behind is not remembered, and the session's taint counts for it."""
@@ -41,12 +41,12 @@ def remember_result(
     fields = manifest.result_fields if manifest is not None else {}
     if asked is not None:
         memory.records.hear(result, call_id=call_id, manifest=manifest, asked=asked)
-    said = asked if asked is not None and asked.arguments_label.integrity is not Integrity.TRUSTED else None
+    said = asked if asked is not None and asked.arguments_label.integrity is not TRUSTED else None
     worst, read = default, None
-    if default.integrity is Integrity.TRUSTED or any(
+    if default.integrity is TRUSTED or any(
         default.join(label) is not default for label in fields.values()
     ):  # else no field can make it worse
-        read = list(labelled_fields(result, fields, default))
+        read = labelled_fields(result, fields, default)
         for _, _, label in read:
             worst = worst.join(label)
     try:
@@ -90,19 +90,13 @@ def values_of(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _index(memory: SessionMemory, heard: Heard) -> None:
-    groups: dict[Label, list[str]] = {}
-    fields: list[tuple[str, str]] = []
     read = heard.read or labelled_fields(orjson.loads(heard.body), heard.fields, heard.default)
-    for pointer, text, label in read:
-        if len(text) > TEXT_CHARS_MAX:
-            memory.holes = True
-            text = text[:TEXT_CHARS_MAX]  # noqa: PLW2901 -- what is behind it is not remembered
-        canonical = canonical_text(text)
-        fields.append((pointer, canonical))
-        if (group := groups.get(label)) is None:
-            groups[label] = [canonical]
-        else:
-            group.append(canonical)
+    if len(heard.body) > TEXT_CHARS_MAX and any(len(text) > TEXT_CHARS_MAX for _, text, _ in read):
+        memory.holes = True  # what is behind it is not remembered
+        read = [(pointer, text[:TEXT_CHARS_MAX], label) for pointer, text, label in read]
+    values = canonical_texts([text for _, text, _ in read])
+    fields = [(pointer, value) for (pointer, _, _), value in zip(read, values, strict=True)]
+    groups = _by_label([label for _, _, label in read], values)
     index = memory.index
     said = Said(call_id=heard.call_id, body=heard.body, fields=heard.fields, default=heard.default)
     serial = index.begin(said, fields)
@@ -112,6 +106,17 @@ def _index(memory: SessionMemory, heard: Heard) -> None:
             joined = Label(heard.said_label.integrity, label.confidentiality)
             again = _said_before(keys, heard.said)
             index.note(again, Page(serial=serial, call_id=heard.call_id, label=joined))
+
+
+def _by_label(labels: list[Label], values: list[str]) -> dict[Label, list[str]]:
+    """The values under each label, in the order in which the labels come first."""
+    distinct = dict.fromkeys(labels)
+    if len(distinct) == 1:
+        return {labels[0]: values}
+    return {
+        each: [value for label, value in zip(labels, values, strict=True) if label == each]
+        for each in distinct
+    }
 
 
 def _said_before(keys: set[str], arguments: Mapping[str, Any]) -> set[str]:

@@ -39,6 +39,16 @@ def canonical_text(text: str) -> str:
     return " ".join(text.split())
 
 
+def canonical_texts(texts: list[str]) -> list[str]:
+    """`canonical_text` of each: of many plain ones at once."""
+    joined = "\n".join(texts)
+    spaced = f" {joined} ".replace("\n", " ")
+    plain = joined.isascii() and spaced.isprintable() and "  " not in spaced
+    if plain and joined.count("\n") == len(texts) - 1:
+        return joined.lower().split("\n")
+    return [canonical_text(each) for each in texts]
+
+
 def squeezed(canonical: str) -> str:
     """The letters and digits of a canonical text alone, so that what was put between them does not count."""
     if canonical.isascii():

@@ -9,12 +9,12 @@ from msgspec import Struct
 from orjson import dumps
 
 from toolward.model.call import ResolvedCall
-from toolward.model.label import CLEAN, Confidentiality, Integrity, Label
+from toolward.model.label import ASSUMED, CLEAN, CONFIDENTIAL, TRUSTED, UNTRUSTED, Integrity, Label
 from toolward.model.lineage import PROVES, Handle, How, Leaf, Source, SourceKind
 from toolward.model.server import ServerBinding
 from toolward.model.session import Session
 from toolward.rules.lineage.atoms import CHARS_MIN, may_be_spelled, spelled, spelled_whole
-from toolward.rules.lineage.grams import BLOCK, shared
+from toolward.rules.lineage.grams import BLOCK, runs_of, shared
 from toolward.rules.lineage.index import WHOLE_CHARS_MAX, Index
 from toolward.rules.lineage.leaves import leaves_of, names_in
 from toolward.rules.lineage.memory import SessionMemory
@@ -52,7 +52,7 @@ def trace_arguments(
         binding=binding,
         definition=resolved.version.definition if resolved.version else b"",
         handles=resolved.call.handles,
-        made_up=Source(SourceKind.MODEL, "", _model_label(session)),
+        made_up=Source(_MODEL, "", _model_label(session)),
     )
     return [_traced(pointer, value, ground) for pointer, value in values]
 
@@ -83,23 +83,21 @@ def carries_confidential(
 
 def _seen_confidential(leaves: list[Leaf]) -> bool:
     """Whether a value was seen in a confidential result."""
-    return any(
-        source.label.confidentiality is Confidentiality.CONFIDENTIAL
-        for leaf in leaves
-        for source in leaf.sources
-        if source.kind is SourceKind.RESULT
-    )
+    for leaf in leaves:
+        if leaf.label.confidentiality is CONFIDENTIAL:  # as it is of its most restricted source
+            for source in leaf.sources:
+                if source.label.confidentiality is CONFIDENTIAL and source.kind is _RESULT:
+                    return True
+    return False
 
 
 def _may_be_confidential(
     resolved: ResolvedCall, session: Session, memory: SessionMemory, leaves: list[Leaf]
 ) -> bool:
     """What the leaves' own sources do not tell: member names, the answers of a retry, a memory with holes."""
-    if session.taint.confidentiality is not Confidentiality.CONFIDENTIAL:
+    if session.taint.confidentiality is not CONFIDENTIAL:
         return False
-    if memory.overflowed and any(
-        source.kind is SourceKind.MODEL for leaf in leaves for source in leaf.sources
-    ):
+    if memory.overflowed and any(source.kind is _MODEL for leaf in leaves for source in leaf.sources):
         return True
     if not memory.index.confidential:
         return False
@@ -112,10 +110,7 @@ def _may_be_confidential(
 
 def _traced(pointer: str, value: Any, ground: _Ground) -> Leaf:
     """Positive provenance first, then what it was read from, then what the model may have made up."""
-    if not isinstance(value, str):
-        text = "" if isinstance(value, bool) or value is None else str(value)
-    else:
-        text = value
+    text = "" if isinstance(value, bool) or value is None else str(value)
     key = canonical_text(text[:READ_CHARS_MAX])
     memory = ground.memory
     # parts of a longer one are compared: that proves nothing
@@ -134,7 +129,7 @@ def _traced(pointer: str, value: Any, ground: _Ground) -> Leaf:
         sources += _endorsed_in(key if whole else "", seen, referred, ground)
     secret = bool(seen) and _is_secret(seen)
     held = [] if told or secret else _held(text, key, memory)
-    if not (sources or seen or held):
+    if not (seen or held or sources):
         return Leaf(pointer, (ground.made_up,), ground.made_up.label)  # as most are
     if text and (secret or _is_secret(held)) and dumps(text) in ground.definition:
         seen, held = [each for each in seen if not _is_secret([each])], []  # the schema itself says it
@@ -152,13 +147,14 @@ def _endorsed_in(key: str, seen: list[Source], referred: list[Source], ground: _
         readers = max(
             (each.label.confidentiality for each in seen), default=ground.session.taint.confidentiality
         )
-        found.append(Source(SourceKind.RESULT, call, Label(Integrity.TRUSTED, readers), how=How.ATOM))
+        found.append(Source(SourceKind.RESULT, call, Label(TRUSTED, readers), how=How.ATOM))
     return found
 
 
 def _seen(key: str, index: Index) -> list[Source]:
     """Where a value stood as it is, or as another spelling of the same: the first place under each label."""
-    found = [source_of(page, *index.shelf.place(page, key)) for page in index.pages(key)]
+    pages = index.pages(key)
+    found = [source_of(page, *index.shelf.place(page, key)) for page in pages] if pages else []
     if key.isalnum() or not may_be_spelled(key):
         return found
     others = spelled_whole(key) if " " in key else spelled({key})
@@ -176,7 +172,7 @@ def _referred(handle: Handle, pointer: str, text: str, ground: _Ground) -> Sourc
     place = handle.pointer + pointer[len(handle.at) :]
     label = ground.memory.index.shelf.label_of(handle.call, place)
     if label is None:
-        label = Label(Integrity.UNTRUSTED, ground.session.taint.confidentiality)
+        label = Label(UNTRUSTED, ground.session.taint.confidentiality)
     label = lowered(place, text, label)
     return Source(SourceKind.RESULT, handle.call, label, place, How.HANDLE)
 
@@ -186,14 +182,15 @@ def _held(text: str, key: str, memory: SessionMemory) -> list[Source]:
     index = memory.index
     if index.confidential and (found := confidential_in(text, key, index)):
         return found
-    if len(key) < 2 * BLOCK - 1 or not len(index.passing_blocks):
+    blocks = index.passing_blocks
+    if len(key) < 2 * BLOCK - 1 or not (blocks.young or blocks.old):
         return []
     letters = squeezed(key[:SHOWN_CHARS_MAX])
     if len(letters) < 2 * BLOCK - 1:
         return []
     found = []
-    blocks = index.passing_blocks
-    for block in (*shared(letters, blocks.young), *shared(letters, blocks.old)):
+    runs = runs_of(letters)
+    for block in (*shared(runs, blocks.young), *shared(runs, blocks.old)):
         page = blocks.get(block)
         if page is not None and all(each.reference != page.call_id for each in found):
             found.append(source_of(page, index.shelf.holding(page, block), How.GRAM))
@@ -203,17 +200,17 @@ def _held(text: str, key: str, memory: SessionMemory) -> list[Source]:
 
 
 def _endorsed(source: Source) -> Source:
-    label = Label(Integrity.TRUSTED, source.label.confidentiality)
+    label = Label(TRUSTED, source.label.confidentiality)
     return Source(source.kind, source.reference, label, source.pointer, source.how, source.view)
 
 
 def _untrusted(source: Source) -> Source:
-    label = source.label.join(Label(Integrity.UNTRUSTED, source.label.confidentiality))
+    label = source.label.join(Label(UNTRUSTED, source.label.confidentiality))
     return Source(source.kind, source.reference, label, source.pointer, source.how, source.view)
 
 
 def _is_secret(sources: list[Source]) -> bool:
-    return any(each.label.confidentiality is Confidentiality.CONFIDENTIAL for each in sources)
+    return any(each.label.confidentiality is CONFIDENTIAL for each in sources)
 
 
 def _best(sources: list[Source], seen: list[Source]) -> Integrity | None:
@@ -241,9 +238,8 @@ def _model_label(session: Session) -> Label:
 
     It may repeat in other words what the session has read: the session's confidentiality is its floor.
     """
-    if session.taint.integrity is Integrity.UNTRUSTED:
-        return session.taint
-    return Label(Integrity.ASSUMED, session.taint.confidentiality)
+    taint = session.taint
+    return taint if taint.integrity is UNTRUSTED else Label(ASSUMED, taint.confidentiality)
 
 
 def _in_domain(text: str, binding: ServerBinding) -> bool:
@@ -251,3 +247,7 @@ def _in_domain(text: str, binding: ServerBinding) -> bool:
     return (bool(binding.roots) and path_inside(text, binding.roots)) or (
         bool(binding.destinations) and destination_known(text, binding.destinations)
     )
+
+
+_MODEL: Final = SourceKind.MODEL
+_RESULT: Final = SourceKind.RESULT

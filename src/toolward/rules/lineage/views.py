@@ -37,9 +37,12 @@ TURNED_CHARS_MAX: Final = 4_096
 _CHARACTER: Final = (
     rb"(?:[\t\n\r\x20-\x7e]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2})"
 )
-_TEXT: Final = re.compile(_CHARACTER + rb"{4,}")
-_LONG_TEXT: Final = re.compile(_CHARACTER + rb"{12,}")
+_BYTE: Final = rb"[\t\n\r\x20-\x7e\x80-\xbf\xc2-\xf0]"
+"""Any of a character: most noise is given up for want of these alone."""
+_TEXT: Final = re.compile(rb"(?=" + _BYTE + rb"{4})" + _CHARACTER + rb"{4,}+")
+_LONG_TEXT: Final = re.compile(rb"(?=" + _BYTE + rb"{12})" + _CHARACTER + rb"{12,}+")
 _RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{10,}")  # of at least RUN_CHARS_MIN, as the next three
+_ANY_DIGIT: Final = re.compile(r"[0-9]")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{10,}")
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){5,}[0-9A-Fa-f]?")
 _BASE32: Final = re.compile(r"[A-Z2-7]{10,}|[a-z2-7]{10,}")
@@ -98,7 +101,7 @@ def _undone(text: str) -> Iterator[tuple[str, str]]:
     if text[:1] in '{["' and (said := _said(text)):
         yield "json", said
     yield from _runs(text)
-    if "." in text and (labels := _LABELS.search(text)) is not None:
+    if text.count(".") > 1 and (labels := _LABELS.search(text)) is not None:
         parts = labels[0].split(".")
         for count in range(2, min(len(parts), 12)):
             yield "dns", "".join(parts[:count])
@@ -134,11 +137,13 @@ def _said(text: str) -> str:
 
 def _runs(text: str) -> Iterator[tuple[str, str]]:
     """What its runs are in base64 (at any offset), hex and base32, unpacked where they are packed."""
-    runs = [run for run in _RUN.findall(text) if not _is_word(run)]
+    pieces = text.split()
+    long = [each for each in pieces if len(each) >= RUN_CHARS_MIN]  # a run stands between two spaces
+    runs = [run for run in _RUN.findall(" ".join(long)) if not _is_word(run)] if long else []
     if _SPACED_HEX.search(text):
         runs.append(_HEX_JOINTS.sub("", text))
-    if len(runs) != 1 and (joined := _joined(text)):
-        runs.append(joined)
+    if len(runs) != 1 and _are_odd(pieces):
+        runs.append(_JOINTS.sub("", text))
     for run in dict.fromkeys(runs[:RUNS_MAX]):
         for name, decode in _CODINGS:
             for data in decode(run):
@@ -151,14 +156,15 @@ def _runs(text: str) -> Iterator[tuple[str, str]]:
 
 def _is_word(run: str) -> bool:
     """Whether a run is words, joined perhaps, and nothing that was encoded."""
-    return run[1:].islower() and not any(map(str.isdigit, run)) and len(run) < 2 * RUN_CHARS_MIN * 2
+    return len(run) < 2 * RUN_CHARS_MIN * 2 and run[1:].islower() and _ANY_DIGIT.search(run) is None
 
 
-def _joined(text: str) -> str:
-    """A text of many pieces that are no words, as one run; "" for any other text."""
-    pieces = text.split()
-    odd = sum(not (each.islower() or each.istitle()) or not each.isalpha() for each in pieces)
-    return _JOINTS.sub("", text) if len(pieces) > 1 and odd * 2 >= len(pieces) else ""
+def _are_odd(pieces: list[str]) -> bool:
+    """Whether a text of several pieces is of some that are no words."""
+    if len(pieces) < 2:  # noqa: PLR2004 -- several
+        return False
+    words = list(filter(str.isalpha, pieces))
+    return (sum(map(str.islower, words)) + sum(map(str.istitle, words))) * 2 <= len(pieces)
 
 
 def _from_base64(run: str) -> Iterator[bytes]:

@@ -136,16 +136,16 @@ def _say_confidence(facts: dict[str, Any]) -> None:
 
 def _read_late(wanted: tuple[str, ...], facts: SignalFacts | HistoryFacts) -> dict[str, Any]:
     """What the policies at hand ask for and no more; what there is none of is absent."""
-    values: dict[str, Any] = {name: getattr(facts, name) for name in wanted}
-    if _AMOUNT in values:
-        if values[_AMOUNT] is None:
+    values: dict[str, Any] = {name: value for name in wanted if (value := getattr(facts, name)) is not None}
+    if _AMOUNT in wanted:
+        if _AMOUNT not in values:
             raise Unjudgeable(
                 "a policy looks at the session's amounts, and one of them is no number",
                 code=ReasonCode.NUMBER_OUT_OF_RANGE,
                 remedy="send amounts as plain numbers; after one that was none, begin a new session",
             )
         values[_AMOUNT] = _as_decimal(values[_AMOUNT], "the sum of the session's amounts")
-    return {name: value for name, value in values.items() if value is not None}
+    return values
 
 
 def compile_context(context: Record) -> ContextBuilder:

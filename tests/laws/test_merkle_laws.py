@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from toolward.rules import merkle
@@ -80,7 +80,9 @@ def test_a_range_has_the_root_of_the_recursive_definition(size: int) -> None:
     assert merkle.naive_root(leaves_of(size)) == recursive_root(leaves_of(size))
 
 
-@given(st.integers(0, 600), st.integers(1, 600))
+@given(st.integers(0, 600), st.just(1) | st.integers(1, 600))
+@example(255, 1)
+@example(511, 1)
 def test_a_batch_equals_appending_one_by_one_and_proves_each_leaf(old: int, new: int) -> None:
     before, added = leaves_of(old), leaves_of(new, salt=1)
     whole = [*before, *added]

@@ -82,6 +82,8 @@ def batch(old: Range, leaves: Sequence[bytes], encode: Callable[[bytes], T]) -> 
     Every node is hashed and encoded once: level by level upwards from the new leaves, where the only old
     nodes that occur are old peaks; then the paths downwards, so that siblings share their tails.
     """
+    if len(leaves) == 1:
+        return _one(old, leaves[0], encode)
     peak_at = _peaks_by_level(old)
     size = old.size + len(leaves)
     starts: list[int] = []
@@ -105,6 +107,24 @@ def batch(old: Range, leaves: Sequence[bytes], encode: Callable[[bytes], T]) -> 
         _paths(old.size, starts[:spread], levels, base=start, tail=tuple(map(encode, tail)), encode=encode),
         _completed_tiles(old.size, size, starts, levels),
     )
+
+
+def _one(old: Range, leaf: bytes, encode: Callable[[bytes], T]) -> Batch[T]:
+    """As `batch` for one leaf, as a call that comes alone waits for: all its siblings are old peaks."""
+    peaks, siblings = list(old.peaks), []
+    node, place, level = leaf, old.size, 0
+    tiles: tuple[tuple[int, bytes], ...] = ()
+    while place & 1:
+        siblings.append(peaks.pop())
+        node = node_hash(siblings[-1], node)
+        place, level = place >> 1, level + 1
+        if level == TILE_LEVEL:
+            tiles = ((place, node),)
+    path, root = [*siblings, *reversed(peaks)], node
+    for peak in reversed(peaks):
+        root = node_hash(peak, root)
+    grown = Range(old.size + 1, (*peaks, node))
+    return Batch(grown, root, (tuple(map(encode, path)),), tiles)
 
 
 def _climb(

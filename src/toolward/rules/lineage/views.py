@@ -101,7 +101,8 @@ def _undone(text: str) -> Iterator[tuple[str, str]]:
     if text[:1] in '{["' and (said := _said(text)):
         yield "json", said
     yield from _runs(text)
-    if text.count(".") > 1 and (labels := _LABELS.search(text)) is not None:
+    dotted = [each for each in text.split() if each.count(".") > 1] if text.count(".") > 1 else []
+    if dotted and (labels := _LABELS.search(" ".join(dotted))) is not None:
         parts = labels[0].split(".")
         for count in range(2, min(len(parts), 12)):
             yield "dns", "".join(parts[:count])

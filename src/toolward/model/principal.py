@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -42,8 +42,12 @@ class Principal(Struct, frozen=True, kw_only=True):
             "agent": self.agent,
             "roles": list(self.roles),
             "credential": self.credential,
-            "kind": self.kind.value,
+            "kind": _KINDS[self.kind],
         }
+
+
+_KINDS: Final = {each: each.value for each in CredentialKind}
+"""Read off, since asking a member for its value is a call."""
 
 
 def principal_from_json(value: Mapping[str, Any]) -> Principal:

@@ -76,7 +76,10 @@ class BindingKind(StrEnum):
     @property
     def per_call(self) -> bool:
         """Whether each call has a cage of its own, and nothing lives between calls."""
-        return self in {BindingKind.FUNCTIONS, BindingKind.COMMANDS, BindingKind.MODULES}
+        return self in _PER_CALL
+
+
+_PER_CALL: Final = frozenset({BindingKind.FUNCTIONS, BindingKind.COMMANDS, BindingKind.MODULES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,7 +59,7 @@ def moved_by(policy: str) -> str:
 
 def is_discovered(state: ToolState | None) -> bool:
     """Whether a tool was merely found: nobody approved it, so it is always on the open path."""
-    return state is not None and state.value == "discovered"
+    return state is ToolState.DISCOVERED
 
 
 def unapproved_on_secure(key: str, why: str) -> Reason:

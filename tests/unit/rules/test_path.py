@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from itertools import product
-from typing import cast
 
 import pytest
 
@@ -15,14 +13,7 @@ from toolward.model.tool import Effect, Path, ToolState
 from toolward.rules.path import choose_path
 from toolward.rules.policy.policy_text import read_policies
 
-
-class Found(StrEnum):
-    """A state by its value alone."""
-
-    DISCOVERED = "discovered"
-
-
-DISCOVERED = cast("ToolState", Found.DISCOVERED)
+DISCOVERED = ToolState.DISCOVERED
 CRITICAL = "the step `s` of `o` is decision-critical"
 
 

@@ -89,8 +89,7 @@ class History:
 
     def saw(self, label: Label, now_ns: int) -> None:
         """A result under that label reached the agent."""
-        self.labels.add(label.integrity.name.lower())
-        self.labels.add(label.confidentiality.name.lower())
+        self.labels.update(label.as_json().values())
         if label.integrity is Integrity.UNTRUSTED:
             self.untrusted_ns = max(self.untrusted_ns, now_ns)
 

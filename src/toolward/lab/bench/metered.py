@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 import uvloop
 
-from toolward.adapters.stores import sqlite, sqlite_writer
+from toolward.adapters.stores import commits, sqlite, sqlite_writer
 from toolward.adapters.stores.sealing import Sealer
 from toolward.adapters.tools.mcp.http import client as http_client
 from toolward.bootstrap.daemon import Watch, run_daemon
@@ -53,7 +53,8 @@ PLACES: Final[tuple[tuple[str, Any, str], ...]] = (
     ("8 settle", Settle, "__call__"),
     ("store: hand over", sqlite.SqliteStore, "commit"),
     ("store: seal", Sealer, "seal"),
-    ("store: answers", sqlite_writer, "_settle"),
+    ("store: put rows in", sqlite_writer.Writer, "_begin"),
+    ("store: answers", commits, "settle"),
 )
 
 

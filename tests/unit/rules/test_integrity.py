@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 from tests.integrity_world import TOOLS, Table
 
 from toolward.model.tool import Argument, ArgumentKind, ArgumentRole, Effect, Manifest, ToolVersion
 from toolward.model.verdict import Witness
+from toolward.rules.integrity.arguments import Decides, read_tool, spot_of
 from toolward.rules.integrity.judge import EVERYTHING, Mechanism
 
 NOTES = [
@@ -191,6 +193,23 @@ def test_when_and_one_of_a_few_decide_neither_who_nor_which() -> None:
     assert not table.passes(
         "create_event", title="Meet Eve", start_time="2030-01-01 09:00", permission="read"
     )
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"anyOf": [{"enum": ["daily"]}, {"type": "null"}]}, Decides.CHOICE),
+        ({"type": "array", "items": {"enum": ["daily"]}}, Decides.CHOICE),
+        ({"enum": ["weekly"], "anyOf": 5}, Decides.WHICH),
+        ({"enum": 5, "oneOf": {"daily": 1}}, Decides.WHICH),
+        (True, Decides.WHICH),
+    ],
+)
+def test_a_schema_lists_what_it_lists_and_one_that_makes_no_sense_nothing(
+    schema: object, expected: Decides
+) -> None:
+    definition = orjson.dumps({"name": "t", "inputSchema": {"properties": {"a": schema}}})
+    assert read_tool(definition).decides(spot_of("/a"), "daily", None) is expected
 
 
 def test_an_explicit_role_goes_before_what_names_suggest() -> None:

@@ -200,7 +200,11 @@ def _lists(schema: Any, depth: int) -> Iterator[list[Any]]:
     listed = schema.get("enum")
     if isinstance(listed, list):
         yield listed
-    for each in (*(schema.get("anyOf") or ()), *(schema.get("oneOf") or ()), schema.get("items")):
+    inside = [schema.get("items")]
+    for union in ("anyOf", "oneOf"):
+        if isinstance(found := schema.get(union), list):
+            inside += found
+    for each in inside:
         yield from _lists(each, depth + 1)
 
 

@@ -29,6 +29,8 @@ LOOKED_CHARS_MIN: Final = 16
 """What is shorter tells nobody to do anything that is worth telling."""
 PLACES_REMEMBERED: Final = 16_384
 """Shapes of pointers that stay read; a tool's results have some dozens."""
+PLACE_CHARS_MAX: Final = 512
+"""Of a pointer that stays read: the names in it are the server's to choose, and may be of any length."""
 _INDEX: Final = re.compile(r"/\d+(?=/|$)")
 _WHOLE_ANSWER: Final = re.compile(
     r"(?:/(?:content|contents|messages)/\d+/(?:content/)?text|/structuredContent/result)(?=/|$)"
@@ -67,7 +69,8 @@ def is_worded(pointer: str, text: str) -> bool:
     """Whether a value of a field that is there for something else holds running text, an order or a link."""
     if len(text) < LOOKED_CHARS_MIN or (text.isascii() and text.isalnum()):
         return False
-    if _is_for_text(_INDEX.sub("/0", pointer)):
+    place = _INDEX.sub("/0", pointer)
+    if _read_place(place) if len(place) <= PLACE_CHARS_MAX else _is_for_text(place):
         return False
     if len(text) > NAME_CHARS_MAX or "\n" in text or _SENTENCE.search(text) or _MARKUP.search(text):
         return True
@@ -77,12 +80,14 @@ def is_worded(pointer: str, text: str) -> bool:
     return " " in text and _ADDRESS.search(text) is not None and _MAILBOX.fullmatch(text) is None
 
 
-@lru_cache(maxsize=PLACES_REMEMBERED)
 def _is_for_text(pointer: str) -> bool:
     """Whether running text belongs there: in a field of that name, or in an answer that is one text."""
     answer = _WHOLE_ANSWER.match(pointer)
     inside = pointer[answer.end() :] if answer is not None else pointer
     return (answer is not None and not inside) or _name_of(inside) in _TEXT_NAMES
+
+
+_read_place: Final = lru_cache(maxsize=PLACES_REMEMBERED)(_is_for_text)
 
 
 def _count(text: str) -> int:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 
+import pytest
+
 from toolward.lab.bench import metered
 from toolward.lab.bench.calls import DEFAULT, FLOOR, OURS, SHARED, Round, ratios, rows_of
 from toolward.lab.bench.meter import LOOP, Meter
 from toolward.lab.bench.processes import cpu_s
+from toolward.lab.quiet import QUIET_US, Slowness
 
 
 def spin(turns: int) -> int:
@@ -104,3 +107,12 @@ def test_every_place_that_the_split_measures_is_there() -> None:
         (owner, name) for owner, holder, name in metered.PLACES if not callable(getattr(holder, name, None))
     ]
     assert not missing
+
+
+def test_a_budget_is_judged_by_what_the_quiet_machine_would_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slowness()
+    assert slow.times > 0
+    monkeypatch.setattr(slow, "_best", 2 * QUIET_US)
+    raw, judged = slow.judged("a step", 300.0, 150.0)
+    assert (raw.figure, raw.goal, judged.figure, judged.holds) == (300.0, "", 150.0, True)
+    assert not slow.judged("a step", 301.0, 150.0)[1].holds

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from toolward.model.label import CLEAN, Confidentiality, Integrity, Label
+from toolward.model.label import CLEAN, UNKNOWN, Confidentiality, Integrity, Label
+from toolward.rules import worded
+from toolward.rules.lineage import patterns
 from toolward.rules.lineage.fields import labelled_fields
 from toolward.rules.worded import is_worded
 
@@ -81,3 +83,17 @@ def test_only_the_label_of_that_value_falls(result: dict[str, Any], integrity: I
     assert max(each.integrity for each in labels.values()) is integrity
     assert all(each.confidentiality is Confidentiality.INTERNAL for each in labels.values())
     assert labels.get("general", CLEAN).integrity is Integrity.TRUSTED
+
+
+@pytest.mark.parametrize("chars", [20, 2_000])
+def test_names_of_any_length_are_labelled_and_long_ones_are_not_kept(chars: int) -> None:
+    trusted = Label(Integrity.TRUSTED, Confidentiality.INTERNAL)
+    known = patterns._known.cache_info().misses + worded._read_place.cache_info().misses
+    for number in range(50):
+        name = f"{chars}-{number}-".ljust(chars, "x")
+        assert patterns.label_at(f"/{name}/sender", {"/*/sender": trusted}, UNKNOWN) is trusted
+        assert patterns.label_at(f"/{name}/other", {"/*/sender": trusted}, UNKNOWN) is UNKNOWN
+        assert is_worded(f"/{name}/sender", PROSE[0])
+        assert not is_worded(f"/{name}/text", PROSE[0])
+    read = patterns._known.cache_info().misses + worded._read_place.cache_info().misses - known
+    assert read == (200 if chars == 20 else 0)

@@ -1,9 +1,9 @@
 """What waits goes into one transaction, one signature, one sync.
 
 Rows are put in by the thread of the event loop, where nobody competes for the interpreter lock, unless the
-writer's own thread is at work or the group is large; that thread then commits, which is where a disk is
-waited for. With every statement in the writer's thread, each of eight for a group would wait for a busy loop
-to let go of the lock.
+writer's own thread is at work or the group is large. The writer's thread then commits, which is where a disk
+is waited for. With every statement in that thread, each of eight for a group would wait for a busy loop to
+let go of the lock.
 
 It stops for good at the first failed write, sync or commit. A kernel that reported a failed fsync may have
 dropped the pages and report success the next time (PostgreSQL learnt this in 2018), so nothing is retried:

@@ -16,6 +16,8 @@ from toolward.model.label import Label
 
 SHAPES_REMEMBERED: Final = 16_384
 """Shapes of pointers whose pattern stays known; a tool's results have some dozens."""
+SHAPE_CHARS_MAX: Final = 512
+"""Of a pointer that stays known: the names in it are the server's to choose, and may be of any length."""
 _INDEX: Final = re.compile(r"/\d+(?=/|$)")
 
 
@@ -24,7 +26,8 @@ def label_at(pointer: str, fields: Mapping[str, Label], default: Label) -> Label
     if not fields:
         return default
     patterns = tuple(fields)
-    found = _first(patterns, pointer if _numbered(patterns) else _INDEX.sub("/0", pointer))
+    shape = pointer if _numbered(patterns) else _INDEX.sub("/0", pointer)
+    found = (_known if len(shape) <= SHAPE_CHARS_MAX else _first)(patterns, shape)
     return fields[patterns[found]] if found >= 0 else default
 
 
@@ -34,7 +37,6 @@ def _numbered(patterns: tuple[str, ...]) -> bool:
     return any(_INDEX.search(pattern) for pattern in patterns)
 
 
-@lru_cache(maxsize=SHAPES_REMEMBERED)
 def _first(patterns: tuple[str, ...], pointer: str) -> int:
     """The first pattern that covers the place, -1 if none does."""
     parts = pointer.split("/")[1:]
@@ -42,6 +44,9 @@ def _first(patterns: tuple[str, ...], pointer: str) -> int:
         if _covers(pattern.split("/")[1:], parts):
             return at
     return -1
+
+
+_known: Final = lru_cache(maxsize=SHAPES_REMEMBERED)(_first)
 
 
 def _covers(pattern: Sequence[str], parts: Sequence[str]) -> bool:

@@ -17,7 +17,7 @@ import uvicorn
 from tests.approvals_world import ROLES, approval_of, person, sign_up
 from tests.harness import WARD, World, open_world
 from toolward.bootstrap.front import Front, front_of
-from toolward.doors.unix_peer import PeerAwareProtocol
+from toolward.doors.uvicorn_protocol import DoorProtocol
 from toolward.governance.desk import invoke
 
 HERE = "http://127.0.0.1:7420"
@@ -155,7 +155,7 @@ async def served(pages: Pages) -> AsyncIterator[str]:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     pages.world.house.served_at = url
     config = uvicorn.Config(
-        pages.front, http=PeerAwareProtocol, lifespan="off", log_config=None, timeout_graceful_shutdown=1
+        pages.front, http=DoorProtocol, lifespan="off", log_config=None, timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -21,7 +21,7 @@ from mcp_types import ElicitResult
 
 from mcp_door_world import LEGACY, MODERN, World, answering, denied, message, modern_meta, notification, ok
 from toolward.doors.mcp.stdio.bridge import StdioBridge
-from toolward.doors.unix_peer import PeerAwareProtocol
+from toolward.doors.uvicorn_protocol import DoorProtocol
 from toolward.errors import ReasonCode
 from toolward.kernel.attempt import Attempt
 from toolward.model.call import Action, Era, Reply
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.e2e
 async def served(world: World, listener: socket.socket) -> AsyncIterator[None]:
     """uvicorn in this process, as the daemon would run it."""
     config = uvicorn.Config(
-        world.door, http=PeerAwareProtocol, lifespan="off", log_config=None, timeout_graceful_shutdown=1
+        world.door, http=DoorProtocol, lifespan="off", log_config=None, timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))

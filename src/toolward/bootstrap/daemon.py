@@ -190,11 +190,11 @@ async def _compare(house: House, watch: Watch) -> None:
 
 
 def _uvicorn_config(front: Front) -> uvicorn.Config:
-    from toolward.doors.unix_peer import PeerAwareProtocol  # noqa: PLC0415 -- with uvicorn's own protocol
+    from toolward.doors.uvicorn_protocol import DoorProtocol  # noqa: PLC0415 -- with uvicorn's own protocol
 
     return uvicorn.Config(
         front,
-        http=PeerAwareProtocol,
+        http=DoorProtocol,
         loop="none",
         ws="none",
         lifespan="off",

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import uvicorn
 
-from toolward.doors.unix_peer import PeerAwareProtocol
+from toolward.doors.uvicorn_protocol import DoorProtocol
 
 Message = dict[str, Any]
 REQUEST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nok"
 
 
-class Impatient(PeerAwareProtocol):
+class Impatient(DoorProtocol):
     request_within_s = 0.2
 
 
@@ -30,7 +30,7 @@ async def answer(_: Message, receive: Callable[[], Awaitable[Message]], send: An
 
 
 @asynccontextmanager
-async def serving(protocol: type[PeerAwareProtocol]) -> AsyncIterator[int]:
+async def serving(protocol: type[DoorProtocol]) -> AsyncIterator[int]:
     config = uvicorn.Config(
         answer, http=protocol, lifespan="off", log_config=None, timeout_graceful_shutdown=1
     )
@@ -80,7 +80,7 @@ async def test_answers_take_as_long_as_they_do_and_the_connection_is_kept() -> N
 
 async def test_without_the_deadline_a_dawdler_is_kept() -> None:
     """The control: uvicorn alone waits for ever."""
-    async with serving(PeerAwareProtocol) as port:
+    async with serving(DoorProtocol) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(REQUEST[:-1])
         with pytest.raises(TimeoutError):

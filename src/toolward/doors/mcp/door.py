@@ -56,7 +56,7 @@ _ALLOW: Mapping[bool, Extra] = {
 
 
 class McpDoor:
-    """ASGI application. Mount it on uvicorn with `lifespan="off"` and `doors.unix_peer.PeerAwareProtocol`."""
+    """ASGI application, for uvicorn with `lifespan="off"` and `doors.uvicorn_protocol.DoorProtocol`."""
 
     def __init__(
         self, gateway: Corridor, identity: Identity, *, clock: Clock, ids: Ids, settings: McpDoorSettings

@@ -20,7 +20,7 @@ from toolward.adapters.stores.sealing import Sealer
 from toolward.adapters.tools.mcp.http import client as http_client
 from toolward.bootstrap.daemon import Watch, run_daemon
 from toolward.doors.mcp.door import McpDoor
-from toolward.doors.unix_peer import PeerAwareProtocol
+from toolward.doors.uvicorn_protocol import DoorProtocol
 from toolward.kernel import gateway
 from toolward.kernel.gateway import Gateway
 from toolward.kernel.stages.admit import Admit
@@ -38,7 +38,7 @@ OTHERS: Final = "other threads"
 WRITER_NAME: Final = "toolward-store"
 CORRIDOR: Final = "corridor between the stages"
 PLACES: Final[tuple[tuple[str, Any, str], ...]] = (
-    ("http in (uvicorn, httptools)", PeerAwareProtocol, "data_received"),
+    ("http in (uvicorn, httptools)", DoorProtocol, "data_received"),
     ("door", McpDoor, "__call__"),
     (CORRIDOR, Gateway, "perform"),
     (CORRIDOR, Gateway, "_walk"),

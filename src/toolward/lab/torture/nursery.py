@@ -23,7 +23,7 @@ from typing import Final
 import orjson
 import uvloop
 
-import toolward.doors.unix_peer  # noqa: F401 -- imported by a gateway late, here once for all
+import toolward.doors.uvicorn_protocol  # noqa: F401 -- imported by a gateway late, here once for all
 from toolward.bootstrap.daemon import Watch, run_daemon
 
 START_TIMEOUT_S: Final = 60.0

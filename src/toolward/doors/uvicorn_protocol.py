@@ -1,0 +1,178 @@
+"""What uvicorn's HTTP protocol lacks: who is at a Unix socket, an end to dawdling, and answers in one piece.
+
+The peer is told to the application by the kernel and not by the caller: each request's ASGI scope has
+`scope["extensions"]["toolward"] = {"os_uid": <int>}`. Over TCP the extension is absent, and no header can
+bring it there.
+
+uvicorn bounds how long a connection may idle between requests, and not how long a request may take to
+arrive: whoever sends nothing, or a byte a minute, would hold a socket for ever without showing a credential.
+
+It writes a response's head and body apart, and its transport sends each at once. Here an answer whose length
+its head says is one write: one system call and one packet, and the caller wakes up once.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+from asyncio import BaseTransport, Event, TimerHandle, Transport
+from functools import lru_cache
+from typing import Any, Final, cast
+from urllib.parse import unquote
+
+from httptools import parse_url
+from typing_extensions import override
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+REQUEST_WITHIN_S: Final = 30.0
+"""From the connection, or a request's first byte, to its last one; a body has 4 MiB at most."""
+_URL_BYTES_MAX: Final = 256
+"""Of a URL whose parts are remembered: a thousand of them are no memory to speak of."""
+_OUT_OF_THE_COMMON: Final = frozenset({b"connection", b"transfer-encoding"})
+_UCRED = struct.Struct("3i")
+
+
+class DoorProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 protocol for TCP and Unix sockets: `uvicorn.Config(http=DoorProtocol, ...)`."""
+
+    request_within_s: float = REQUEST_WITHIN_S
+    _os_uid: int | None = None
+    _arriving_since: float | None = None
+    _patience: TimerHandle | None = None
+
+    @override
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Asks once for each connection."""
+        super().connection_made(cast("Transport", transport))
+        self._os_uid = peer_uid(transport.get_extra_info("socket"))
+        self._arriving_since = self.loop.time()
+        self._patience = self.loop.call_later(self.request_within_s, self._lose_patience)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forgets the timer."""
+        if self._patience is not None:
+            self._patience.cancel()
+        super().connection_lost(exc)
+
+    @override
+    def on_message_begin(self) -> None:
+        """Puts the peer into each request's scope."""
+        self._arriving_since = self.loop.time()
+        super().on_message_begin()
+        if self._os_uid is not None:
+            self.scope["extensions"] = {"toolward": {"os_uid": self._os_uid}}
+
+    @override
+    def on_headers_complete(self) -> None:
+        """Begin a `POST` that is alone on its connection; all else goes uvicorn's own way."""
+        parser = self.parser
+        before: RequestResponseCycle | None = self.cycle
+        alone = before is None or before.response_complete
+        if (
+            not alone
+            or parser.get_method() != b"POST"
+            or parser.get_http_version() != "1.1"
+            or parser.should_upgrade()
+            or self.limit_concurrency is not None
+            or len(self.url) > _URL_BYTES_MAX
+        ):
+            super().on_headers_complete()
+            return
+        scope = self.scope
+        scope["method"] = "POST"
+        scope["path"], scope["raw_path"], scope["query_string"] = _parts(self.root_path, self.url)
+        self.cycle = _Cycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        self._start_asgi_task(self.cycle, self.app)
+
+    @override
+    def on_message_complete(self) -> None:
+        """The request is whole; from here on its answer may take as long as it does."""
+        self._arriving_since = None
+        super().on_message_complete()
+
+    def _lose_patience(self) -> None:
+        """One timer for each connection, set anew only when it has run out, so that requests cost none."""
+        since, now = self._arriving_since, self.loop.time()
+        if since is not None and now - since >= self.request_within_s:
+            self.transport.close()
+            return
+        left = self.request_within_s if since is None else since + self.request_within_s - now
+        self._patience = self.loop.call_later(left, self._lose_patience)
+
+
+class _Cycle(RequestResponseCycle):
+    """One `POST` and its answer; a head that says a length waits for its body, as ASGI lets a server do."""
+
+    _head: Any = None
+
+    @override
+    async def send(self, message: Any) -> None:
+        """ASGI's send. What is out of the common is uvicorn's to write, or to refuse."""
+        if message["type"] == "http.response.start" and self.keep_alive and _says_length(message):
+            self._head = message
+            return
+        head, self._head = self._head, None
+        if head is not None:
+            whole = _whole([*self.default_headers, *head["headers"]], head["status"], message)
+            if whole and not self.disconnected and not self.flow.write_paused and not self.access_log:
+                self._answer(whole)
+                return
+            await super().send(head)
+        await super().send(message)
+
+    def _answer(self, whole: bytes) -> None:
+        self.response_started = self.response_complete = True
+        self.waiting_for_100_continue = False
+        self.transport.write(whole)
+        self.message_event.set()
+        self.on_response()
+
+
+def _says_length(start: Any) -> bool:
+    return any(name == b"content-length" for name, _ in start["headers"])
+
+
+def _whole(headers: list[tuple[bytes, bytes]], status: int, message: Any) -> bytes:
+    """A response as it is written, or nothing where that takes more than putting its parts together."""
+    body: bytes = message.get("body", b"")
+    length = b"%d" % len(body)
+    lines = [STATUS_LINE[status]]
+    for name, value in headers:
+        if name in _OUT_OF_THE_COMMON or (name == b"content-length" and value != length):
+            return b""
+        lines.append(b"%b: %b\r\n" % (name, value))
+    head = b"".join(lines)
+    if message.get("more_body") or head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+        return b""
+    return b"%b\r\n%b" % (head, body)
+
+
+@lru_cache(maxsize=1_024)
+def _parts(root_path: str, url: bytes) -> tuple[str, bytes, bytes]:
+    """Path as the scope has it, as it was sent, and the query."""
+    parsed = parse_url(url)
+    path = parsed.path.decode("ascii")
+    return root_path + unquote(path), root_path.encode("ascii") + parsed.path, parsed.query or b""
+
+
+def peer_uid(connection: socket.socket | None) -> int | None:
+    """The user id of a Unix socket's peer (`SO_PEERCRED`); None over TCP or where it can not be known."""
+    if connection is None or connection.family != socket.AF_UNIX or sys.platform != "linux":
+        return None
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    _pid, uid, _gid = _UCRED.unpack(credentials)
+    return int(uid)

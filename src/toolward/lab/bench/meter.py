@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Generator
 from functools import wraps
 from inspect import iscoroutinefunction
+from threading import get_ident
 from typing import Any, Final
 
 LOOP: Final = "event loop, tasks, sockets"
@@ -25,6 +26,7 @@ class Meter:
         self.entered: Counter[str] = Counter()
         self.left: Counter[str] = Counter()  # how often each lost its turn: what measuring added to it
         self._owner = LOOP
+        self._thread = get_ident()
         self._since = time.thread_time_ns()
 
     def reset(self) -> None:
@@ -44,7 +46,7 @@ class Meter:
         return before
 
     def wrap(self, owner: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function`, charging what it does itself to `owner`."""
+        """`function`, charging what it does itself to `owner`, unless another thread runs it."""
         if iscoroutinefunction(function):
 
             @wraps(function)
@@ -56,6 +58,8 @@ class Meter:
 
         @wraps(function)
         def whole(*args: Any, **kwargs: Any) -> Any:
+            if get_ident() != self._thread:
+                return function(*args, **kwargs)
             self.entered[owner] += 1
             before = self.switch(owner)
             try:

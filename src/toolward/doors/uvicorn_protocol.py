@@ -9,6 +9,9 @@ arrive: whoever sends nothing, or a byte a minute, would hold a socket for ever 
 
 It writes a response's head and body apart, and its transport sends each at once. Here an answer whose length
 its head says is one write: one system call and one packet, and the caller wakes up once.
+
+It parses every request, and calls back for each of its headers. A client that keeps a connection sends the
+same head again and again: what is byte for byte the head before it is not parsed a second time.
 """
 
 from __future__ import annotations
@@ -18,19 +21,37 @@ import struct
 import sys
 from asyncio import BaseTransport, Event, TimerHandle, Transport
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 from urllib.parse import unquote
 
 from httptools import parse_url
 from typing_extensions import override
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 REQUEST_WITHIN_S: Final = 30.0
 """From the connection, or a request's first byte, to its last one; a body has 4 MiB at most."""
 _URL_BYTES_MAX: Final = 256
 """Of a URL whose parts are remembered: a thousand of them are no memory to speak of."""
+_HEAD_BYTES_MAX: Final = 2_048
+"""Of a head that is remembered, one for each connection; clients of this protocol send a tenth of that."""
+_END: Final = b"\r\n\r\n"
 _OUT_OF_THE_COMMON: Final = frozenset({b"connection", b"transfer-encoding"})
 _UCRED = struct.Struct("3i")
+
+
+class _Before(NamedTuple):
+    """The request before, as it can come again."""
+
+    head: bytes
+    size: int  # with its body
+    scope: Any
+    headers: list[tuple[bytes, bytes]]
 
 
 class DoorProtocol(HttpToolsProtocol):
@@ -40,6 +61,8 @@ class DoorProtocol(HttpToolsProtocol):
     _os_uid: int | None = None
     _arriving_since: float | None = None
     _patience: TimerHandle | None = None
+    _before: _Before | None = None
+    _begun = _complete = 0  # messages that the parser saw
 
     @override
     def connection_made(self, transport: BaseTransport) -> None:
@@ -57,8 +80,22 @@ class DoorProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     @override
+    def data_received(self, data: bytes) -> None:
+        """A whole request with the head of the one before begins at once; all else is parsed."""
+        before, self._before = self._before, None
+        if before is not None and len(data) == before.size and data.startswith(before.head) and self._rests():
+            self._begin_alike(before, data[len(before.head) :])
+            self._before = before
+            return
+        begun, whole = self._begun, self._begun == self._complete
+        super().data_received(data)
+        if whole and begun + 1 == self._begun == self._complete:
+            self._before = self._alike(data)
+
+    @override
     def on_message_begin(self) -> None:
         """Puts the peer into each request's scope."""
+        self._begun += 1
         self._arriving_since = self.loop.time()
         super().on_message_begin()
         if self._os_uid is not None:
@@ -83,8 +120,18 @@ class DoorProtocol(HttpToolsProtocol):
         scope = self.scope
         scope["method"] = "POST"
         scope["path"], scope["raw_path"], scope["query_string"] = _parts(self.root_path, self.url)
-        self.cycle = _Cycle(
-            scope=scope,
+        self._begin(keep_alive=parser.should_keep_alive())
+
+    @override
+    def on_message_complete(self) -> None:
+        """The request is whole; from here on its answer may take as long as it does."""
+        self._arriving_since = None
+        self._complete += 1
+        super().on_message_complete()
+
+    def _begin(self, *, keep_alive: bool) -> RequestResponseCycle:
+        cycle = self.cycle = _Cycle(
+            scope=self.scope,
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,
@@ -93,16 +140,35 @@ class DoorProtocol(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=Event(),
             expect_100_continue=self.expect_100_continue,
-            keep_alive=parser.should_keep_alive(),
+            keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
-        self._start_asgi_task(self.cycle, self.app)
+        self._start_asgi_task(cycle, self.app)
+        return cycle
 
-    @override
-    def on_message_complete(self) -> None:
-        """The request is whole; from here on its answer may take as long as it does."""
-        self._arriving_since = None
-        super().on_message_complete()
+    def _rests(self) -> bool:
+        return self.cycle.response_complete and not self.transport.is_closing()
+
+    def _alike(self, data: bytes) -> _Before | None:
+        """How to know a request like the one that `data` was, which was whole and all there was.
+
+        A head says where its message ends. Where that was so many bytes after it, and not by chunks, the
+        same head is followed by as many bytes again.
+        """
+        cycle = self.cycle
+        end = data.find(_END) + len(_END)
+        if type(cycle) is _Cycle and len(cycle.body) == len(data) - end and end <= _HEAD_BYTES_MAX:
+            return _Before(data[:end], len(data), self.scope.copy(), self.headers.copy())
+        return None
+
+    def _begin_alike(self, before: _Before, body: bytes) -> None:
+        self._unset_keepalive_if_required()
+        self.headers = before.headers.copy()
+        self.scope = before.scope | {"headers": self.headers, "state": self.app_state.copy()}
+        cycle = self._begin(keep_alive=True)
+        cycle.body += body
+        cycle.more_body = False
+        cycle.message_event.set()
 
     def _lose_patience(self) -> None:
         """One timer for each connection, set anew only when it has run out, so that requests cost none."""
@@ -152,13 +218,18 @@ def _whole(headers: list[tuple[bytes, bytes]], status: int, message: Any) -> byt
     length = b"%d" % len(body)
     lines = [STATUS_LINE[status]]
     for name, value in headers:
-        if name in _OUT_OF_THE_COMMON or (name == b"content-length" and value != length):
+        if not _is_common(name) or (name == b"content-length" and value != length):
             return b""
-        lines.append(b"%b: %b\r\n" % (name, value))
-    head = b"".join(lines)
-    if message.get("more_body") or head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+        lines.append(b"%b: %b" % (name, value))
+    if message.get("more_body") or HEADER_VALUE_RE.search(b"".join(lines[1:])):
         return b""
-    return b"%b\r\n%b" % (head, body)
+    return lines[0] + b"\r\n".join(lines[1:]) + b"\r\n\r\n" + body
+
+
+@lru_cache(maxsize=256)
+def _is_common(name: bytes) -> bool:
+    """A header that says nothing about the connection, in letters as they are written."""
+    return name == name.lower() and name not in _OUT_OF_THE_COMMON and HEADER_RE.search(name) is None
 
 
 @lru_cache(maxsize=1_024)

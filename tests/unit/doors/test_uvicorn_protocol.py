@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import pytest
 import uvicorn
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -43,14 +43,25 @@ class Wire(asyncio.Transport):
 
 async def spoken(app: App, request: bytes, protocol: type[HttpToolsProtocol] = DoorProtocol) -> Wire:
     """What goes over the wire until all that was asked is answered."""
+    return await told(app, [request], protocol)
+
+
+async def told(app: App, chunks: Sequence[bytes], protocol: type[HttpToolsProtocol] = DoorProtocol) -> Wire:
+    """The same for what comes piece by piece, each after the answers to the one before."""
     config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
     wire, state = Wire(), ServerState()
     connection = protocol(config, state, {})
     connection.connection_made(wire)
-    connection.data_received(request)
+    for chunk in chunks:
+        if wire.closed:
+            break
+        connection.data_received(chunk)
+        for _ in range(3):  # whoever waits for more of a body does not end
+            if state.tasks:
+                await asyncio.wait(state.tasks, timeout=0)
+    connection.connection_lost(ConnectionResetError())
     while state.tasks:
         await asyncio.wait(state.tasks)
-    connection.connection_lost(ConnectionResetError())
     return wire
 
 
@@ -62,6 +73,21 @@ def saying(*messages: Message) -> App:
             await send(message)
 
     return app
+
+
+async def mirror(scope: Any, receive: Any, send: Any) -> None:
+    """Answers with all that was understood of the request, and does not mind its manners with the scope."""
+    data, more = b"", True
+    while more:
+        event = await receive()
+        if event["type"] != "http.request":
+            return
+        data, more = data + event["body"], event["more_body"]
+    shown = repr([scope[name] for name in sorted(scope)] + [data]).encode()
+    scope["headers"].append((b"x-left", b"behind"))
+    scope["left"] = scope["state"]["left"] = "behind"
+    await send(start((b"content-length", b"%d" % len(shown))))
+    await send(body(shown))
 
 
 def start(*headers: tuple[bytes, bytes], status: int = 200) -> Message:
@@ -126,27 +152,8 @@ async def test_an_application_that_fails_after_its_head_answers_500() -> None:
     ],
 )
 async def test_every_request_is_read_as_uvicorn_reads_it(request_bytes: bytes) -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        event = await receive()
-        shown = repr([scope[name] for name in sorted(scope) if name != "state"] + [event]).encode()
-        await send(start((b"content-length", b"%d" % len(shown))))
-        await send(body(shown))
-
-    async def seen(protocol: type[HttpToolsProtocol]) -> tuple[bytes, bool]:
-        if request_bytes == POST[:60]:  # a body that is still to come
-            wire, state = Wire(), ServerState()
-            connection = protocol(uvicorn.Config(app, lifespan="off", log_config=None), state, {})
-            connection.connection_made(wire)
-            connection.data_received(POST[:60])
-            await asyncio.sleep(0)
-            connection.data_received(POST[60:])
-            await asyncio.wait(state.tasks)
-            connection.connection_lost(ConnectionResetError())
-        else:
-            wire = await spoken(app, request_bytes, protocol)
-        return b"".join(wire.sent), wire.closed
-
-    assert await seen(DoorProtocol) == await seen(HttpToolsProtocol)
+    ours, theirs = await spoken(mirror, request_bytes), await spoken(mirror, request_bytes, HttpToolsProtocol)
+    assert (b"".join(ours.sent), ours.closed) == (b"".join(theirs.sent), theirs.closed)
 
 
 HEADERS = st.lists(
@@ -186,3 +193,111 @@ def test_every_answer_is_written_as_uvicorn_writes_it(
     # uvicorn refuses a body when its head has gone already; here it had not, so the caller may hear of it
     refused = theirs.closed and written.startswith(b"HTTP/1.1 500")
     assert refused or written == expected
+
+
+async def test_a_head_that_comes_again_is_not_parsed_again() -> None:
+    config, wire, state = uvicorn.Config(mirror, lifespan="off", log_config=None), Wire(), ServerState()
+    connection = DoorProtocol(config, state, {})
+    connection.connection_made(wire)
+    for text in (b"ok", b"no", b"\r\n"):
+        connection.data_received(POST[:-2] + text)
+        await asyncio.wait(state.tasks)
+    assert connection._begun == 1
+    assert [data.rpartition(b"\r\n\r\n")[2][-6:] for data in wire.sent] == [b"b'ok']", b"b'no']", b"\\r\\n']"]
+    connection.connection_lost(ConnectionResetError())
+
+
+async def test_requests_that_do_not_wait_for_each_other_are_answered_one_after_the_other() -> None:
+    answered: list[bytes] = []
+    going = asyncio.Event()
+
+    async def slow(_scope: Any, receive: Any, send: Any) -> None:
+        data = (await receive())["body"]
+        if data != b"ok":
+            await going.wait()
+        answered.append(data)
+        await send(start((b"content-length", b"2")))
+        await send(body(data))
+
+    config, wire, state = uvicorn.Config(slow, lifespan="off", log_config=None), Wire(), ServerState()
+    connection = DoorProtocol(config, state, {})
+    connection.connection_made(wire)
+    connection.data_received(POST)
+    await asyncio.wait(state.tasks)
+    for text in (b"a1", b"b2", b"c3"):
+        connection.data_received(POST[:-2] + text)
+        await asyncio.wait(state.tasks, timeout=0)
+    going.set()
+    while state.tasks:
+        await asyncio.wait(state.tasks)
+    assert answered == [b"ok", b"a1", b"b2", b"c3"]
+    assert [data[-2:] for data in b"".join(wire.sent).split(b"HTTP/1.1 200")[1:]] == answered
+    connection.connection_lost(ConnectionResetError())
+
+
+async def test_nothing_that_comes_after_the_end_is_served() -> None:
+    closing = POST[:-2].replace(b"host: x", b"connection: close")
+    wire = await told(mirror, [closing + b"ok"])
+    assert wire.closed
+    config, wire, state = uvicorn.Config(mirror, lifespan="off", log_config=None), Wire(), ServerState()
+    connection = DoorProtocol(config, state, {})
+    connection.connection_made(wire)
+    connection.data_received(closing + b"ok")
+    await asyncio.wait(state.tasks)
+    connection.data_received(closing + b"no")
+    assert not state.tasks
+    connection.connection_lost(ConnectionResetError())
+
+
+HEADS = [
+    POST[:-2],
+    POST[:-2].replace(b"host: x", b"host: x\r\nauthorization: Bearer other"),
+    POST[:-2].replace(b"length: 2", b"length: 4"),
+    POST[:-2].replace(b"length: 2", b"length: 0"),
+    POST[:-2].replace(b"length: 2", b"length: 02"),
+    POST[:-2].replace(b"host: x", b"content-length: 2"),
+    POST[:-2].replace(b"content-length: 2", b"transfer-encoding: chunked"),
+    POST[:-2].replace(b"content-length", b"expect: 100-continue\r\nContent-Length"),
+    POST[:-2].replace(b"host: x", b"connection: close"),
+    b"\r\n" + POST[:-2],
+    b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n",
+]
+REQUESTS = st.tuples(
+    st.sampled_from([HEADS[0]] * 5 + HEADS),
+    st.sampled_from(
+        [b"ok", b"ok", b"no", b"", b"four", b"\r\n", b"\r\n\r\n", b"ok\r\n", b"2\r\nok\r\n0\r\n\r\n", b"o"]
+    ),
+).map(b"".join)
+
+
+async def hasty(scope: Any, _receive: Any, send: Any) -> None:
+    """Does not wait for the body, as a door that refuses its caller."""
+    shown = repr(scope["headers"]).encode()
+    await send(start((b"content-length", b"%d" % len(shown))))
+    await send(body(shown))
+
+
+@given(
+    st.sampled_from([mirror, hasty]),
+    st.lists(REQUESTS, min_size=2, max_size=5),
+    st.lists(st.integers(0, 400), max_size=2),
+    st.booleans(),
+)
+@example(hasty, [HEADS[0] + b"o", HEADS[0] + b"o", HEADS[0] + b"ok"], [], False)
+@example(hasty, [HEADS[0] + b"o", b"k" + HEADS[0] + b"ok", b"k" + HEADS[0] + b"ok"], [], False)
+def test_whatever_comes_on_one_connection_is_answered_as_uvicorn_answers_it(
+    app: App, requests: list[bytes], cuts: list[int], together: bool
+) -> None:
+    chunks = list(requests)
+    for cut in cuts:  # somewhere in some request
+        at = cut % len(chunks)
+        head, tail = chunks[at][: cut // 2], chunks[at][cut // 2 :]
+        chunks[at : at + 1] = [part for part in (head, tail) if part]
+    if together and len(chunks) > 1:
+        chunks[:2] = [chunks[0] + chunks[1]]
+
+    async def both() -> tuple[Wire, Wire]:
+        return await told(app, chunks), await told(app, chunks, HttpToolsProtocol)
+
+    ours, theirs = asyncio.run(both())
+    assert (b"".join(ours.sent), ours.closed) == (b"".join(theirs.sent), theirs.closed)

@@ -90,11 +90,12 @@ class Clauses:
 
     def __init__(self, every: Sequence[Clause] = ()) -> None:
         self.every = tuple(every)
+        self._concerned = [each for each in self.every if type(each).concerns is not Clause.concerns]
         self._bound: dict[str, list[Clause]] = {}
 
     async def answer(self, call: Call) -> Reply | None:
         """The first answer that a clause has for a call that it knows already."""
-        for clause in self.every:
+        for clause in self._concerned:
             if clause.concerns(call) and (answer := await clause.answer(call)) is not None:
                 return answer
         return None

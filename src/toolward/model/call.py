@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from toolward.model.capability import IsolationLevel
 from toolward.model.label import Label
@@ -132,11 +133,11 @@ class LabelledCall(Struct, frozen=True, kw_only=True):
     facts: Facts
     signals: SignalFacts = QUIET
     history: HistoryFacts = NO_HISTORY
+    call: Call = field(default=None)  # type: ignore[assignment]  # what was admitted; not for callers to set
 
-    @property
-    def call(self) -> Call:
-        """The call that was admitted."""
-        return self.resolved.call
+    def __post_init__(self) -> None:
+        """Take it from `resolved` once: each call is asked for it twenty-five times."""
+        force_setattr(self, "call", self.resolved.call)
 
 
 class Facts(Struct, frozen=True, kw_only=True):

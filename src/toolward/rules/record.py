@@ -73,20 +73,22 @@ _PLAIN_TYPES: Final[set[type]] = {str, bool, int}
 
 def _check_values(values: Collection[Any]) -> None:
     """Exact types first, and all at once: this runs for each value of each record."""
-    if _PLAIN_TYPES.issuperset(map(type, values)):
-        return
-    for value in [each for each in values if type(each) not in _PLAIN_TYPES]:
-        kind = type(value)
-        if kind is dict:
-            _check_values(value.values())
-        elif kind is list or kind is tuple:
-            _check_values(value)
-        elif issubclass(kind, str):
-            _PLAIN_TYPES.add(kind)
-        elif isinstance(value, Mapping):
-            _check_values(value.values())
-        else:
-            raise InvariantBroken(f"a {kind.__name__} can not be recorded")
+    below = [values]
+    for group in below:  # grows while it is gone through
+        if _PLAIN_TYPES.issuperset(map(type, group)):
+            continue
+        for value in group:
+            kind = type(value)
+            if kind in _PLAIN_TYPES:
+                continue
+            if kind is dict or isinstance(value, Mapping):
+                below.append(value.values())
+            elif kind is list or kind is tuple:
+                below.append(value)
+            elif issubclass(kind, str):
+                _PLAIN_TYPES.add(kind)
+            else:
+                raise InvariantBroken(f"a {kind.__name__} can not be recorded")
 
 
 def _check_keys(container: object) -> None:

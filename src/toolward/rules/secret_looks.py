@@ -10,7 +10,9 @@ import re
 from collections import Counter
 from typing import Final
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+from toolward.rules.lazily import pattern
+
+_WORD = pattern(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _ALWAYS: Final = frozenset(
     {
         "password",
@@ -45,18 +47,18 @@ _NOT: Final = frozenset(
     }
     | {"timeout", "enabled", "url", "uri", "host", "port", "region", "id"}
 )
-_PREFIX = re.compile(
+_PREFIX = pattern(
     r"(?:sk-|sk_live_|sk_test_|rk_live_|pk_live_|ghp_|gho_|ghu_|ghs_|ghr_|github_pat_|glpat-|xox[abeprs]-|xapp-|AKIA|ASIA"
     r"|AIza|ya29\.|eyJ[A-Za-z0-9_-]{8,}\.|npm_|pypi-|hf_|dop_v1_|shpat_|SG\.|lin_api_|ntn_|secret_|figd_|key-"
     r"|tvly-|BSA[A-Za-z0-9]|pplx-|fc-[0-9a-f]|ctx7sk|Bearer |Basic |-----BEGIN )"
 )
-_URL_WITH_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@")
-_PLACEHOLDER = re.compile(
+_URL_WITH_PASSWORD = pattern(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@")
+_PLACEHOLDER = pattern(
     r"\s*(?:<[^>]*>|\[[^\]]*\]|x{3,}|\*{3,}|\.{3}|change-?me|todo|none|null|"
     r"(?:your|my|insert|enter|replace)[-_ ].*)\s*\Z",
     re.IGNORECASE,
 )
-_TOKEN = re.compile(r"[A-Za-z0-9_+/=.~-]{20,}\Z")
+_TOKEN = pattern(r"[A-Za-z0-9_+/=.~-]{20,}\Z")
 ENTROPY_BITS_MIN: Final = 3.5
 """Bits for each character; English words have about 3, random hexadecimal 3.7 and more at this length."""
 

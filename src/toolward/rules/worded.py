@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Final
 
 from toolward.model.label import TRUSTED, UNTRUSTED, Label
+from toolward.rules.lazily import pattern
 
 RUNNING_TEXT: Final = "text body content contents message description comment summary snippet html markdown"
 """Names of members that hold running text."""
@@ -31,19 +32,19 @@ PLACES_REMEMBERED: Final = 16_384
 """Shapes of pointers that stay read; a tool's results have some dozens."""
 PLACE_CHARS_MAX: Final = 512
 """Of a pointer that stays read: the names in it are the server's to choose, and may be of any length."""
-_INDEX: Final = re.compile(r"/\d+(?=/|$)")
-_WHOLE_ANSWER: Final = re.compile(
+_INDEX: Final = pattern(r"/\d+(?=/|$)")
+_WHOLE_ANSWER: Final = pattern(
     r"(?:/(?:content|contents|messages)/\d+/(?:content/)?text|/structuredContent/result)(?=/|$)"
 )
 """Where an answer that is one text stands; what is inside of one that is JSON has names of its own."""
 _TEXT_NAMES: Final = frozenset(RUNNING_TEXT.split())
-_WORD: Final = re.compile(r"[^\W\d_]{2,}")
-_IDEOGRAPH: Final = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_SENTENCE: Final = re.compile("[a-z]{4}[.!?]['\")]?\\s+\\S|[\u3002\uff01\uff1f]")
-_MARKUP: Final = re.compile(r"</?[A-Za-z][\w-]{0,40}\s*/?>|\]\(|\{\{")
-_ADDRESS: Final = re.compile(r"[\w.+%-]{1,64}@[\w-]{1,63}\.\w|(?:https?|ftp)://\S|\bwww\.\w", re.IGNORECASE)
-_MAILBOX: Final = re.compile(r"\"?[^\"<>@:/]{1,80}\"? ?<[^<>\s]{3,254}>")
-_SEPARATORS: Final = re.compile(r"[/\\]")
+_WORD: Final = pattern(r"[^\W\d_]{2,}")
+_IDEOGRAPH: Final = pattern("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_SENTENCE: Final = pattern("[a-z]{4}[.!?]['\")]?\\s+\\S|[\u3002\uff01\uff1f]")
+_MARKUP: Final = pattern(r"</?[A-Za-z][\w-]{0,40}\s*/?>|\]\(|\{\{")
+_ADDRESS: Final = pattern(r"[\w.+%-]{1,64}@[\w-]{1,63}\.\w|(?:https?|ftp)://\S|\bwww\.\w", re.IGNORECASE)
+_MAILBOX: Final = pattern(r"\"?[^\"<>@:/]{1,80}\"? ?<[^<>\s]{3,254}>")
+_SEPARATORS: Final = pattern(r"[/\\]")
 
 
 def as_worded(

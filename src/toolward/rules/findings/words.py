@@ -11,6 +11,7 @@ import re
 from typing import Final, NamedTuple
 
 from toolward.model.finding import Severity
+from toolward.rules.lazily import pattern
 
 _WARN, _NOTE = Severity.WARN, Severity.NOTE
 
@@ -25,7 +26,7 @@ class Pattern(NamedTuple):
 
 
 def _any(*alternatives: str) -> re.Pattern[str]:
-    return re.compile("|".join(f"(?:{each})" for each in alternatives))
+    return pattern("|".join(f"(?:{each})" for each in alternatives))
 
 
 _SECRET_FILES: Final = (
@@ -129,7 +130,7 @@ PATTERNS: Final = (
     ),
     Pattern("url", _NOTE, _any(r"https?://\S"), "names a destination on the network"),
 )
-CONTEXT_ARGUMENTS: Final = re.compile(
+CONTEXT_ARGUMENTS: Final = pattern(
     r"^(?:(?:conversation|chat|message|dialog(?:ue)?|tool_?call)s?_?(?:history|log|transcript|context)?|"
     r"(?:system|developer|full|original|user)_?(?:prompt|instructions?|message)|"
     r"(?:all|available|other)?_?tools?_?(?:list|names|available)|list_?of_?tools|"

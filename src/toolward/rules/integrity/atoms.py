@@ -6,22 +6,24 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from toolward.rules.lazily import pattern
+
 TEXT_MAX: Final = 65_536
 """Characters of one text that are searched."""
-_MAIL: Final = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,6}")
-_LINK: Final = re.compile(r"(?:https?|wss?|ftp)://[^\s\"'<>)\]}]{1,2000}", re.IGNORECASE)
-_HOST: Final = re.compile(
+_MAIL: Final = pattern(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,6}")
+_LINK: Final = pattern(r"(?:https?|wss?|ftp)://[^\s\"'<>)\]}]{1,2000}", re.IGNORECASE)
+_HOST: Final = pattern(
     r"(?<![\w@.])(?:www\.)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,5}(?:/[^\s\"'<>)]{0,500})?"
 )
-_IBAN: Final = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
-_NUMBER: Final = re.compile(r"(?<![\w.])\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\w)|(?<![\w.])\d+(?:\.\d+)?(?![\w])")
-_ISO: Final = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
+_IBAN: Final = pattern(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
+_NUMBER: Final = pattern(r"(?<![\w.])\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\w)|(?<![\w.])\d+(?:\.\d+)?(?![\w])")
+_ISO: Final = pattern(r"(\d{4})-(\d{1,2})-(\d{1,2})")
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH: Final = "|".join(f"{month}[a-z]*" for month in _MONTHS)
-_MONTH_FIRST: Final = re.compile(
+_MONTH_FIRST: Final = pattern(
     rf"\b({_MONTH})\.? (\d{{1,2}})(?:st|nd|rd|th)?(?:,? (\d{{4}}))?\b", re.IGNORECASE
 )
-_DAY_FIRST: Final = re.compile(
+_DAY_FIRST: Final = pattern(
     rf"\b(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? ({_MONTH})\.?(?:,? (\d{{4}}))?\b", re.IGNORECASE
 )
 

@@ -13,23 +13,24 @@ from dataclasses import dataclass
 from typing import Final
 
 from toolward.rules.integrity import words as vocabulary
+from toolward.rules.lazily import pattern
 from toolward.rules.spoken import stands_in
 
-_ENDS: Final = re.compile(r"(?<=[.!?;:])(?=\s)|\n")
-_NEXT: Final = re.compile(r"(?:,|\band\b|\bthen\b)(?:\s+(?:and|then|also|please|finally))*\s+(?=([A-Za-z]+))")
-_NAMED: Final = re.compile(r"[/\\]\w|\w[@.]\w|\d{3}|[\"'\u2018\u201c]\w")
+_ENDS: Final = pattern(r"(?<=[.!?;:])(?=\s)|\n")
+_NEXT: Final = pattern(r"(?:,|\band\b|\bthen\b)(?:\s+(?:and|then|also|please|finally))*\s+(?=([A-Za-z]+))")
+_NAMED: Final = pattern(r"[/\\]\w|\w[@.]\w|\d{3}|[\"'\u2018\u201c]\w")
 """What things are called by: paths, addresses, file names, numbers, quotations."""
-_CALLED: Final = re.compile(
+_CALLED: Final = pattern(
     r"(?<!\S)(?:[~.]{0,2}[/\\]|\w{1,9}:[/\\])\S+|[^\s@]{1,64}@\S+|[^\s.]{1,64}\.[a-z0-9]{1,5}\b"
 )
 """What is a part of a path, an address or a file's name asks for nothing: `/to/move/x` for no move."""
-_BACK: Final = re.compile(
+_BACK: Final = pattern(
     r"\b(?:it|its|them|their|this|that|these|those|there|here|both|each|all)\b", re.IGNORECASE
 )
-_WORD: Final = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
-_BREAK: Final = re.compile(r"[.!?:;,\n\d)(-]")
+_WORD: Final = pattern(r"[A-Za-z]+(?:'[a-z]+)?")
+_BREAK: Final = pattern(r"[.!?:;,\n\d)(-]")
 _FILE: Final = r"[^\s\"'`\u2019\u201d@]*(?:/[^\s\"'`\u2019\u201d@]*|\.[a-z]\w{0,7}\b)"
-_INTO: Final = re.compile(
+_INTO: Final = pattern(
     r"\b(?:to|into|onto|as|called|named|over|(?:end|top|bottom|beginning|start) of)\s+"
     r"(?:(?:the|a|my|new|file)\s+){0,3}"
     rf"[\"'`\u2018\u201c]?({_FILE})"

@@ -12,6 +12,7 @@ from toolward.model.session import Session
 from toolward.rules.integrity import words as vocabulary
 from toolward.rules.integrity.atoms import Day, addresses_in, days_in, numbers_in, same_day
 from toolward.rules.integrity.clauses import Clause, clauses_of, orders_in, verbs_in
+from toolward.rules.lazily import pattern
 from toolward.rules.spoken import stands_in
 
 GROUNDS_REMEMBERED: Final = 1_024
@@ -19,13 +20,13 @@ GROUNDS_REMEMBERED: Final = 1_024
 HANDED_WORDS: Final = 8
 """Within which the object of `do` or `follow` is named."""
 HANDED_CHARS: Final = 200
-_QUOTED: Final = re.compile(
+_QUOTED: Final = pattern(
     r"[\"\u201c\u201d]([^\"\u201c\u201d\n]{2,200})[\"\u201c\u201d]"
     r"|(?<!\w)['\u2018]([^'\u2018\u2019\n]{2,200})['\u2019](?!\w)"
 )
 """Between quotation marks, straight or curled."""
-_LISTED: Final = re.compile(r"(?:^|(?<=[.:;!?])[ \t]+|\n[ \t]*)\d{1,2}[.)]\s+(?=[A-Z\"'])")
-_NAME: Final = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w-]+")
+_LISTED: Final = pattern(r"(?:^|(?<=[.:;!?])[ \t]+|\n[ \t]*)\d{1,2}[.)]\s+(?=[A-Z\"'])")
+_NAME: Final = pattern(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
+
+from msgspec import Struct
 
 
 class Must(StrEnum):
@@ -17,8 +18,7 @@ class Must(StrEnum):
     MATCH = "matches"  # a regular expression, somewhere in the text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expectation:
+class Expectation(Struct, frozen=True, kw_only=True):
     """`at` is a JSON pointer into the result of `tools/call`."""
 
     at: str
@@ -26,8 +26,7 @@ class Expectation:
     value: Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contract:
+class Contract(Struct, frozen=True, kw_only=True):
     """One example. `name` tells it from others of the same tool."""
 
     tool: str  # server/name
@@ -59,8 +58,7 @@ class Held(StrEnum):
     UNABLE = "unable"  # nothing was answered that could be judged
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """One contract, tried once. `text` says why it does not hold, and holds parts of the answer."""
 
     contract: Contract

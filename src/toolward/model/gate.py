@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 from toolward.model.tool import Channel
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CanaryBounds:
+class CanaryBounds(Struct, frozen=True, kw_only=True):
     """When a canary passes, and when it ends by itself."""
 
     share: int = 10  # per cent of the new sessions
@@ -20,8 +20,7 @@ class CanaryBounds:
     failures: int = 5  # of the candidate in a row
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServedBounds:
+class ServedBounds(Struct, frozen=True, kw_only=True):
     """How long and how well another channel has to have served the version."""
 
     channel: Channel
@@ -30,8 +29,7 @@ class ServedBounds:
     errors_max: float = 0.01
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsedBounds:
+class UsedBounds(Struct, frozen=True, kw_only=True):
     """How much, and how well, the version has to have been used while it was merely found."""
 
     calls: int = 20
@@ -39,32 +37,28 @@ class UsedBounds:
     errors_max: float = 0.05
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparedBounds:
+class ComparedBounds(Struct, frozen=True, kw_only=True):
     """How a comparison with the present version has to have come out."""
 
     calls: int = 10
     differences_max: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShadowBounds:
+class ShadowBounds(Struct, frozen=True, kw_only=True):
     """How copies of calls have to have come out: live ones of what only reads, recorded ones of the rest."""
 
     calls: int = 50
     differences_max: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signoff:
+class Signoff(Struct, frozen=True, kw_only=True):
     """Who has to agree: people other than who proposed it and than the tool's owner."""
 
     people: int = 1
     role: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
+class Gate(Struct, frozen=True, kw_only=True):
     """What a version must show to enter one channel. What is left out is not asked for."""
 
     decision_tests: bool = False
@@ -92,8 +86,7 @@ class Verdict(StrEnum):
     WAITS = "waits"  # no data, or the check could not run
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True):
     """One thing that a gate asks for; `evidence` is the digest of the record that shows it."""
 
     what: str

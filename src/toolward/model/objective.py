@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 VERIFY: Final = "verify"
 """The step that every objective ends with: nothing is done in it but looking whether it was reached."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
+class Bounds(Struct, frozen=True, kw_only=True):
     """How much one session may do in a step, however often it comes back to it; None is without bound."""
 
     calls: int | None = None
@@ -29,8 +29,7 @@ class Bounds:
         return {name: bound for name, bound in parts.items() if bound is not None}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One part of the work. `tools` are `server/tool`, `server/*` or `server/beginning*`."""
 
     name: str
@@ -50,8 +49,7 @@ class Step:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verification:
+class Verification(Struct, frozen=True, kw_only=True):
     """A reading call that shows that the objective was reached: what it answers at `at` is as expected."""
 
     tool: str  # server/tool
@@ -71,8 +69,7 @@ class Verification:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Success:
+class Success(Struct, frozen=True, kw_only=True):
     """What must be so when a session is finished; nothing said means that finishing it is success."""
 
     steps: tuple[str, ...] = ()  # in which a tool answered without an error
@@ -88,8 +85,7 @@ class Success:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Objective:
+class Objective(Struct, frozen=True, kw_only=True):
     """A declared goal. `steps` holds at least one; a session begins in the first."""
 
     name: str

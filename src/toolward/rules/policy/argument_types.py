@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 RECORD_DEPTH_MAX: Final = 4
 """Records inside records; deeper members are left out."""
@@ -31,22 +32,19 @@ RESERVED_KEYS: Final = frozenset({"__entity", "__extn", "__expr"})
 SCALARS: Final = {"string": "String", "integer": "Long", "boolean": "Bool", "number": "decimal"}
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """`String`, `Long`, `Bool` or `decimal`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class SetOf:
+class SetOf(Struct, frozen=True):
     """A Cedar set: order and repetition of the array are lost."""
 
     element: Scalar
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """One attribute of a record. A nullable member is never required: null is dropped."""
 
     name: str
@@ -55,8 +53,7 @@ class Member:
     nullable: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """A record with the members that could be typed."""
 
     members: tuple[Member, ...]
@@ -65,8 +62,7 @@ class Record:
 ArgumentType = Scalar | SetOf | Record
 
 
-@dataclass(frozen=True, slots=True)
-class ArgumentPlan:
+class ArgumentPlan(Struct, frozen=True):
     """The typed arguments of one tool, and what was left out: (JSON pointer, why)."""
 
     record: Record
@@ -104,8 +100,7 @@ def _merge_types(first: ArgumentType, second: ArgumentType) -> ArgumentType | No
     return first if first == second else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     """What a schema says: a type, or why there is none; `silent` if it constrains no type at all."""
 
     type: ArgumentType | None = None
@@ -114,8 +109,7 @@ class _Found:
     silent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     pointer: str
     depth: int
     seen: frozenset[str]  # references being resolved, so that recursion ends
@@ -129,8 +123,7 @@ def _opaque(why: str) -> _Found:
     return _Found(why=why)
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(Struct):
     root: Any
     nodes: int = 0
     nesting: int = 0

@@ -55,15 +55,15 @@ class Slowness:
             "a bare cedarpy decision, which takes 42 us on the quiet machine", round(self._best, 1), "us"
         )
 
-    def judged(self, what: str, us: float, goal: float) -> list[Row]:
-        """What was measured, and what it would take on the quiet machine, which is what the goal is for."""
-        scaled = us / self.times
+    def judged(self, what: str, figure: float, goal: float, unit: str = "us") -> list[Row]:
+        """What was measured, and what it would be on the quiet machine, which is what the goal is for."""
+        scaled, digits = figure / self.times, 1 if unit == "us" else 2
         return [
-            Row(what, round(us, 1), "us"),
+            Row(what, round(figure, digits), unit),
             Row(
                 f"{what}, on the quiet machine's scale",
-                round(scaled, 1),
-                "us",
+                round(scaled, digits),
+                unit,
                 f"<= {goal:g}",
                 scaled <= goal,
             ),

@@ -17,6 +17,7 @@ from typing import Final
 from toolward.lab.bench.client import Caller, WrongReply
 from toolward.lab.bench.gateway import WRITE, Prepared
 from toolward.lab.bench.processes import HOME, ITS_OWN_NOTES, free_port
+from toolward.lab.quiet import Slowness
 from toolward.lab.report import Row
 from toolward.lab.toolchain import SetupFailed, make_environment
 
@@ -35,8 +36,11 @@ def measure_start(ward: Prepared, times: int) -> list[Row]:
     """Median of `times` starts on files in the cache, byte code included, as after an installation."""
     asyncio.run(_first_call_s(ward))
     seconds = median(asyncio.run(_first_call_s(ward)) for _ in range(times))
-    what = "start of `toolward up` to the first answered call"
-    return [Row(what, round(seconds, 2), "s", f"<= {START_GOAL_S}", seconds <= START_GOAL_S)]
+    slow = Slowness()  # nearly all of a start is one thread that imports
+    return [
+        *slow.judged("start of `toolward up` to the first answered call", seconds, START_GOAL_S, "s"),
+        slow.row(),
+    ]
 
 
 async def _first_call_s(ward: Prepared) -> float:

@@ -41,6 +41,8 @@ EARLIER_MAX: Final = 4
 """Results that are looked through for whether a run of letters was known before."""
 LINES_MAX: Final = 64
 """Lines of a decoded text that are compared as values of their own."""
+JOINED_CHARS_MAX: Final = DIGITS_MAX
+"""Of texts that are looked at together: as much as is looked through of one for whatever is looked for."""
 GLUED_MAX: Final = 8
 """Letters that may stand glued to the front of a mail address: what an encoding at another offset adds."""
 
@@ -57,21 +59,63 @@ def source_of(page: Page, pointer: str, how: How) -> Source:
     return Source(SourceKind.RESULT, page.call_id, page.label, pointer, how)
 
 
-def confidential_in(text: str, canonical: str, index: Index) -> list[Source]:
+def confidential_in(text: str, canonical: str, index: Index, *, clear: bool = False) -> list[Source]:
     """Up to `SOURCES_MAX` confidential places of which `text` (`canonical`, as compared) holds something.
 
-    A text too long to be looked through counts as one that does.
+    `clear` says that `are_clear` was asked of it. A text too long to be looked through counts as one that
+    holds something.
     """
     if len(text) > READ_CHARS_MAX:
         return [source_of(page, "", How.GRAM) for page in islice(index.words.values(), 1)]
-    found = _gathered(_held_in(canonical, index))
-    if found:
+    if not clear and (found := _gathered(_held_in(canonical, index))):
         return found
-    for view, decoded in views_of(text):
+    views = list(views_of(text))
+    if not views or _are_clear_views([decoded for _, decoded in views], index):
+        return []
+    for view, decoded in views:
         found = _gathered(_in_view(decoded, index))
         if found:
             return [replace(each, how=How.VIEW, view=view) for each in found]
     return []
+
+
+def are_clear(canonicals: list[str], index: Index) -> bool:
+    """Whether none of these texts holds something confidential in the open: one look at all of them together.
+
+    It may say no where there is nothing, and never yes where there is something: it looks up every key and
+    run that a look at each text does. Nothing matches across two of them, for what stands in between is in no
+    canonical text.
+    """
+    return _are_clear(canonicals, canonicals, index)
+
+
+def _are_clear_views(decoded: list[str], index: Index) -> bool:
+    """The same of decoded texts, and of their lines."""
+    lines = [line for text in decoded for line in _lines_of(text)]
+    texts = [canonical_text(each) for each in decoded]
+    return _are_clear(texts, texts + [canonical_text(each) for each in lines], index)
+
+
+def _are_clear(texts: list[str], values: list[str], index: Index) -> bool:
+    """Whether nothing stands in the texts, and none of `values` is something as a whole."""
+    joined = "\n".join(texts)
+    words = index.words.keys()
+    if len(joined) > JOINED_CHARS_MAX or not words.isdisjoint(values):
+        return False
+    if not words.isdisjoint([each[::-1] for each in values]):
+        return False
+    keys: dict[str, str] = {}
+    for value in values:
+        keys.update(_whole(value, squeezed(value)))
+    tokens = tokens_of(joined)
+    letters = " ".join(map(squeezed, texts))
+    if signs := signs_of(tokens):
+        _identified(keys, joined, tokens, signs, index.hosts)
+        if _anchored(letters, index):
+            return False
+    if not all(kept.keys().isdisjoint(keys) for kept in index.secrets):
+        return False
+    return not shared(runs_of(letters), index.blocks)
 
 
 def _held_in(canonical: str, index: Index) -> Iterator[Source]:
@@ -141,12 +185,16 @@ def _beside(keys: dict[str, str], token: str, letters: str, hosts: set[str]) -> 
 def _in_view(decoded: str, index: Index) -> Iterator[Source]:
     """As `_held_in`, line by line too: a decoded text may be several values, or one among noise."""
     yield from _held_in(canonical_text(decoded), index)
+    for line in _lines_of(decoded):
+        canonical = canonical_text(line)
+        yield from _words(canonical, index)
+        yield from _secrets(index, _whole(canonical, squeezed(canonical)))
+
+
+def _lines_of(decoded: str) -> list[str]:
+    """The lines of a decoded text that has several."""
     lines = decoded.splitlines()
-    if len(lines) > 1:
-        for line in lines[:LINES_MAX]:
-            canonical = canonical_text(line)
-            yield from _words(canonical, index)
-            yield from _secrets(index, _whole(canonical, squeezed(canonical)))
+    return lines[:LINES_MAX] if len(lines) > 1 else []
 
 
 def _secrets(index: Index, keys: dict[str, str]) -> Iterator[Source]:
@@ -183,20 +231,27 @@ def pointer_of(index: Index, page: Page, key: str) -> str:
 
 def _glued(letters: str, index: Index) -> Iterator[Source]:
     """Identifiers with other letters before or behind them, or with something between their own."""
+    for each in _anchored(letters, index):
+        yield from _secret(index, apart_key(each), How.PART)
+        yield from _secret(index, apart_key(each[::-1]), How.PART)
+
+
+def _anchored(letters: str, index: Index) -> list[str]:
+    """The confidential identifiers that stand somewhere in these letters, in order."""
     hidden = index.hidden
     if not hidden:
-        return
+        return []
     tails = _TAIL.findall(_FILLER + letters)[:DIGITS_MAX]
     near = [(nth, size) for nth, tail in enumerate(tails) for size in _SIZES if tail[-size:] in hidden]
     if not near:
-        return
+        return []
     digits = [found.start() for found in islice(_DIGIT.finditer(letters), DIGITS_MAX)]
-    for nth, size in near:
-        at = digits[nth]
-        for before, each in hidden[tails[nth][-size:]]:
-            if at >= before and letters.startswith(each, at - before):
-                yield from _secret(index, apart_key(each), How.PART)
-                yield from _secret(index, apart_key(each[::-1]), How.PART)
+    return [
+        each
+        for nth, size in near
+        for before, each in hidden[tails[nth][-size:]]
+        if digits[nth] >= before and letters.startswith(each, digits[nth] - before)
+    ]
 
 
 def _runs(letters: str, index: Index) -> Iterator[Source]:

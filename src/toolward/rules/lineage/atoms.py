@@ -13,7 +13,7 @@ from itertools import filterfalse
 from string import ascii_letters
 from typing import Final
 
-from toolward.rules.lineage.spelling import squeezed
+from toolward.rules.lineage.spelling import squeezed, squeezed_lines
 
 CHARS_MIN: Final = 3
 """Shorter values are seen everywhere and prove nothing."""
@@ -40,7 +40,9 @@ ANCHOR: Final = 4
 up differ there."""
 
 _MARK: Final = "\x01"
-_TO_SPACE: Final = str.maketrans(dict.fromkeys("\"'`<>(){}[];|", " "))
+_TO_SPACE: Final = bytes.maketrans(
+    b"\"'`<>(){}[];|", b" " * 13
+)  # no byte of a longer character is one of them
 _TO_PIECES: Final = str.maketrans(dict.fromkeys("=:,", " "))
 _STRIP: Final = ".,:;!?*=&#\u2026"
 _PIECES: Final = re.compile(r"[=:,&?#/\\]+")
@@ -82,7 +84,7 @@ _DATE: Final = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}(?:[t ].*)?|\d{8}t.*")
 
 def tokens_of(canonical: str) -> list[str]:
     """The words of a canonical text, what stands at their edges still on them."""
-    return canonical.translate(_TO_SPACE).split()
+    return canonical.encode().translate(_TO_SPACE).decode().split()
 
 
 def signs_of(tokens: list[str]) -> list[str]:
@@ -239,6 +241,11 @@ def apart_key_of(token: str, letters: str) -> str:
     return f"{_MARK}~{letters}" if short else ""
 
 
+def apart_keys(lines: str) -> list[str]:
+    """The same of each line of canonical texts, of those that are too short or too long as well."""
+    return [f"{_MARK}~{letters}" for letters in squeezed_lines(lines).split("\n")]
+
+
 def letters_of(key: str) -> str:
     """The letters and digits that an `apart_key` stands for; "" of any other key."""
     return key[2:] if key[:2] == f"{_MARK}~" else ""
@@ -275,6 +282,11 @@ def is_spelling(key: str) -> bool:
 def is_date(key: str) -> bool:
     """Whether a key names a day: beside other words that is no secret."""
     return key[:2] == f"{_MARK}d"
+
+
+def may_be_day(value: str) -> bool:
+    """Whether a value is a date, with its time perhaps; not one in words."""
+    return _DATE.fullmatch(value) is not None
 
 
 def _number(found: re.Match[str]) -> list[str]:

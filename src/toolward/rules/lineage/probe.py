@@ -16,8 +16,10 @@ from toolward.rules.lineage.atoms import (
     PART_CHARS_MIN,
     apart_key,
     apart_key_of,
+    apart_keys,
     identifiers,
     is_date,
+    may_be_day,
     pieces_of,
     signs_of,
     spelled,
@@ -25,10 +27,10 @@ from toolward.rules.lineage.atoms import (
     tells,
     tokens_of,
 )
-from toolward.rules.lineage.grams import BLOCK, PROSE_BLOCKS_MIN, is_prose, runs_of, shared
+from toolward.rules.lineage.grams import BLOCK, PROSE_BLOCKS_MIN, either_way, is_prose, runs_of, shared
 from toolward.rules.lineage.index import Index
 from toolward.rules.lineage.pages import Page
-from toolward.rules.lineage.spelling import canonical_text, squeezed
+from toolward.rules.lineage.spelling import canonical_text, squeezed, squeezed_lines
 from toolward.rules.lineage.views import views_of
 
 READ_CHARS_MAX: Final = 65_536
@@ -47,8 +49,10 @@ GLUED_MAX: Final = 8
 """Letters that may stand glued to the front of a mail address: what an encoding at another offset adds."""
 
 _DIGIT: Final = re.compile(r"\d")
-_TAIL: Final = re.compile(rf"\d(?<=(.{{{ANCHOR}}}))")
+_TAIL: Final = re.compile(rf"\d(?<=(.{{{ANCHOR}}}))", re.DOTALL)
 """Each digit, with what stands before it."""
+_ASCII_TAIL: Final = re.compile(rf"[0-9](?<=(.{{{ANCHOR}}}))", re.DOTALL)
+"""The same, in half the time."""
 _FILLER: Final = " " * (ANCHOR - 1)
 _SIZES: Final = tuple(range(1, ANCHOR + 1))
 _REVERSED: Final = "reversed"
@@ -98,24 +102,41 @@ def _are_clear_views(decoded: list[str], index: Index) -> bool:
 
 def _are_clear(texts: list[str], values: list[str], index: Index) -> bool:
     """Whether nothing stands in the texts, and none of `values` is something as a whole."""
-    joined = "\n".join(texts)
+    text = "\n".join(texts)
+    if len(text) > JOINED_CHARS_MAX:
+        return False
     words = index.words.keys()
-    if len(joined) > JOINED_CHARS_MAX or not words.isdisjoint(values):
+    if not (words.isdisjoint(values) and words.isdisjoint([each[::-1] for each in values])):
         return False
-    if not words.isdisjoint([each[::-1] for each in values]):
-        return False
-    keys: dict[str, str] = {}
-    for value in values:
-        keys.update(_whole(value, squeezed(value)))
-    tokens = tokens_of(joined)
-    letters = " ".join(map(squeezed, texts))
-    if signs := signs_of(tokens):
-        _identified(keys, joined, tokens, signs, index.hosts)
-        if _anchored(letters, index):
-            return False
+    tokens = tokens_of(text)
+    signs = signs_of(tokens)
+    keys = _all_keys(text, values, tokens, signs, index.hosts)
     if not all(kept.keys().isdisjoint(keys) for kept in index.secrets):
         return False
-    return not shared(runs_of(letters), index.blocks)
+    letters = squeezed_lines(text)
+    return not (signs and _anchored(letters, index)) and not index.blocks_in(letters)
+
+
+def _all_keys(
+    text: str, values: list[str], tokens: list[str], signs: list[str], hosts: set[str]
+) -> list[str]:
+    """Every key of `_whole` of the values and of `_identified`, and some more, of all of them together."""
+    told = identifiers(signs)
+    told.update([piece for token in tuple(told) if not token.isalnum() for piece in pieces_of(token)])
+    long = [each for each in told if len(each) >= PART_CHARS_MIN]
+    long = [each for each in long if not each[0].isdigit() or tells(each, squeezed(each))]  # no days
+    lines = "\n".join([*long, *values])
+    turned = lines[::-1]
+    keys = [*long, *turned.split("\n"), *apart_keys(f"{lines}\n{turned}")]
+    for token in long:
+        name, _, host = token.partition("@")
+        if host in hosts:
+            keys += [token[at:] for at in range(1, min(len(name), GLUED_MAX))]
+    other = spelled(told.union(values))
+    if len(tokens) > 1:
+        other += spelled_apart(text, tokens, signs)
+    days = any(map(may_be_day, values))  # else those in a text are no secret
+    return keys + [each for each in other if days or not is_date(each)]
 
 
 def _held_in(canonical: str, index: Index) -> Iterator[Source]:
@@ -241,29 +262,28 @@ def _anchored(letters: str, index: Index) -> list[str]:
     hidden = index.hidden
     if not hidden:
         return []
-    tails = _TAIL.findall(_FILLER + letters)[:DIGITS_MAX]
-    near = [(nth, size) for nth, tail in enumerate(tails) for size in _SIZES if tail[-size:] in hidden]
-    if not near:
+    tails = (_ASCII_TAIL if letters.isascii() else _TAIL).findall(_FILLER + letters)[:DIGITS_MAX]
+    ends = [tail[-size:] for size in _SIZES for tail in tails]
+    if hidden.keys().isdisjoint(ends):
         return []
     digits = [found.start() for found in islice(_DIGIT.finditer(letters), DIGITS_MAX)]
     return [
         each
-        for nth, size in near
-        for before, each in hidden[tails[nth][-size:]]
-        if digits[nth] >= before and letters.startswith(each, digits[nth] - before)
+        for at, tail in zip(digits, tails, strict=True)
+        for size in _SIZES
+        for before, each in hidden.get(tail[-size:], ())
+        if at >= before and letters.startswith(each, at - before)
     ]
 
 
 def _runs(letters: str, index: Index) -> Iterator[Source]:
-    blocks = index.blocks
-    runs = runs_of(letters)
-    found = shared(runs, blocks)
+    found = index.blocks_in(letters)
     if not found:
         return
-    earlier = _told_before(runs, index)
+    earlier = _told_before(runs_of(letters), index)
     prose: set[str] = set()
     for block in found:
-        page = blocks[block]
+        page = index.blocks[either_way(block)]
         if any(each.serial < page.serial and index.shelf.holds(each, block) for each in earlier):
             continue  # known before from where it is not confidential
         prose.add(block)

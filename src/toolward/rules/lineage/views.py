@@ -11,6 +11,7 @@ import html
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from string import hexdigits
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -28,6 +29,8 @@ RUNS_MAX: Final = 16
 """Runs of one text that are taken for encoded ones; a text of many is read as one run as well."""
 RUN_CHARS_MIN: Final = 10
 """A shorter run holds no more than seven bytes, and is everywhere."""
+WORD_CHARS_MAX: Final = 4 * RUN_CHARS_MIN
+"""A run of so many small letters is no word."""
 SHORT_BYTES: Final = 48
 """Of decoded data in which four characters in a row are taken for a text; in longer data twelve are: noise
 has four everywhere."""
@@ -53,6 +56,21 @@ _ESCAPE: Final = re.compile(
 )
 _ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _SPACED_HEX: Final = re.compile(r"(?<![0-9A-Za-z])(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[\s:,.-]{1,2}){3}")
+_CLASSES: Final = bytes(
+    ord(
+        "h"
+        if chr(each) in hexdigits
+        else "_"
+        if chr(each).isspace() or chr(each) in ":,.-"
+        else "x"
+        if each == ord("x")
+        else "."
+    )
+    for each in range(256)
+)
+"""What `_SPACED_HEX` tells apart: digits, what may stand between two, an `x`, all else."""
+_MAYBE_SPACED_HEX: Final = re.compile(rb"hh__?(?:.x)?hh__?(?:.x)?hh_")
+"""All that `_SPACED_HEX` finds has this shape; it begins as it does, so that it is looked for in no time."""
 _HEX_JOINTS: Final = re.compile(r"\\x|0x|[\s:,.-]")
 _JOINTS: Final = re.compile(r"[\s.\"',;|]+")
 _LABELS: Final = re.compile(r"(?<![\w-])[\w-]{1,63}(?:\.[\w-]{1,63}){2,}")
@@ -139,9 +157,10 @@ def _said(text: str) -> str:
 def _runs(text: str) -> Iterator[tuple[str, str]]:
     """What its runs are in base64 (at any offset), hex and base32, unpacked where they are packed."""
     pieces = text.split()
-    long = [each for each in pieces if len(each) >= RUN_CHARS_MIN]  # a run stands between two spaces
+    # a run stands between two spaces
+    long = [each for each in pieces if len(each) >= RUN_CHARS_MIN and not _is_plain(each)]
     runs = [run for run in _RUN.findall(" ".join(long)) if not _is_word(run)] if long else []
-    if _SPACED_HEX.search(text):
+    if _is_spaced_hex(text):
         runs.append(_HEX_JOINTS.sub("", text))
     if len(runs) != 1 and _are_odd(pieces):
         runs.append(_JOINTS.sub("", text))
@@ -155,9 +174,20 @@ def _runs(text: str) -> Iterator[tuple[str, str]]:
                     yield from _read(f"reversed {name}", data)
 
 
+def _is_plain(piece: str) -> bool:
+    """The same of a piece that is small letters alone."""
+    return piece.islower() and piece.isalpha() and len(piece) < WORD_CHARS_MAX
+
+
+def _is_spaced_hex(text: str) -> bool:
+    if text.isascii() and _MAYBE_SPACED_HEX.search(text.encode().translate(_CLASSES)) is None:
+        return False
+    return _SPACED_HEX.search(text) is not None
+
+
 def _is_word(run: str) -> bool:
     """Whether a run is words, joined perhaps, and nothing that was encoded."""
-    return len(run) < 2 * RUN_CHARS_MIN * 2 and run[1:].islower() and _ANY_DIGIT.search(run) is None
+    return len(run) < WORD_CHARS_MAX and run[1:].islower() and _ANY_DIGIT.search(run) is None
 
 
 def _are_odd(pieces: list[str]) -> bool:
@@ -165,7 +195,8 @@ def _are_odd(pieces: list[str]) -> bool:
     if len(pieces) < 2:  # noqa: PLR2004 -- several
         return False
     words = list(filter(str.isalpha, pieces))
-    return (sum(map(str.islower, words)) + sum(map(str.istitle, words))) * 2 <= len(pieces)
+    small = sum(map(str.islower, words))
+    return small * 2 <= len(pieces) and (small + sum(map(str.istitle, words))) * 2 <= len(pieces)
 
 
 def _from_base64(run: str) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ marked by a first character that no canonical text holds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import filterfalse
 from string import ascii_letters
@@ -45,6 +45,7 @@ _TO_SPACE: Final = bytes.maketrans(
 )  # no byte of a longer character is one of them
 _TO_PIECES: Final = str.maketrans(dict.fromkeys("=:,", " "))
 _STRIP: Final = ".,:;!?*=&#\u2026"
+_TO_ALL_PIECES: Final = bytes.maketrans(b"=:,&?#/\\", b" " * 8)
 _PIECES: Final = re.compile(r"[=:,&?#/\\]+")
 _NAMES: Final = ("january", "february", "march", "april", "may", "june", "july", "august", "september")
 _MORE: Final = ("october", "november", "december")
@@ -132,6 +133,12 @@ def pieces_of(token: str) -> list[str]:
     return [part.strip(_STRIP) for part in parts] if len(parts) > 1 else []
 
 
+def all_pieces(tokens: Iterable[str]) -> list[str]:
+    """`pieces_of` each, and what there is of those that have none."""
+    pieces = " ".join(tokens).encode().translate(_TO_ALL_PIECES).decode().split()
+    return [each.strip(_STRIP) for each in pieces]
+
+
 def spelled(tokens: set[str]) -> list[str]:
     """The keys that other spellings of these identifiers give as well, where they differ from the token.
 
@@ -146,7 +153,7 @@ def spelled(tokens: set[str]) -> list[str]:
             if CHARS_MIN <= len(each) <= ATOM_CHARS_MAX
             and not each.isdigit()
             and (
-                len(each) >= UUID_CHARS
+                (len(each) >= UUID_CHARS and " " not in each)
                 or (
                     each[2:4].isdigit() or "://" in each  # an account, an address
                     if each[0].isalpha()

@@ -14,6 +14,7 @@ from toolward.model.lineage import How, Source, SourceKind
 from toolward.rules.lineage.atoms import (
     ANCHOR,
     PART_CHARS_MIN,
+    all_pieces,
     apart_key,
     apart_key_of,
     apart_keys,
@@ -39,6 +40,8 @@ SOURCES_MAX: Final = 4
 """Of one value; one is enough to withhold it, a few show a person where it comes from."""
 DIGITS_MAX: Final = 4_096
 """Of one text at which identifiers inside longer runs are looked for; what stands behind is not."""
+LIKE_MAX: Final = 64
+"""So many identifiers that end as digits of a text do are looked for anywhere in it first."""
 EARLIER_MAX: Final = 4
 """Results that are looked through for whether a run of letters was known before."""
 LINES_MAX: Final = 64
@@ -114,7 +117,7 @@ def _are_clear(texts: list[str], values: list[str], index: Index) -> bool:
     if not all(kept.keys().isdisjoint(keys) for kept in index.secrets):
         return False
     letters = squeezed_lines(text)
-    return not (signs and _anchored(letters, index)) and not index.blocks_in(letters)
+    return not (signs and _may_hide(_tails(letters), letters, index)) and not index.blocks_in(letters)
 
 
 def _all_keys(
@@ -122,7 +125,7 @@ def _all_keys(
 ) -> list[str]:
     """Every key of `_whole` of the values and of `_identified`, and some more, of all of them together."""
     told = identifiers(signs)
-    told.update([piece for token in tuple(told) if not token.isalnum() for piece in pieces_of(token)])
+    told.update(all_pieces(signs))
     long = [each for each in told if len(each) >= PART_CHARS_MIN]
     long = [each for each in long if not each[0].isdigit() or tells(each, squeezed(each))]  # no days
     lines = "\n".join([*long, *values])
@@ -252,28 +255,29 @@ def pointer_of(index: Index, page: Page, key: str) -> str:
 
 def _glued(letters: str, index: Index) -> Iterator[Source]:
     """Identifiers with other letters before or behind them, or with something between their own."""
-    for each in _anchored(letters, index):
-        yield from _secret(index, apart_key(each), How.PART)
-        yield from _secret(index, apart_key(each[::-1]), How.PART)
-
-
-def _anchored(letters: str, index: Index) -> list[str]:
-    """The confidential identifiers that stand somewhere in these letters, in order."""
-    hidden = index.hidden
-    if not hidden:
-        return []
-    tails = (_ASCII_TAIL if letters.isascii() else _TAIL).findall(_FILLER + letters)[:DIGITS_MAX]
-    ends = [tail[-size:] for size in _SIZES for tail in tails]
-    if hidden.keys().isdisjoint(ends):
-        return []
+    tails, hidden = _tails(letters), index.hidden
+    if not _may_hide(tails, letters, index):
+        return
     digits = [found.start() for found in islice(_DIGIT.finditer(letters), DIGITS_MAX)]
-    return [
-        each
-        for at, tail in zip(digits, tails, strict=True)
-        for size in _SIZES
-        for before, each in hidden.get(tail[-size:], ())
-        if at >= before and letters.startswith(each, at - before)
-    ]
+    for at, tail in zip(digits, tails, strict=True):
+        for size in _SIZES:
+            for before, each in hidden.get(tail[-size:], ()):
+                if at >= before and letters.startswith(each, at - before):
+                    yield from _secret(index, apart_key(each), How.PART)
+                    yield from _secret(index, apart_key(each[::-1]), How.PART)
+
+
+def _tails(letters: str) -> list[str]:
+    """The letters up to each of the first digits."""
+    return (_ASCII_TAIL if letters.isascii() else _TAIL).findall(_FILLER + letters)[:DIGITS_MAX]
+
+
+def _may_hide(tails: list[str], letters: str, index: Index) -> bool:
+    """Whether a confidential identifier stands in these letters; yes, where many of them would fit."""
+    hidden = index.hidden
+    near = hidden.keys() & [tail[-size:] for size in _SIZES for tail in tails] if hidden else ()
+    like = [each for end in near for _, each in hidden[end]]
+    return len(like) > LIKE_MAX or any(each in letters for each in like)
 
 
 def _runs(letters: str, index: Index) -> Iterator[Source]:

@@ -28,6 +28,7 @@ from toolward.rules.lineage.probe import (
 )
 from toolward.rules.lineage.remember import index_waiting
 from toolward.rules.lineage.spelling import canonical_text, squeezed
+from toolward.rules.lineage.views import are_plain
 from toolward.rules.places import destination_known, path_inside
 from toolward.rules.spoken import spoken_words, stands_in
 from toolward.rules.worded import lowered
@@ -58,7 +59,8 @@ def trace_arguments(
     looked = [_looked(pointer, value, ground) for pointer, value in values]
     index = memory.index
     clear = index.confidential and are_clear([each.key for each in looked if each.open], index)
-    return [_traced(each, ground, clear=clear) for each in looked]
+    empty = clear and are_plain([each.text for each in looked if each.open])
+    return [_traced(each, ground, clear=clear, empty=empty) for each in looked]
 
 
 class _Ground(Struct, frozen=True, kw_only=True):
@@ -155,10 +157,14 @@ def _looked(pointer: str, value: Any, ground: _Ground) -> _Looked:
     )
 
 
-def _traced(looked: _Looked, ground: _Ground, *, clear: bool) -> Leaf:
+def _traced(looked: _Looked, ground: _Ground, *, clear: bool, empty: bool) -> Leaf:
     """Then what it holds of something else, and what the model may have made up."""
     text, sources, seen = looked.text, looked.sources, looked.seen
-    held = _held(text, looked.key, ground.memory, clear=clear) if looked.open else []
+    held: list[Source] = []
+    if looked.open:
+        if ground.memory.index.confidential and not empty:
+            held = confidential_in(text, looked.key, ground.memory.index, clear=clear)
+        held = held or _copied(looked.key, ground.memory)
     if not (seen or held or sources):
         return Leaf(looked.pointer, (ground.made_up,), ground.made_up.label)  # as most are
     if text and (looked.secret or _is_secret(held)) and dumps(text) in ground.definition:
@@ -207,18 +213,16 @@ def _referred(handle: Handle, pointer: str, text: str, ground: _Ground) -> Sourc
     return Source(SourceKind.RESULT, handle.call, label, place, How.HANDLE)
 
 
-def _held(text: str, key: str, memory: SessionMemory, *, clear: bool) -> list[Source]:
-    """What a value holds of something confidential; without that, what a longer one was copied from."""
+def _copied(key: str, memory: SessionMemory) -> list[Source]:
+    """What a longer value was copied from that is not confidential."""
     index = memory.index
-    if index.confidential and (found := confidential_in(text, key, index, clear=clear)):
-        return found
     blocks = index.passing_blocks
     if len(key) < 2 * BLOCK - 1 or not (blocks.young or blocks.old):
         return []
     letters = squeezed(key[:SHOWN_CHARS_MAX])
     if len(letters) < 2 * BLOCK - 1:
         return []
-    found = []
+    found: list[Source] = []
     runs = runs_of(letters)
     for block in (*shared(runs, blocks.young), *shared(runs, blocks.old)):
         page = blocks.get(block)

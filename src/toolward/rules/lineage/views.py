@@ -31,6 +31,8 @@ RUN_CHARS_MIN: Final = 10
 """A shorter run holds no more than seven bytes, and is everywhere."""
 WORD_CHARS_MAX: Final = 4 * RUN_CHARS_MIN
 """A run of so many small letters is no word."""
+PLAIN_CHARS_MAX: Final = 4_096
+"""Of texts that are looked at together for whether anything in them is encoded."""
 SHORT_BYTES: Final = 48
 """Of decoded data in which four characters in a row are taken for a text; in longer data twelve are: noise
 has four everywhere."""
@@ -56,6 +58,7 @@ _ESCAPE: Final = re.compile(
 )
 _ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _SPACED_HEX: Final = re.compile(r"(?<![0-9A-Za-z])(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[\s:,.-]{1,2}){3}")
+_BEGINS_JSON: Final = frozenset('{["')
 _CLASSES: Final = bytes(
     ord(
         "h"
@@ -73,6 +76,7 @@ _MAYBE_SPACED_HEX: Final = re.compile(rb"hh__?(?:.x)?hh__?(?:.x)?hh_")
 """All that `_SPACED_HEX` finds has this shape; it begins as it does, so that it is looked for in no time."""
 _HEX_JOINTS: Final = re.compile(r"\\x|0x|[\s:,.-]")
 _JOINTS: Final = re.compile(r"[\s.\"',;|]+")
+_TWO_DOTS: Final = re.compile(r"\.[^\s.]*\.")
 _LABELS: Final = re.compile(r"(?<![\w-])[\w-]{1,63}(?:\.[\w-]{1,63}){2,}")
 _PACKED: Final = (
     (b"\x1f\x8b\x08", 31, "gzip"),
@@ -105,6 +109,19 @@ def views_of(text: str) -> Iterator[tuple[str, str]]:
         level = below
 
 
+def are_plain(texts: list[str]) -> bool:
+    """Whether none of these texts has a view: one look at all together, which may say no too often."""
+    joined = "\n".join(texts)
+    if len(joined) > PLAIN_CHARS_MAX or "%" in joined or "&" in joined or "\\" in joined:
+        return False
+    if not _BEGINS_JSON.isdisjoint([each[:1] for each in texts]):
+        return False
+    pieces = joined.split()
+    if _encoded(pieces) or _TWO_DOTS.search(joined) or _is_spaced_hex(joined):
+        return False
+    return not any(_are_odd(each.split()) for each in texts)
+
+
 def _undone(text: str) -> Iterator[tuple[str, str]]:
     """Every way to read a text as an encoded one."""
     if "%" in text and _PERCENT.search(text):
@@ -116,10 +133,10 @@ def _undone(text: str) -> Iterator[tuple[str, str]]:
         yield "escapes", plain
         if not plain.isascii() and (wide := _bytes_as_text(plain)):
             yield "escapes", wide
-    if text[:1] in '{["' and (said := _said(text)):
+    if text[:1] in _BEGINS_JSON and (said := _said(text)):
         yield "json", said
     yield from _runs(text)
-    dotted = [each for each in text.split() if each.count(".") > 1] if text.count(".") > 1 else []
+    dotted = [each for each in text.split() if each.count(".") > 1] if _TWO_DOTS.search(text) else []
     if dotted and (labels := _LABELS.search(" ".join(dotted))) is not None:
         parts = labels[0].split(".")
         for count in range(2, min(len(parts), 12)):
@@ -157,9 +174,7 @@ def _said(text: str) -> str:
 def _runs(text: str) -> Iterator[tuple[str, str]]:
     """What its runs are in base64 (at any offset), hex and base32, unpacked where they are packed."""
     pieces = text.split()
-    # a run stands between two spaces
-    long = [each for each in pieces if len(each) >= RUN_CHARS_MIN and not _is_plain(each)]
-    runs = [run for run in _RUN.findall(" ".join(long)) if not _is_word(run)] if long else []
+    runs = _encoded(pieces)
     if _is_spaced_hex(text):
         runs.append(_HEX_JOINTS.sub("", text))
     if len(runs) != 1 and _are_odd(pieces):
@@ -174,9 +189,10 @@ def _runs(text: str) -> Iterator[tuple[str, str]]:
                     yield from _read(f"reversed {name}", data)
 
 
-def _is_plain(piece: str) -> bool:
-    """The same of a piece that is small letters alone."""
-    return piece.islower() and piece.isalpha() and len(piece) < WORD_CHARS_MAX
+def _encoded(pieces: list[str]) -> list[str]:
+    """The runs in pieces of a text that are no words; none goes from one piece into the next."""
+    long = [each for each in pieces if len(each) >= RUN_CHARS_MIN and not (each.isalpha() and _is_word(each))]
+    return [run for run in _RUN.findall(" ".join(long)) if not _is_word(run)] if long else []
 
 
 def _is_spaced_hex(text: str) -> bool:

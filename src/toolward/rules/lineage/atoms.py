@@ -13,7 +13,7 @@ from itertools import filterfalse
 from string import ascii_letters
 from typing import Final
 
-from toolward.rules.lineage.spelling import squeezed, squeezed_lines
+from toolward.rules.lineage.spelling import squeezed
 
 CHARS_MIN: Final = 3
 """Shorter values are seen everywhere and prove nothing."""
@@ -249,8 +249,8 @@ def apart_key_of(token: str, letters: str) -> str:
 
 
 def apart_keys(lines: str) -> list[str]:
-    """The same of each line of canonical texts, of those that are too short or too long as well."""
-    return [f"{_MARK}~{letters}" for letters in squeezed_lines(lines).split("\n")]
+    """The same of each line of letters and digits, of those that are too short as well."""
+    return [f"{_MARK}~{letters}" for letters in lines.split("\n")]
 
 
 def letters_of(key: str) -> str:

@@ -13,6 +13,7 @@ from toolward.model.label import CONFIDENTIAL
 from toolward.model.lineage import How, Source, SourceKind
 from toolward.rules.lineage.atoms import (
     ANCHOR,
+    APART_CHARS_MAX,
     PART_CHARS_MIN,
     all_pieces,
     apart_key,
@@ -128,9 +129,9 @@ def _all_keys(
     told.update(all_pieces(signs))
     long = [each for each in told if len(each) >= PART_CHARS_MIN]
     long = [each for each in long if not each[0].isdigit() or tells(each, squeezed(each))]  # no days
-    lines = "\n".join([*long, *values])
-    turned = lines[::-1]
-    keys = [*long, *turned.split("\n"), *apart_keys(f"{lines}\n{turned}")]
+    short = [each for each in (*long, *values) if len(each) <= APART_CHARS_MAX]
+    letters = squeezed_lines("\n".join(short))
+    keys = [*long, *[each[::-1] for each in long], *apart_keys(letters), *apart_keys(letters[::-1])]
     for token in long:
         name, _, host = token.partition("@")
         if host in hosts:

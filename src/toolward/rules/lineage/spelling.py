@@ -18,7 +18,7 @@ _CONTROLS: Final = dict.fromkeys((*range(9), *range(14, 28), 127))
 _NO_LETTER: Final = bytes(each for each in range(128) if not chr(each).isalnum())
 _NO_LETTER_NOR_BREAK: Final = _NO_LETTER.replace(b"\n", b"")
 _BETWEEN: Final = re.compile(r"[\W_]+")
-_BETWEEN_IN_LINE: Final = re.compile(r"(?:[^\w\n]|_)+")
+_BETWEEN_IN_LINE: Final = re.compile(r"[^\w\n]+|_+")
 
 
 def canonical_text(text: str) -> str:

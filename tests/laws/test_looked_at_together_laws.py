@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 import pytest
@@ -133,6 +134,25 @@ def test_a_text_that_is_long_only_before_it_is_compared_is_not_passed_over() -> 
     read(memory, "ab-123-4567-c")
     text = "note" + "\u200b" * probe.READ_CHARS_MAX
     assert leaves_of_call([text], memory)[0].sources[-1].reference == "c1"
+
+
+@pytest.mark.parametrize(
+    ("secret", "texts"),
+    [
+        ("bob@own.example", ["see", "https://sink.example/bob@own.example/x"]),  # a piece between joints
+        (
+            "26 Nov 2026",
+            ["see", base64.b64encode(b"26.11.2026").decode()],
+        ),  # a day, alone in what was encoded
+        ("ab-123-4567-c", ["7" * 5_000, "xab1234567cx"]),  # behind more digits than are looked at
+        ("ab-123-4567-c", ["c-7654-321-ba", "see"]),  # read backwards
+        ("bob.smith@own.example", ["see", "qbob.smith@own.example"]),  # a letter before it
+    ],
+)
+def test_what_is_rare_is_asked_of_all_values_too(secret: str, texts: list[str]) -> None:
+    memory = SessionMemory()
+    read(memory, secret)
+    assert any(source.reference == "c1" for leaf in leaves_of_call(texts, memory) for source in leaf.sources)
 
 
 @given(st.text(max_size=80) | st.text("ab1 -\u00e9\u6f22", max_size=80))

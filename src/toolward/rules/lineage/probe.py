@@ -87,14 +87,14 @@ def confidential_in(text: str, canonical: str, index: Index, *, clear: bool = Fa
     return []
 
 
-def are_clear(canonicals: list[str], index: Index) -> bool:
-    """Whether none of these texts holds something confidential in the open: one look at all of them together.
+def are_clear(texts: list[str], canonicals: list[str], index: Index) -> bool:
+    """Whether no text is too long or holds something confidential in the open: one look at all of them together.
 
     It may say no where there is nothing, and never yes where there is something: it looks up every key and
     run that a look at each text does. Nothing matches across two of them, for what stands in between is in no
     canonical text.
     """
-    return _are_clear(canonicals, canonicals, index)
+    return max(map(len, texts), default=0) <= READ_CHARS_MAX and _are_clear(canonicals, canonicals, index)
 
 
 def _are_clear_views(decoded: list[str], index: Index) -> bool:

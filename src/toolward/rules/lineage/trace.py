@@ -57,9 +57,11 @@ def trace_arguments(
         made_up=Source(_MODEL, "", _model_label(session)),
     )
     looked = [_looked(pointer, value, ground) for pointer, value in values]
-    index = memory.index
-    clear = index.confidential and are_clear([each.key for each in looked if each.open], index)
-    empty = clear and are_plain([each.text for each in looked if each.open])
+    # all together first: most calls hold nothing
+    still_open = [each for each in looked if each.open]
+    texts, keys = [each.text for each in still_open], [each.key for each in still_open]
+    clear = memory.index.confidential and are_clear(texts, keys, memory.index)
+    empty = clear and are_plain(texts)
     return [_traced(each, ground, clear=clear, empty=empty) for each in looked]
 
 

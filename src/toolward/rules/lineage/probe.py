@@ -88,7 +88,7 @@ def confidential_in(text: str, canonical: str, index: Index, *, clear: bool = Fa
 
 
 def are_clear(texts: list[str], canonicals: list[str], index: Index) -> bool:
-    """Whether no text is too long or holds something confidential in the open: one look at all of them together.
+    """Whether no text is too long or holds something confidential in the open: one look at all together.
 
     It may say no where there is nothing, and never yes where there is something: it looks up every key and
     run that a look at each text does. Nothing matches across two of them, for what stands in between is in no

@@ -7,7 +7,7 @@ marked by a first character that no canonical text holds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import filterfalse
 from string import ascii_letters
@@ -40,9 +40,12 @@ ANCHOR: Final = 4
 up differ there."""
 
 _MARK: Final = "\x01"
-_TO_SPACE: Final = str.maketrans(dict.fromkeys("\"'`<>(){}[];|", " "))
+_TO_SPACE: Final = bytes.maketrans(
+    b"\"'`<>(){}[];|", b" " * 13
+)  # no byte of a longer character is one of them
 _TO_PIECES: Final = str.maketrans(dict.fromkeys("=:,", " "))
 _STRIP: Final = ".,:;!?*=&#\u2026"
+_TO_ALL_PIECES: Final = bytes.maketrans(b"=:,&?#/\\", b" " * 8)
 _PIECES: Final = re.compile(r"[=:,&?#/\\]+")
 _NAMES: Final = ("january", "february", "march", "april", "may", "june", "july", "august", "september")
 _MORE: Final = ("october", "november", "december")
@@ -82,7 +85,7 @@ _DATE: Final = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}(?:[t ].*)?|\d{8}t.*")
 
 def tokens_of(canonical: str) -> list[str]:
     """The words of a canonical text, what stands at their edges still on them."""
-    return canonical.translate(_TO_SPACE).split()
+    return canonical.encode().translate(_TO_SPACE).decode().split()
 
 
 def signs_of(tokens: list[str]) -> list[str]:
@@ -130,6 +133,12 @@ def pieces_of(token: str) -> list[str]:
     return [part.strip(_STRIP) for part in parts] if len(parts) > 1 else []
 
 
+def all_pieces(tokens: Iterable[str]) -> list[str]:
+    """`pieces_of` each, and what there is of those that have none."""
+    pieces = " ".join(tokens).encode().translate(_TO_ALL_PIECES).decode().split()
+    return [each.strip(_STRIP) for each in pieces]
+
+
 def spelled(tokens: set[str]) -> list[str]:
     """The keys that other spellings of these identifiers give as well, where they differ from the token.
 
@@ -144,7 +153,7 @@ def spelled(tokens: set[str]) -> list[str]:
             if CHARS_MIN <= len(each) <= ATOM_CHARS_MAX
             and not each.isdigit()
             and (
-                len(each) >= UUID_CHARS
+                (len(each) >= UUID_CHARS and " " not in each)
                 or (
                     each[2:4].isdigit() or "://" in each  # an account, an address
                     if each[0].isalpha()
@@ -239,6 +248,11 @@ def apart_key_of(token: str, letters: str) -> str:
     return f"{_MARK}~{letters}" if short else ""
 
 
+def apart_keys(lines: str) -> list[str]:
+    """The same of each line of letters and digits, of those that are too short as well."""
+    return [f"{_MARK}~{letters}" for letters in lines.split("\n")]
+
+
 def letters_of(key: str) -> str:
     """The letters and digits that an `apart_key` stands for; "" of any other key."""
     return key[2:] if key[:2] == f"{_MARK}~" else ""
@@ -275,6 +289,11 @@ def is_spelling(key: str) -> bool:
 def is_date(key: str) -> bool:
     """Whether a key names a day: beside other words that is no secret."""
     return key[:2] == f"{_MARK}d"
+
+
+def may_be_day(value: str) -> bool:
+    """Whether a value is a date, with its time perhaps; not one in words."""
+    return _DATE.fullmatch(value) is not None
 
 
 def _number(found: re.Match[str]) -> list[str]:

@@ -9,6 +9,7 @@ all runs.
 from __future__ import annotations
 
 import re
+import struct
 from typing import Final, TypeVar
 
 BLOCK: Final = 16
@@ -24,6 +25,12 @@ _STEP: Final = 1_024
 _SLICES: Final = tuple(slice(at, at + BLOCK) for at in range(_STEP))
 """Made once: a run costs half of what it costs to make its slice too."""
 
+_WEIGHTS: Final = (499_979, 86_677, 324_619, 441_697, 23_633, 271_981, 153_001, 377_831)
+"""Of the letters of a run, from either end. All sums are below 2**30: one digit of an `int`."""
+_LANE: Final = 32
+"""Bits for one letter, so that no sum runs over into the next."""
+_WEIGHT: Final = sum(weight << _LANE * at for at, weight in enumerate((*_WEIGHTS, *_WEIGHTS[::-1])))
+
 
 def blocks_of(letters: str) -> list[str]:
     """The blocks of a squeezed text. One of fewer than `BLOCK` letters has none."""
@@ -37,6 +44,26 @@ def runs_of(letters: str) -> list[str]:
     for start in range(0, last, _STEP):
         runs += map(letters[start : start + _STEP + BLOCK].__getitem__, _SLICES[: last - start])
     return runs
+
+
+def marks_of(letters: str) -> tuple[int, ...]:
+    """A number for every run, in order: the same for the same letters, be they read backwards.
+
+    All are made by one multiplication: each is the sum of its letters, weighted by where they stand in it.
+    """
+    runs = len(letters) - BLOCK + 1
+    if runs <= 0:
+        return ()
+    if not letters.isascii():
+        letters = bytes([ord(each) & 127 for each in letters]).decode()
+    lanes = letters.encode("utf-32-le")
+    sums = (int.from_bytes(lanes, "little") * _WEIGHT).to_bytes(len(lanes) + BLOCK * _LANE // 8, "little")
+    return struct.unpack_from(f"<{runs}I", sums, (BLOCK - 1) * _LANE // 8)
+
+
+def either_way(run: str) -> str:
+    """One form of a run and of the same read backwards."""
+    return min(run, run[::-1])
 
 
 def shared(runs: list[str], known: dict[str, _T]) -> list[str]:

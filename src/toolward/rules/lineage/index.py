@@ -18,7 +18,7 @@ from toolward.rules.lineage.atoms import (
     spellings,
     tokens_of,
 )
-from toolward.rules.lineage.grams import BLOCK, blocks_of
+from toolward.rules.lineage.grams import BLOCK, LETTERS_MIN, blocks_of, either_way, marks_of
 from toolward.rules.lineage.pages import Page, Said, Shelf
 from toolward.rules.lineage.spelling import squeezed
 
@@ -87,6 +87,7 @@ class Index:
         "hidden",
         "hosts",
         "kept",
+        "marks",
         "overflowed",
         "passing",
         "passing_blocks",
@@ -100,7 +101,8 @@ class Index:
         self.passing: dict[Label, Generations[Page]] = {}
         self.secrets: list[dict[str, Page]] = []  # those of `kept` that are confidential
         self.words: dict[str, Page] = {}
-        self.blocks: dict[str, Page] = {}
+        self.blocks: dict[str, Page] = {}  # by `either_way`
+        self.marks: dict[int, None] = {}  # of `blocks`; a set takes twice the room
         self.hidden: dict[str, tuple[tuple[int, str], ...]] = {}  # by what stands before their last digit
         self.hosts: set[str] = set()  # of confidential mail addresses
         self.passing_blocks: Generations[Page] = Generations()
@@ -156,7 +158,8 @@ class Index:
         self._keep(self.words, words, page)
         for value in values:
             if len(value) >= BLOCK and (found := blocks_of(squeezed(value))):
-                self._keep(self.blocks, {*found, *[each[::-1] for each in found]}, page)
+                fresh = self._keep(self.blocks, set(map(either_way, found)), page, entries=2)  # and its mark
+                self.marks.update(dict.fromkeys(marks_of("".join(fresh))[::BLOCK]))
 
     def _note_secrets(self, keys: set[str], told: set[str], wholes: set[str]) -> None:
         """What makes a confidential identifier known again in a longer text; `keys` get its letters."""
@@ -199,13 +202,23 @@ class Index:
                 found.append(page)  # noqa: PERF401 -- the same
         return found if len(found) < 2 else sorted(found, key=lambda each: each.serial)  # noqa: PLR2004 -- order
 
-    def _keep(self, kept: dict[str, Page], keys: set[str], page: Page) -> None:
+    def blocks_in(self, letters: str) -> list[str]:
+        """The runs of a squeezed text that are confidential blocks, in the one direction or the other."""
+        marks, known = marks_of(letters), self.marks
+        if known.keys().isdisjoint(marks):
+            return []
+        runs = [letters[at : at + BLOCK] for at, mark in enumerate(marks) if mark in known]
+        return [run for run in runs if either_way(run) in self.blocks and len(set(run)) >= LETTERS_MIN]
+
+    def _keep(self, kept: dict[str, Page], keys: set[str], page: Page, *, entries: int = 1) -> set[str]:
+        """Put in those of `keys` that are not there, and return them: all, or none where there is no room."""
         fresh = keys.difference(kept)
-        if self._entries + len(fresh) > KEPT_MAX:
+        if self._entries + entries * len(fresh) > KEPT_MAX:
             self.overflowed = True
-            return
-        self._entries += len(fresh)
+            return set()
+        self._entries += entries * len(fresh)
         kept.update(dict.fromkeys(fresh, page))
+        return fresh
 
     def _hide(self, letters: str) -> None:
         at = last_digit(letters)

@@ -21,12 +21,14 @@ from toolward.rules.lineage.memory import SessionMemory
 from toolward.rules.lineage.probe import (
     READ_CHARS_MAX,
     SOURCES_MAX,
+    are_clear,
     confidential_in,
     pointer_of,
     source_of,
 )
 from toolward.rules.lineage.remember import index_waiting
 from toolward.rules.lineage.spelling import canonical_text, squeezed
+from toolward.rules.lineage.views import are_plain
 from toolward.rules.places import destination_known, path_inside
 from toolward.rules.spoken import spoken_words, stands_in
 from toolward.rules.worded import lowered
@@ -54,7 +56,13 @@ def trace_arguments(
         handles=resolved.call.handles,
         made_up=Source(_MODEL, "", _model_label(session)),
     )
-    return [_traced(pointer, value, ground) for pointer, value in values]
+    looked = [_looked(pointer, value, ground) for pointer, value in values]
+    # all together first: most calls hold nothing
+    still_open = [each for each in looked if each.open]
+    texts, keys = [each.text for each in still_open], [each.key for each in still_open]
+    clear = memory.index.confidential and are_clear(texts, keys, memory.index)
+    empty = clear and are_plain(texts)
+    return [_traced(each, ground, clear=clear, empty=empty) for each in looked]
 
 
 class _Ground(Struct, frozen=True, kw_only=True):
@@ -108,8 +116,20 @@ def _may_be_confidential(
     return any(confidential_in(text, canonical_text(text), memory.index) for text in said)
 
 
-def _traced(pointer: str, value: Any, ground: _Ground) -> Leaf:
-    """Positive provenance first, then what it was read from, then what the model may have made up."""
+class _Looked(Struct, frozen=True, kw_only=True):
+    """A value, and where it stood as a whole."""
+
+    pointer: str
+    text: str
+    key: str  # as compared
+    sources: list[Source]
+    seen: list[Source]
+    secret: bool
+    open: bool  # what it holds counts: nobody said it, and it is no secret as a whole
+
+
+def _looked(pointer: str, value: Any, ground: _Ground) -> _Looked:
+    """Positive provenance first, then what it was read from."""
     text = "" if isinstance(value, bool) or value is None else str(value)
     key = canonical_text(text[:READ_CHARS_MAX])
     memory = ground.memory
@@ -128,15 +148,33 @@ def _traced(pointer: str, value: Any, ground: _Ground) -> Leaf:
         seen += referred
         sources += _endorsed_in(key if whole else "", seen, referred, ground)
     secret = bool(seen) and _is_secret(seen)
-    held = [] if told or secret else _held(text, key, memory)
+    return _Looked(
+        pointer=pointer,
+        text=text,
+        key=key,
+        sources=sources,
+        seen=seen,
+        secret=secret,
+        open=not (told or secret),
+    )
+
+
+def _traced(looked: _Looked, ground: _Ground, *, clear: bool, empty: bool) -> Leaf:
+    """Then what it holds of something else, and what the model may have made up."""
+    text, sources, seen = looked.text, looked.sources, looked.seen
+    held: list[Source] = []
+    if looked.open:
+        if ground.memory.index.confidential and not empty:
+            held = confidential_in(text, looked.key, ground.memory.index, clear=clear)
+        held = held or _copied(looked.key, ground.memory)
     if not (seen or held or sources):
-        return Leaf(pointer, (ground.made_up,), ground.made_up.label)  # as most are
-    if text and (secret or _is_secret(held)) and dumps(text) in ground.definition:
+        return Leaf(looked.pointer, (ground.made_up,), ground.made_up.label)  # as most are
+    if text and (looked.secret or _is_secret(held)) and dumps(text) in ground.definition:
         seen, held = [each for each in seen if not _is_secret([each])], []  # the schema itself says it
-    best = _best(sources, seen if memory.proves else [_untrusted(each) for each in seen])
+    best = _best(sources, seen if ground.memory.proves else [_untrusted(each) for each in seen])
     if best is None:
         sources.append(ground.made_up)
-    return Leaf(pointer, (*sources, *seen, *held), _combined(best, sources, seen + held))
+    return Leaf(looked.pointer, (*sources, *seen, *held), _combined(best, sources, seen + held))
 
 
 def _endorsed_in(key: str, seen: list[Source], referred: list[Source], ground: _Ground) -> list[Source]:
@@ -177,18 +215,16 @@ def _referred(handle: Handle, pointer: str, text: str, ground: _Ground) -> Sourc
     return Source(SourceKind.RESULT, handle.call, label, place, How.HANDLE)
 
 
-def _held(text: str, key: str, memory: SessionMemory) -> list[Source]:
-    """What a value holds of something confidential; without that, what a longer one was copied from."""
+def _copied(key: str, memory: SessionMemory) -> list[Source]:
+    """What a longer value was copied from that is not confidential."""
     index = memory.index
-    if index.confidential and (found := confidential_in(text, key, index)):
-        return found
     blocks = index.passing_blocks
     if len(key) < 2 * BLOCK - 1 or not (blocks.young or blocks.old):
         return []
     letters = squeezed(key[:SHOWN_CHARS_MAX])
     if len(letters) < 2 * BLOCK - 1:
         return []
-    found = []
+    found: list[Source] = []
     runs = runs_of(letters)
     for block in (*shared(runs, blocks.young), *shared(runs, blocks.old)):
         page = blocks.get(block)

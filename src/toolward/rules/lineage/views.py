@@ -11,6 +11,7 @@ import html
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from string import ascii_lowercase, ascii_uppercase, hexdigits
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -28,6 +29,10 @@ RUNS_MAX: Final = 16
 """Runs of one text that are taken for encoded ones; a text of many is read as one run as well."""
 RUN_CHARS_MIN: Final = 10
 """A shorter run holds no more than seven bytes, and is everywhere."""
+WORD_CHARS_MAX: Final = 4 * RUN_CHARS_MIN
+"""A run of so many small letters is no word."""
+PLAIN_CHARS_MAX: Final = 4_096
+"""Of texts that are looked at together for whether anything in them is encoded."""
 SHORT_BYTES: Final = 48
 """Of decoded data in which four characters in a row are taken for a text; in longer data twelve are: noise
 has four everywhere."""
@@ -46,6 +51,12 @@ _ANY_DIGIT: Final = re.compile(r"[0-9]")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{10,}")
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){5,}[0-9A-Fa-f]?")
 _BASE32: Final = re.compile(r"[A-Z2-7]{10,}|[a-z2-7]{10,}")
+_IN_A_ROW: Final = b"1" * RUN_CHARS_MIN
+_HEX_DIGITS, _CAPITALS, _SMALL = (
+    bytes(ord("1") if chr(each) in characters else 0 for each in range(256))
+    for characters in (hexdigits, f"{ascii_uppercase}234567", f"{ascii_lowercase}234567")
+)
+"""What the two expressions above take."""
 _PERCENT: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 _ENTITY: Final = re.compile(r"&#?\w{2,}")
 _ESCAPE: Final = re.compile(
@@ -53,8 +64,25 @@ _ESCAPE: Final = re.compile(
 )
 _ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _SPACED_HEX: Final = re.compile(r"(?<![0-9A-Za-z])(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[\s:,.-]{1,2}){3}")
+_BEGINS_JSON: Final = frozenset('{["')
+_CLASSES: Final = bytes(
+    ord(
+        "h"
+        if chr(each) in hexdigits
+        else "_"
+        if chr(each).isspace() or chr(each) in ":,.-"
+        else "x"
+        if each == ord("x")
+        else "."
+    )
+    for each in range(256)
+)
+"""What `_SPACED_HEX` tells apart: digits, what may stand between two, an `x`, all else."""
+_MAYBE_SPACED_HEX: Final = re.compile(rb"hh__?(?:.x)?hh__?(?:.x)?hh_")
+"""All that `_SPACED_HEX` finds has this shape; it begins as it does, so that it is looked for in no time."""
 _HEX_JOINTS: Final = re.compile(r"\\x|0x|[\s:,.-]")
 _JOINTS: Final = re.compile(r"[\s.\"',;|]+")
+_TWO_DOTS: Final = re.compile(r"\.[^\s.]*\.")
 _LABELS: Final = re.compile(r"(?<![\w-])[\w-]{1,63}(?:\.[\w-]{1,63}){2,}")
 _PACKED: Final = (
     (b"\x1f\x8b\x08", 31, "gzip"),
@@ -87,6 +115,19 @@ def views_of(text: str) -> Iterator[tuple[str, str]]:
         level = below
 
 
+def are_plain(texts: list[str]) -> bool:
+    """Whether none of these texts has a view: one look at all together, which may say no too often."""
+    joined = "\n".join(texts)
+    if len(joined) > PLAIN_CHARS_MAX or "%" in joined or "&" in joined or "\\" in joined:
+        return False
+    if not _BEGINS_JSON.isdisjoint([each[:1] for each in texts]):
+        return False
+    pieces = joined.split()
+    if _encoded(pieces) or _TWO_DOTS.search(joined) or _is_spaced_hex(joined):
+        return False
+    return not any(_are_odd(each.split()) for each in texts)
+
+
 def _undone(text: str) -> Iterator[tuple[str, str]]:
     """Every way to read a text as an encoded one."""
     if "%" in text and _PERCENT.search(text):
@@ -98,10 +139,10 @@ def _undone(text: str) -> Iterator[tuple[str, str]]:
         yield "escapes", plain
         if not plain.isascii() and (wide := _bytes_as_text(plain)):
             yield "escapes", wide
-    if text[:1] in '{["' and (said := _said(text)):
+    if text[:1] in _BEGINS_JSON and (said := _said(text)):
         yield "json", said
     yield from _runs(text)
-    dotted = [each for each in text.split() if each.count(".") > 1] if text.count(".") > 1 else []
+    dotted = [each for each in text.split() if each.count(".") > 1] if _TWO_DOTS.search(text) else []
     if dotted and (labels := _LABELS.search(" ".join(dotted))) is not None:
         parts = labels[0].split(".")
         for count in range(2, min(len(parts), 12)):
@@ -139,9 +180,8 @@ def _said(text: str) -> str:
 def _runs(text: str) -> Iterator[tuple[str, str]]:
     """What its runs are in base64 (at any offset), hex and base32, unpacked where they are packed."""
     pieces = text.split()
-    long = [each for each in pieces if len(each) >= RUN_CHARS_MIN]  # a run stands between two spaces
-    runs = [run for run in _RUN.findall(" ".join(long)) if not _is_word(run)] if long else []
-    if _SPACED_HEX.search(text):
+    runs = _encoded(pieces)
+    if _is_spaced_hex(text):
         runs.append(_HEX_JOINTS.sub("", text))
     if len(runs) != 1 and _are_odd(pieces):
         runs.append(_JOINTS.sub("", text))
@@ -155,9 +195,21 @@ def _runs(text: str) -> Iterator[tuple[str, str]]:
                     yield from _read(f"reversed {name}", data)
 
 
+def _encoded(pieces: list[str]) -> list[str]:
+    """The runs in pieces of a text that are no words; none goes from one piece into the next."""
+    long = [each for each in pieces if len(each) >= RUN_CHARS_MIN and not (each.isalpha() and _is_word(each))]
+    return [run for run in _RUN.findall(" ".join(long)) if not _is_word(run)] if long else []
+
+
+def _is_spaced_hex(text: str) -> bool:
+    if text.isascii() and _MAYBE_SPACED_HEX.search(text.encode().translate(_CLASSES)) is None:
+        return False
+    return _SPACED_HEX.search(text) is not None
+
+
 def _is_word(run: str) -> bool:
     """Whether a run is words, joined perhaps, and nothing that was encoded."""
-    return len(run) < 2 * RUN_CHARS_MIN * 2 and run[1:].islower() and _ANY_DIGIT.search(run) is None
+    return len(run) < WORD_CHARS_MAX and run[1:].islower() and _ANY_DIGIT.search(run) is None
 
 
 def _are_odd(pieces: list[str]) -> bool:
@@ -165,7 +217,8 @@ def _are_odd(pieces: list[str]) -> bool:
     if len(pieces) < 2:  # noqa: PLR2004 -- several
         return False
     words = list(filter(str.isalpha, pieces))
-    return (sum(map(str.islower, words)) + sum(map(str.istitle, words))) * 2 <= len(pieces)
+    small = sum(map(str.islower, words))
+    return small * 2 <= len(pieces) and (small + sum(map(str.istitle, words))) * 2 <= len(pieces)
 
 
 def _from_base64(run: str) -> Iterator[bytes]:
@@ -184,7 +237,14 @@ def _tail(cut: bytes) -> bytes:
     return rest + b"=" * (4 - len(rest)) if len(rest) > 1 else b""
 
 
+def _has_run(text: str, table: bytes) -> bool:
+    """Whether `RUN_CHARS_MIN` characters of a table stand in a row: an expression takes ten times as long."""
+    return _IN_A_ROW in text.encode("utf-8", "replace").translate(table)
+
+
 def _from_hex(run: str) -> Iterator[bytes]:
+    if not _has_run(run, _HEX_DIGITS):
+        return
     for part in _HEX.findall(run):
         for offset in (0, 1):
             cut = part[offset:]
@@ -192,6 +252,8 @@ def _from_hex(run: str) -> Iterator[bytes]:
 
 
 def _from_base32(run: str) -> Iterator[bytes]:
+    if not (_has_run(run, _CAPITALS) or _has_run(run, _SMALL)):
+        return
     for part in _BASE32.findall(run):
         cut = part.upper()
         if len(cut) % 8 in (1, 3, 6):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PAUSE_S = 0.05
 
 
-_COLLECT = (20_000, 20, 50)
+_COLLECT = (50_000, 20, 50)
 """Calls leave few cycles behind, so looking for them can be rarer than in a program that makes many."""
 
 _TURN_S = 0.001

@@ -6,6 +6,7 @@ bring it there.
 
 uvicorn bounds how long a connection may idle between requests, and not how long a request may take to
 arrive: whoever sends nothing, or a byte a minute, would hold a socket for ever without showing a credential.
+One timer for each connection does both here.
 
 It writes a response's head and body apart, and its transport sends each at once. Here an answer whose length
 its head says is one write: one system call and one packet, and the caller wakes up once.
@@ -60,6 +61,7 @@ class DoorProtocol(HttpToolsProtocol):
     request_within_s: float = REQUEST_WITHIN_S
     _os_uid: int | None = None
     _arriving_since: float | None = None
+    _resting_since: float | None = None
     _patience: TimerHandle | None = None
     _before: _Before | None = None
     _begun = _complete = 0  # messages that the parser saw
@@ -82,6 +84,7 @@ class DoorProtocol(HttpToolsProtocol):
     @override
     def data_received(self, data: bytes) -> None:
         """A whole request with the head of the one before begins at once; all else is parsed."""
+        self._resting_since = None
         before, self._before = self._before, None
         if before is not None and len(data) == before.size and data.startswith(before.head) and self._rests():
             self._begin_alike(before, data[len(before.head) :])
@@ -162,7 +165,6 @@ class DoorProtocol(HttpToolsProtocol):
         return None
 
     def _begin_alike(self, before: _Before, body: bytes) -> None:
-        self._unset_keepalive_if_required()
         self.headers = before.headers.copy()
         self.scope = before.scope | {"headers": self.headers, "state": self.app_state.copy()}
         cycle = self._begin(keep_alive=True)
@@ -170,14 +172,28 @@ class DoorProtocol(HttpToolsProtocol):
         cycle.more_body = False
         cycle.message_event.set()
 
+    @override
+    def on_response_complete(self) -> None:
+        """As uvicorn does, without a timer for each answer that the next request has to stop."""
+        if self.pipeline:
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            self._resting_since = self.loop.time()
+
     def _lose_patience(self) -> None:
         """One timer for each connection, set anew only when it has run out, so that requests cost none."""
-        since, now = self._arriving_since, self.loop.time()
-        if since is not None and now - since >= self.request_within_s:
+        now, within = self.loop.time(), self.request_within_s
+        since = self._arriving_since
+        if since is None and self._resting_since is not None:
+            since, within = self._resting_since, self.timeout_keep_alive
+        if since is not None and now - since >= within:
             self.transport.close()
             return
-        left = self.request_within_s if since is None else since + self.request_within_s - now
-        self._patience = self.loop.call_later(left, self._lose_patience)
+        left = within if since is None else since + within - now
+        self._patience = self.loop.call_later(min(left, self.request_within_s), self._lose_patience)
 
 
 class _Cycle(RequestResponseCycle):

@@ -29,10 +29,23 @@ async def answer(_: Message, receive: Callable[[], Awaitable[Message]], send: An
     await send({"type": "http.response.body"})
 
 
+async def at_once(_: Message, receive: Callable[[], Awaitable[Message]], send: Any) -> None:
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body"})
+
+
 @asynccontextmanager
-async def serving(protocol: type[DoorProtocol]) -> AsyncIterator[int]:
+async def serving(
+    protocol: type[DoorProtocol], app: Any = answer, keep_alive_s: int = 5
+) -> AsyncIterator[int]:
     config = uvicorn.Config(
-        answer, http=protocol, lifespan="off", log_config=None, timeout_graceful_shutdown=1
+        app,
+        http=protocol,
+        lifespan="off",
+        log_config=None,
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=keep_alive_s,
     )
     server = uvicorn.Server(config)
     listener = socket.socket()
@@ -85,4 +98,19 @@ async def test_without_the_deadline_a_dawdler_is_kept() -> None:
         writer.write(REQUEST[:-1])
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(reader.read(), 0.5)
+        writer.close()
+
+
+async def test_a_connection_that_rests_too_long_is_closed() -> None:
+    async with serving(Impatient, at_once, keep_alive_s=1) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        loop = asyncio.get_running_loop()
+        for _ in range(3):  # each request begins its rest anew
+            writer.write(REQUEST)
+            assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 200")
+            answered = loop.time()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 0.5)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert loop.time() - answered >= 1
         writer.close()

@@ -114,7 +114,9 @@ async def test_the_head_of_a_stream_does_not_wait_for_its_first_event() -> None:
         await send(body(b""))
 
     wire, state = Wire(), ServerState()
-    connection = DoorProtocol(uvicorn.Config(app, lifespan="off", log_config=None), state, {})
+    connection = DoorProtocol(
+        uvicorn.Config(app, lifespan="off", log_config=None, access_log=False), state, {}
+    )
     connection.connection_made(wire)
     connection.data_received(POST)
     await asyncio.wait(state.tasks)
@@ -196,7 +198,11 @@ def test_every_answer_is_written_as_uvicorn_writes_it(
 
 
 async def test_a_head_that_comes_again_is_not_parsed_again() -> None:
-    config, wire, state = uvicorn.Config(mirror, lifespan="off", log_config=None), Wire(), ServerState()
+    config, wire, state = (
+        uvicorn.Config(mirror, lifespan="off", log_config=None, access_log=False),
+        Wire(),
+        ServerState(),
+    )
     connection = DoorProtocol(config, state, {})
     connection.connection_made(wire)
     for text in (b"ok", b"no", b"\r\n"):
@@ -219,7 +225,11 @@ async def test_requests_that_do_not_wait_for_each_other_are_answered_one_after_t
         await send(start((b"content-length", b"2")))
         await send(body(data))
 
-    config, wire, state = uvicorn.Config(slow, lifespan="off", log_config=None), Wire(), ServerState()
+    config, wire, state = (
+        uvicorn.Config(slow, lifespan="off", log_config=None, access_log=False),
+        Wire(),
+        ServerState(),
+    )
     connection = DoorProtocol(config, state, {})
     connection.connection_made(wire)
     connection.data_received(POST)
@@ -239,7 +249,11 @@ async def test_nothing_that_comes_after_the_end_is_served() -> None:
     closing = POST[:-2].replace(b"host: x", b"connection: close")
     wire = await told(mirror, [closing + b"ok"])
     assert wire.closed
-    config, wire, state = uvicorn.Config(mirror, lifespan="off", log_config=None), Wire(), ServerState()
+    config, wire, state = (
+        uvicorn.Config(mirror, lifespan="off", log_config=None, access_log=False),
+        Wire(),
+        ServerState(),
+    )
     connection = DoorProtocol(config, state, {})
     connection.connection_made(wire)
     connection.data_received(closing + b"ok")

@@ -197,35 +197,30 @@ class DoorProtocol(HttpToolsProtocol):
 
 
 class _Cycle(RequestResponseCycle):
-    """One `POST` and its answer; a head that says a length waits for its body, as ASGI lets a server do."""
+    """A `POST` and its answer. A head that ends with a length waits for its body, as ASGI allows."""
 
     _head: Any = None
 
     @override
     async def send(self, message: Any) -> None:
         """ASGI's send. What is out of the common is uvicorn's to write, or to refuse."""
-        if message["type"] == "http.response.start" and self.keep_alive and _says_length(message):
-            self._head = message
-            return
+        if message["type"] == "http.response.start" and not self.response_started:
+            self._head, headers = None, message["headers"]  # an application that failed begins anew
+            if self.keep_alive and headers and headers[-1][0] == b"content-length":  # as our doors write them
+                self._head = message
+                return
         head, self._head = self._head, None
         if head is not None:
             whole = _whole([*self.default_headers, *head["headers"]], head["status"], message)
             if whole and not self.disconnected and not self.flow.write_paused and not self.access_log:
-                self._answer(whole)
+                self.response_started = self.response_complete = True
+                self.waiting_for_100_continue = False
+                self.transport.write(whole)
+                self.message_event.set()
+                self.on_response()
                 return
             await super().send(head)
         await super().send(message)
-
-    def _answer(self, whole: bytes) -> None:
-        self.response_started = self.response_complete = True
-        self.waiting_for_100_continue = False
-        self.transport.write(whole)
-        self.message_event.set()
-        self.on_response()
-
-
-def _says_length(start: Any) -> bool:
-    return any(name == b"content-length" for name, _ in start["headers"])
 
 
 def _whole(headers: list[tuple[bytes, bytes]], status: int, message: Any) -> bytes:

@@ -21,6 +21,7 @@ from toolward.rules.lineage.handles import value_at
 from toolward.rules.lineage.memory import SessionMemory
 from toolward.rules.lineage.remember import remember_result
 from toolward.rules.lineage.spelling import canonical_text, squeezed
+from toolward.rules.lineage.views import WORD_CHARS_MAX
 from toolward.rules.version import make_version
 from toolward.rules.worded import lowered
 
@@ -96,7 +97,11 @@ def found(value: object, memory: SessionMemory) -> bool:
 def test_every_encoding_of_a_confidential_value_is_seen_through(transform, secret: str) -> None:
     memory = SessionMemory()
     read(memory, secret)
-    assert found(transform(secret), memory)
+    sent = transform(secret)
+    if transform is SEEN["labels of a DNS name"]:
+        letters = sent.replace(".", "")
+        assume(len(letters) >= WORD_CHARS_MAX or not letters.isalpha())  # such a run passes for a word
+    assert found(sent, memory)
 
 
 @pytest.mark.parametrize("transform", SEEN.values(), ids=list(SEEN))

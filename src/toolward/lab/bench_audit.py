@@ -142,17 +142,17 @@ def rows_of(load: Load, slow: Slowness) -> list[Row]:
 
 def measure(place: Path | None = None, *, seconds: float = SECONDS) -> list[Row]:
     """The bare disk and every round, in a new directory below `place`, which says on which disk."""
-    rows: list[Row] = []
     if place is not None:
         place.mkdir(parents=True, exist_ok=True)
+    slow, loads = Slowness(), []
     with tempfile.TemporaryDirectory(dir=place) as directory:
-        rows.append(Row("bare disk, 4 KiB fdatasync", round(disk_syncs(Path(directory))), "1/s"))
-        slow = Slowness()
+        disk = Row("bare disk, 4 KiB fdatasync", round(disk_syncs(Path(directory))), "1/s")
         for in_flight in IN_FLIGHT:
             for state in (False, True):
                 where = Path(directory, f"{in_flight}-{state}")
-                rows += rows_of(uvloop.run(one_round(where, in_flight, state=state, seconds=seconds)), slow)
-    return [*rows, slow.row()]
+                loads.append(uvloop.run(one_round(where, in_flight, state=state, seconds=seconds)))
+                slow.look()
+    return [disk, *(row for load in loads for row in rows_of(load, slow)), slow.row()]
 
 
 def main() -> None:

@@ -35,12 +35,11 @@ _CORE: Final = Path("requirements/core.txt")
 def measure_start(ward: Prepared, times: int) -> list[Row]:
     """Median of `times` starts on files in the cache, byte code included, as after an installation."""
     asyncio.run(_first_call_s(ward))
-    seconds = median(asyncio.run(_first_call_s(ward)) for _ in range(times))
     slow = Slowness()  # nearly all of a start is one thread that imports
-    return [
-        *slow.judged("start of `toolward up` to the first answered call", seconds, START_GOAL_S, "s"),
-        slow.row(),
-    ]
+    seconds = median(asyncio.run(_first_call_s(ward)) for _ in range(times))
+    slow.look()
+    what = "start of `toolward up` to the first answered call"
+    return [*slow.judged(what, seconds, START_GOAL_S, "s"), slow.row()]
 
 
 async def _first_call_s(ward: Prepared) -> float:

@@ -84,7 +84,6 @@ class DoorProtocol(HttpToolsProtocol):
     @override
     def data_received(self, data: bytes) -> None:
         """A whole request with the head of the one before begins at once; all else is parsed."""
-        self._resting_since = None
         before, self._before = self._before, None
         if before is not None and len(data) == before.size and data.startswith(before.head) and self._rests():
             self._begin_alike(before, data[len(before.head) :])
@@ -99,10 +98,10 @@ class DoorProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Puts the peer into each request's scope."""
         self._begun += 1
+        self._resting_since = None
         self._arriving_since = self.loop.time()
         super().on_message_begin()
-        if self._os_uid is not None:
-            self.scope["extensions"] = {"toolward": {"os_uid": self._os_uid}}
+        self._name_peer()
 
     @override
     def on_headers_complete(self) -> None:
@@ -131,6 +130,10 @@ class DoorProtocol(HttpToolsProtocol):
         self._arriving_since = None
         self._complete += 1
         super().on_message_complete()
+
+    def _name_peer(self) -> None:
+        if self._os_uid is not None:
+            self.scope["extensions"] = {"toolward": {"os_uid": self._os_uid}}
 
     def _begin(self, *, keep_alive: bool) -> RequestResponseCycle:
         cycle = self.cycle = _Cycle(
@@ -161,12 +164,16 @@ class DoorProtocol(HttpToolsProtocol):
         cycle = self.cycle
         end = data.find(_END) + len(_END)
         if type(cycle) is _Cycle and len(cycle.body) == len(data) - end and end <= _HEAD_BYTES_MAX:
-            return _Before(data[:end], len(data), self.scope.copy(), self.headers.copy())
+            scope: Any = {**self.scope, "asgi": self.scope["asgi"].copy()}  # the application has the rest
+            return _Before(data[:end], len(data), scope, self.headers.copy())
         return None
 
     def _begin_alike(self, before: _Before, body: bytes) -> None:
+        self._resting_since = None
         self.headers = before.headers.copy()
-        self.scope = before.scope | {"headers": self.headers, "state": self.app_state.copy()}
+        own = {"headers": self.headers, "state": self.app_state.copy(), "asgi": before.scope["asgi"].copy()}
+        self.scope = before.scope | own
+        self._name_peer()
         cycle = self._begin(keep_alive=True)
         cycle.body += body
         cycle.more_body = False
@@ -186,6 +193,8 @@ class DoorProtocol(HttpToolsProtocol):
     def _lose_patience(self) -> None:
         """One timer for each connection, set anew only when it has run out, so that requests cost none."""
         now, within = self.loop.time(), self.request_within_s
+        if self._arriving_since is not None and self.flow.read_paused:
+            self._arriving_since = now  # it is we who do not read on
         since = self._arriving_since
         if since is None and self._resting_since is not None:
             since, within = self._resting_since, self.timeout_keep_alive
@@ -205,14 +214,17 @@ class _Cycle(RequestResponseCycle):
     async def send(self, message: Any) -> None:
         """ASGI's send. What is out of the common is uvicorn's to write, or to refuse."""
         if message["type"] == "http.response.start" and not self.response_started:
-            self._head, headers = None, message["headers"]  # an application that failed begins anew
-            if self.keep_alive and headers and headers[-1][0] == b"content-length":  # as our doors write them
+            self._head, headers = None, message.get("headers")  # an application that failed begins anew
+            if (
+                type(headers) is list and headers and headers[-1][0] == b"content-length"
+            ):  # as our doors write
                 self._head = message
                 return
         head, self._head = self._head, None
         if head is not None:
             whole = _whole([*self.default_headers, *head["headers"]], head["status"], message)
-            if whole and not self.disconnected and not self.flow.write_paused and not self.access_log:
+            goes_on = self.keep_alive and not self.disconnected and not self.flow.write_paused
+            if whole and goes_on and not self.access_log:
                 self.response_started = self.response_complete = True
                 self.waiting_for_100_continue = False
                 self.transport.write(whole)
@@ -232,7 +244,9 @@ def _whole(headers: list[tuple[bytes, bytes]], status: int, message: Any) -> byt
         if not _is_common(name) or (name == b"content-length" and value != length):
             return b""
         lines.append(b"%b: %b" % (name, value))
-    if message.get("more_body") or HEADER_VALUE_RE.search(b"".join(lines[1:])):
+    if message["type"] != "http.response.body" or message.get("more_body"):
+        return b""
+    if HEADER_VALUE_RE.search(b"".join(lines[1:])):
         return b""
     return lines[0] + b"\r\n".join(lines[1:]) + b"\r\n\r\n" + body
 

@@ -114,3 +114,44 @@ async def test_a_connection_that_rests_too_long_is_closed() -> None:
         assert await asyncio.wait_for(reader.read(), 5) == b""
         assert loop.time() - answered >= 1
         writer.close()
+
+
+async def late(_: Message, receive: Callable[[], Awaitable[Message]], send: Any) -> None:
+    await asyncio.sleep(0.5)
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body"})
+
+
+async def refuse(_: Message, _receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body"})
+
+
+@pytest.mark.parametrize(
+    ("app", "first", "later"), [(refuse, REQUEST[:-2], b"ok"), (at_once, REQUEST, b"\r\n")]
+)
+async def test_bytes_that_begin_no_request_do_not_keep_a_connection(
+    app: Any, first: bytes, later: bytes
+) -> None:
+    """A body that comes after its answer, and an empty line between requests."""
+    async with serving(Impatient, app, keep_alive_s=1) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(first)
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        writer.write(later)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+async def test_a_request_that_the_server_does_not_read_on_is_not_the_callers_fault() -> None:
+    """The second one is cut: reading stops at its head until the first is answered, which takes its time."""
+    async with serving(Impatient, late) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST + REQUEST[:-1])
+        await asyncio.sleep(0.05)
+        writer.write(REQUEST[-1:])
+        for _ in range(2):
+            assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 200")
+        writer.close()

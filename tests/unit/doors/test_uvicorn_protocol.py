@@ -85,7 +85,7 @@ async def mirror(scope: Any, receive: Any, send: Any) -> None:
         data, more = data + event["body"], event["more_body"]
     shown = repr([scope[name] for name in sorted(scope)] + [data]).encode()
     scope["headers"].append((b"x-left", b"behind"))
-    scope["left"] = scope["state"]["left"] = "behind"
+    scope["left"] = scope["state"]["left"] = scope["asgi"]["left"] = "behind"
     await send(start((b"content-length", b"%d" % len(shown))))
     await send(body(shown))
 
@@ -260,6 +260,28 @@ async def test_nothing_that_comes_after_the_end_is_served() -> None:
     await asyncio.wait(state.tasks)
     connection.data_received(closing + b"no")
     assert not state.tasks
+    connection.connection_lost(ConnectionResetError())
+
+
+async def test_a_stop_between_a_head_and_its_body_closes_the_connection_with_the_answer() -> None:
+    going = asyncio.Event()
+
+    async def pausing(_scope: Any, _receive: Any, send: Any) -> None:
+        await send(start((b"content-length", b"2")))
+        await going.wait()
+        await send(body(b"ok"))
+
+    config = uvicorn.Config(pausing, lifespan="off", log_config=None, access_log=False)
+    wire, state = Wire(), ServerState()
+    connection = DoorProtocol(config, state, {})
+    connection.connection_made(wire)
+    connection.data_received(POST)
+    await asyncio.wait(state.tasks, timeout=0)
+    connection.shutdown()
+    going.set()
+    await asyncio.wait(state.tasks)
+    assert b"".join(wire.sent).endswith(b"connection: close\r\n\r\nok")
+    assert wire.closed
     connection.connection_lost(ConnectionResetError())
 
 

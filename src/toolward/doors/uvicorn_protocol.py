@@ -6,13 +6,10 @@ bring it there.
 
 uvicorn bounds how long a connection may idle between requests, and not how long a request may take to
 arrive: whoever sends nothing, or a byte a minute, would hold a socket for ever without showing a credential.
-One timer for each connection does both here.
+Nor does it bound a rest once bytes came that begin no request. One timer for each connection does all here.
 
 It writes a response's head and body apart, and its transport sends each at once. Here an answer whose length
 its head says is one write: one system call and one packet, and the caller wakes up once.
-
-It parses every request, and calls back for each of its headers. A client that keeps a connection sends the
-same head again and again: what is byte for byte the head before it is not parsed a second time.
 """
 
 from __future__ import annotations
@@ -22,7 +19,7 @@ import struct
 import sys
 from asyncio import BaseTransport, Event, TimerHandle, Transport
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 from urllib.parse import unquote
 
 from httptools import parse_url
@@ -39,20 +36,8 @@ REQUEST_WITHIN_S: Final = 30.0
 """From the connection, or a request's first byte, to its last one; a body has 4 MiB at most."""
 _URL_BYTES_MAX: Final = 256
 """Of a URL whose parts are remembered: a thousand of them are no memory to speak of."""
-_HEAD_BYTES_MAX: Final = 2_048
-"""Of a head that is remembered, one for each connection; clients of this protocol send a tenth of that."""
-_END: Final = b"\r\n\r\n"
 _OUT_OF_THE_COMMON: Final = frozenset({b"connection", b"transfer-encoding"})
 _UCRED = struct.Struct("3i")
-
-
-class _Before(NamedTuple):
-    """The request before, as it can come again."""
-
-    head: bytes
-    size: int  # with its body
-    scope: Any
-    headers: list[tuple[bytes, bytes]]
 
 
 class DoorProtocol(HttpToolsProtocol):
@@ -63,8 +48,6 @@ class DoorProtocol(HttpToolsProtocol):
     _arriving_since: float | None = None
     _resting_since: float | None = None
     _patience: TimerHandle | None = None
-    _before: _Before | None = None
-    _begun = _complete = 0  # messages that the parser saw
 
     @override
     def connection_made(self, transport: BaseTransport) -> None:
@@ -82,26 +65,12 @@ class DoorProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     @override
-    def data_received(self, data: bytes) -> None:
-        """A whole request with the head of the one before begins at once; all else is parsed."""
-        before, self._before = self._before, None
-        if before is not None and len(data) == before.size and data.startswith(before.head) and self._rests():
-            self._begin_alike(before, data[len(before.head) :])
-            self._before = before
-            return
-        begun, whole = self._begun, self._begun == self._complete
-        super().data_received(data)
-        if whole and begun + 1 == self._begun == self._complete:
-            self._before = self._alike(data)
-
-    @override
     def on_message_begin(self) -> None:
         """Puts the peer into each request's scope."""
-        self._begun += 1
-        self._resting_since = None
         self._arriving_since = self.loop.time()
         super().on_message_begin()
-        self._name_peer()
+        if self._os_uid is not None:
+            self.scope["extensions"] = {"toolward": {"os_uid": self._os_uid}}
 
     @override
     def on_headers_complete(self) -> None:
@@ -122,22 +91,8 @@ class DoorProtocol(HttpToolsProtocol):
         scope = self.scope
         scope["method"] = "POST"
         scope["path"], scope["raw_path"], scope["query_string"] = _parts(self.root_path, self.url)
-        self._begin(keep_alive=parser.should_keep_alive())
-
-    @override
-    def on_message_complete(self) -> None:
-        """The request is whole; from here on its answer may take as long as it does."""
-        self._arriving_since = None
-        self._complete += 1
-        super().on_message_complete()
-
-    def _name_peer(self) -> None:
-        if self._os_uid is not None:
-            self.scope["extensions"] = {"toolward": {"os_uid": self._os_uid}}
-
-    def _begin(self, *, keep_alive: bool) -> RequestResponseCycle:
-        cycle = self.cycle = _Cycle(
-            scope=self.scope,
+        self.cycle = _Cycle(
+            scope=scope,
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,
@@ -146,38 +101,16 @@ class DoorProtocol(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=Event(),
             expect_100_continue=self.expect_100_continue,
-            keep_alive=keep_alive,
+            keep_alive=parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
-        self._start_asgi_task(cycle, self.app)
-        return cycle
+        self._start_asgi_task(self.cycle, self.app)
 
-    def _rests(self) -> bool:
-        return self.cycle.response_complete and not self.transport.is_closing()
-
-    def _alike(self, data: bytes) -> _Before | None:
-        """How to know a request like the one that `data` was, which was whole and all there was.
-
-        A head says where its message ends. Where that was so many bytes after it, and not by chunks, the
-        same head is followed by as many bytes again.
-        """
-        cycle = self.cycle
-        end = data.find(_END) + len(_END)
-        if type(cycle) is _Cycle and len(cycle.body) == len(data) - end and end <= _HEAD_BYTES_MAX:
-            scope: Any = {**self.scope, "asgi": self.scope["asgi"].copy()}  # the application has the rest
-            return _Before(data[:end], len(data), scope, self.headers.copy())
-        return None
-
-    def _begin_alike(self, before: _Before, body: bytes) -> None:
-        self._resting_since = None
-        self.headers = before.headers.copy()
-        own = {"headers": self.headers, "state": self.app_state.copy(), "asgi": before.scope["asgi"].copy()}
-        self.scope = before.scope | own
-        self._name_peer()
-        cycle = self._begin(keep_alive=True)
-        cycle.body += body
-        cycle.more_body = False
-        cycle.message_event.set()
+    @override
+    def on_message_complete(self) -> None:
+        """The request is whole; from here on its answer may take as long as it does."""
+        self._arriving_since = None
+        super().on_message_complete()
 
     @override
     def on_response_complete(self) -> None:
@@ -196,7 +129,7 @@ class DoorProtocol(HttpToolsProtocol):
         if self._arriving_since is not None and self.flow.read_paused:
             self._arriving_since = now  # it is we who do not read on
         since = self._arriving_since
-        if since is None and self._resting_since is not None:
+        if since is None and self._resting_since is not None and self.cycle.response_complete:
             since, within = self._resting_since, self.timeout_keep_alive
         if since is not None and now - since >= within:
             self.transport.close()
@@ -215,9 +148,8 @@ class _Cycle(RequestResponseCycle):
         """ASGI's send. What is out of the common is uvicorn's to write, or to refuse."""
         if message["type"] == "http.response.start" and not self.response_started:
             self._head, headers = None, message.get("headers")  # an application that failed begins anew
-            if (
-                type(headers) is list and headers and headers[-1][0] == b"content-length"
-            ):  # as our doors write
+            # as our doors write them: a list, the length last
+            if type(headers) is list and headers and headers[-1][0] == b"content-length":
                 self._head = message
                 return
         head, self._head = self._head, None

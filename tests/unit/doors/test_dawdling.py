@@ -155,3 +155,24 @@ async def test_a_request_that_the_server_does_not_read_on_is_not_the_callers_fau
         for _ in range(2):
             assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 200")
         writer.close()
+
+
+async def test_a_request_that_began_before_the_answer_to_the_one_before_is_no_rest() -> None:
+    """Its answer takes longer than a connection may rest, counted from the answer before it."""
+    waits = iter((0.3, 1.8))
+
+    async def slower(_: Message, receive: Callable[[], Awaitable[Message]], send: Any) -> None:
+        await receive()
+        await asyncio.sleep(next(waits))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    async with serving(Impatient, slower, keep_alive_s=1) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await asyncio.sleep(0.2)
+        writer.write(REQUEST[:3])
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        writer.write(REQUEST[3:])
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 200")
+        writer.close()

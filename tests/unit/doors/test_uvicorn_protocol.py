@@ -41,6 +41,16 @@ class Wire(asyncio.Transport):
     def resume_reading(self) -> None: ...
 
 
+def connected(
+    app: App, protocol: type[HttpToolsProtocol] = DoorProtocol
+) -> tuple[HttpToolsProtocol, Wire, ServerState]:
+    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
+    wire, state = Wire(), ServerState()
+    connection = protocol(config, state, {})
+    connection.connection_made(wire)
+    return connection, wire, state
+
+
 async def spoken(app: App, request: bytes, protocol: type[HttpToolsProtocol] = DoorProtocol) -> Wire:
     """What goes over the wire until all that was asked is answered."""
     return await told(app, [request], protocol)
@@ -48,10 +58,7 @@ async def spoken(app: App, request: bytes, protocol: type[HttpToolsProtocol] = D
 
 async def told(app: App, chunks: Sequence[bytes], protocol: type[HttpToolsProtocol] = DoorProtocol) -> Wire:
     """The same for what comes piece by piece, each after the answers to the one before."""
-    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
-    wire, state = Wire(), ServerState()
-    connection = protocol(config, state, {})
-    connection.connection_made(wire)
+    connection, wire, state = connected(app, protocol)
     for chunk in chunks:
         if wire.closed:
             break
@@ -113,11 +120,7 @@ async def test_the_head_of_a_stream_does_not_wait_for_its_first_event() -> None:
         await send(body(b"event", more=True))
         await send(body(b""))
 
-    wire, state = Wire(), ServerState()
-    connection = DoorProtocol(
-        uvicorn.Config(app, lifespan="off", log_config=None, access_log=False), state, {}
-    )
-    connection.connection_made(wire)
+    connection, wire, state = connected(app)
     connection.data_received(POST)
     await asyncio.wait(state.tasks)
     connection.connection_lost(ConnectionResetError())
@@ -197,22 +200,6 @@ def test_every_answer_is_written_as_uvicorn_writes_it(
     assert refused or written == expected
 
 
-async def test_a_head_that_comes_again_is_not_parsed_again() -> None:
-    config, wire, state = (
-        uvicorn.Config(mirror, lifespan="off", log_config=None, access_log=False),
-        Wire(),
-        ServerState(),
-    )
-    connection = DoorProtocol(config, state, {})
-    connection.connection_made(wire)
-    for text in (b"ok", b"no", b"\r\n"):
-        connection.data_received(POST[:-2] + text)
-        await asyncio.wait(state.tasks)
-    assert connection._begun == 1
-    assert [data.rpartition(b"\r\n\r\n")[2][-6:] for data in wire.sent] == [b"b'ok']", b"b'no']", b"\\r\\n']"]
-    connection.connection_lost(ConnectionResetError())
-
-
 async def test_requests_that_do_not_wait_for_each_other_are_answered_one_after_the_other() -> None:
     answered: list[bytes] = []
     going = asyncio.Event()
@@ -225,13 +212,7 @@ async def test_requests_that_do_not_wait_for_each_other_are_answered_one_after_t
         await send(start((b"content-length", b"2")))
         await send(body(data))
 
-    config, wire, state = (
-        uvicorn.Config(slow, lifespan="off", log_config=None, access_log=False),
-        Wire(),
-        ServerState(),
-    )
-    connection = DoorProtocol(config, state, {})
-    connection.connection_made(wire)
+    connection, wire, state = connected(slow)
     connection.data_received(POST)
     await asyncio.wait(state.tasks)
     for text in (b"a1", b"b2", b"c3"):
@@ -249,13 +230,7 @@ async def test_nothing_that_comes_after_the_end_is_served() -> None:
     closing = POST[:-2].replace(b"host: x", b"connection: close")
     wire = await told(mirror, [closing + b"ok"])
     assert wire.closed
-    config, wire, state = (
-        uvicorn.Config(mirror, lifespan="off", log_config=None, access_log=False),
-        Wire(),
-        ServerState(),
-    )
-    connection = DoorProtocol(config, state, {})
-    connection.connection_made(wire)
+    connection, wire, state = connected(mirror)
     connection.data_received(closing + b"ok")
     await asyncio.wait(state.tasks)
     connection.data_received(closing + b"no")
@@ -271,10 +246,7 @@ async def test_a_stop_between_a_head_and_its_body_closes_the_connection_with_the
         await going.wait()
         await send(body(b"ok"))
 
-    config = uvicorn.Config(pausing, lifespan="off", log_config=None, access_log=False)
-    wire, state = Wire(), ServerState()
-    connection = DoorProtocol(config, state, {})
-    connection.connection_made(wire)
+    connection, wire, state = connected(pausing)
     connection.data_received(POST)
     await asyncio.wait(state.tasks, timeout=0)
     connection.shutdown()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from threading import Thread
 
 import pytest
 
@@ -30,6 +31,18 @@ def test_an_inner_owner_is_not_charged_to_the_outer_one() -> None:
     meter.switch("")
     assert meter.spent_ns["inner"] > 10 * meter.spent_ns["outer"]
     assert dict(meter.entered) == {"inner": 1, "outer": 1}
+
+
+def test_what_another_thread_does_is_charged_to_nobody_here() -> None:
+    meter = Meter()
+    place = meter.wrap("place", lambda: spin(200_000))
+    beside = Thread(target=place)
+    beside.start()
+    beside.join()
+    meter.switch("")
+    assert (meter.spent_ns["place"], meter.entered["place"]) == (0, 0)
+    place()
+    assert meter.entered["place"] == 1
 
 
 async def test_what_a_coroutine_waits_for_is_nobodys() -> None:

@@ -40,9 +40,8 @@ ANCHOR: Final = 4
 up differ there."""
 
 _MARK: Final = "\x01"
-_TO_SPACE: Final = bytes.maketrans(
-    b"\"'`<>(){}[];|", b" " * 13
-)  # no byte of a longer character is one of them
+_TO_SPACE: Final = bytes.maketrans(b"\"'`<>(){}[];|", b" " * 13)
+"""No byte of a longer character is one of them."""
 _TO_PIECES: Final = str.maketrans(dict.fromkeys("=:,", " "))
 _STRIP: Final = ".,:;!?*=&#\u2026"
 _TO_ALL_PIECES: Final = bytes.maketrans(b"=:,&?#/\\", b" " * 8)

@@ -19,7 +19,7 @@ from toolward.rules.lineage.atoms import (
     tokens_of,
 )
 from toolward.rules.lineage.grams import BLOCK, LETTERS_MIN, blocks_of, either_way, marks_of
-from toolward.rules.lineage.pages import Page, Said, Shelf
+from toolward.rules.lineage.pages import Opened, Page, Said, Shelf
 from toolward.rules.lineage.spelling import squeezed
 
 WHOLE_CHARS_MAX: Final = 4_096
@@ -127,8 +127,8 @@ class Index:
         """Whether it is no longer known of every value who said it."""
         return any(each.forgot for each in self.passing.values())
 
-    def begin(self, said: Said, fields: list[tuple[str, str]]) -> int:
-        """The serial of a result that is about to be added, with its fields' pointers and texts."""
+    def begin(self, said: Said, fields: Opened) -> int:
+        """The serial of a result that is about to be added, with its fields."""
         self._serial += 1
         self.shelf.put(self._serial, said, fields)
         return self._serial

@@ -42,6 +42,16 @@ class Said(Struct, frozen=True, kw_only=True, gc=False):
     default: Label
 
 
+class Opened(Struct, frozen=True, gc=False):
+    """The fields of a result, in order: pointers, and the canonical text at each."""
+
+    pointers: list[str]
+    texts: list[str]
+
+
+NOTHING: Final = Opened([], [])
+
+
 class Shelf:
     """The newest results of a session, by serial, and the places of values in them."""
 
@@ -49,12 +59,12 @@ class Shelf:
 
     def __init__(self) -> None:
         self._said: OrderedDict[int, Said] = OrderedDict()
-        self._opened: OrderedDict[int, list[tuple[str, str]]] = OrderedDict()
+        self._opened: OrderedDict[int, Opened] = OrderedDict()
         self._calls: dict[str, int] = {}
         self._bytes = 0
 
-    def put(self, serial: int, said: Said, fields: list[tuple[str, str]]) -> None:
-        """Keep a result, and for now its fields: pointers and canonical texts."""
+    def put(self, serial: int, said: Said, fields: Opened) -> None:
+        """Keep a result, and for now its fields."""
         self._said[serial] = said
         self._calls[said.call_id] = serial  # of what a call said on the way and its answer, the answer
         self._bytes += len(said.body)
@@ -79,52 +89,50 @@ class Shelf:
 
     def place(self, page: Page, key: str) -> tuple[str, How]:
         """Pointer and manner in which `key` stands in a page; "" where that is not known any more."""
-        inside = ""
-        for pointer, canonical in self._open(page.serial):
-            if canonical == key:
-                return pointer, How.EXACT
-            if not inside and key in canonical:
-                inside = pointer
-        return inside, How.ATOM
+        opened = self._open(page.serial)
+        if key in opened.texts:
+            return opened.pointers[opened.texts.index(key)], How.EXACT
+        for at, text in enumerate(opened.texts):
+            if key in text:
+                return opened.pointers[at], How.ATOM
+        return "", How.ATOM
 
     def respelled(self, page: Page, key: str) -> str:
         """The pointer of the first field of a page in which a key of another spelling stands."""
-        for pointer, canonical in self._open(page.serial)[:SEARCHED_FIELDS_MAX]:
-            if key in keys_in(canonical, tokens_of(canonical)) or (
-                (letters := letters_of(key)) and letters in squeezed(canonical)
+        opened = self._open(page.serial)
+        for at, text in enumerate(opened.texts[:SEARCHED_FIELDS_MAX]):
+            if key in keys_in(text, tokens_of(text)) or (
+                (letters := letters_of(key)) and letters in squeezed(text)
             ):
-                return pointer
+                return opened.pointers[at]
         return ""
 
     def holding(self, page: Page, block: str) -> str:
         """The pointer of the first field with these letters in it, in the one direction or the other."""
-        turned = block[::-1]
-        for pointer, canonical in self._open(page.serial):
-            if len(canonical) >= BLOCK and (
-                (letters := squeezed(canonical)) and (block in letters or turned in letters)
+        opened, turned = self._open(page.serial), block[::-1]
+        for at, text in enumerate(opened.texts):
+            if len(text) >= BLOCK and (
+                (letters := squeezed(text)) and (block in letters or turned in letters)
             ):
-                return pointer
+                return opened.pointers[at]
         return ""
 
     def holds(self, page: Page, block: str) -> bool:
         """Whether these letters stand in a page; not, where that is not known any more."""
-        return any(
-            len(canonical) >= BLOCK and block in squeezed(canonical)
-            for _, canonical in self._open(page.serial)
-        )
+        return any(len(text) >= BLOCK and block in squeezed(text) for text in self._open(page.serial).texts)
 
-    def _open(self, serial: int) -> list[tuple[str, str]]:
+    def _open(self, serial: int) -> Opened:
         opened = self._opened.get(serial)
         if opened is None:
             said = self._said.get(serial)
             if said is None:
-                return []
+                return NOTHING
             fields = labelled_fields(orjson.loads(said.body), said.fields, said.default)
-            opened = [(pointer, canonical_text(text)) for pointer, text, _ in fields]
+            opened = Opened([pointer for pointer, _, _ in fields], [canonical_text(text) for _, text, _ in fields])
             self._keep(serial, opened)
         return opened
 
-    def _keep(self, serial: int, fields: list[tuple[str, str]]) -> None:
+    def _keep(self, serial: int, fields: Opened) -> None:
         self._opened[serial] = fields
         while len(self._opened) > OPENED_MAX:
             self._opened.popitem(last=False)

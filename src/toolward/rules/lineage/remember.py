@@ -14,7 +14,7 @@ from toolward.rules.lineage.atoms import CHARS_MIN, is_spelling, keys_in, pieces
 from toolward.rules.lineage.fields import labelled_fields
 from toolward.rules.lineage.leaves import leaves_of
 from toolward.rules.lineage.memory import Heard, SessionMemory
-from toolward.rules.lineage.pages import Page, Said
+from toolward.rules.lineage.pages import Opened, Page, Said
 from toolward.rules.lineage.spelling import canonical_text, canonical_texts, squeezed
 
 TEXT_CHARS_MAX: Final = 65_536
@@ -95,7 +95,7 @@ def _index(memory: SessionMemory, heard: Heard) -> None:
         memory.holes = True  # what is behind it is not remembered
         read = [(pointer, text[:TEXT_CHARS_MAX], label) for pointer, text, label in read]
     values = canonical_texts([text for _, text, _ in read])
-    fields = [(pointer, value) for (pointer, _, _), value in zip(read, values, strict=True)]
+    fields = Opened([pointer for pointer, _, _ in read], values)
     groups = _by_label([label for _, _, label in read], values)
     index = memory.index
     said = Said(call_id=heard.call_id, body=heard.body, fields=heard.fields, default=heard.default)

@@ -128,7 +128,9 @@ class Shelf:
             if said is None:
                 return NOTHING
             fields = labelled_fields(orjson.loads(said.body), said.fields, said.default)
-            opened = Opened([pointer for pointer, _, _ in fields], [canonical_text(text) for _, text, _ in fields])
+            opened = Opened(
+                [pointer for pointer, _, _ in fields], [canonical_text(text) for _, text, _ in fields]
+            )
             self._keep(serial, opened)
         return opened
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
+from itertools import compress
+from operator import not_
 from typing import Any, Final
 
 import orjson
@@ -75,12 +77,8 @@ def _check_values(values: Collection[Any]) -> None:
     """Exact types first, and all at once: this runs for each value of each record."""
     below = [values]
     for group in below:  # grows while it is gone through
-        if _PLAIN_TYPES.issuperset(map(type, group)):
-            continue
-        for value in group:
+        for value in compress(group, map(not_, map(_PLAIN_TYPES.__contains__, map(type, group)))):
             kind = type(value)
-            if kind in _PLAIN_TYPES:
-                continue
             if kind is dict or isinstance(value, Mapping):
                 below.append(value.values())
             elif kind is list or kind is tuple:

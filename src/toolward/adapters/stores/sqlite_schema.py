@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -177,4 +178,4 @@ def write_rows(db: apsw.Connection, head: str, rows: Sequence[tuple[object, ...]
     """
     for place in range(0, len(rows), _ROWS_MAX):
         chunk = rows[place : place + _ROWS_MAX]
-        db.execute(_rows_text(head, len(chunk[0]), len(chunk), tail), [cell for row in chunk for cell in row])
+        db.execute(_rows_text(head, len(chunk[0]), len(chunk), tail), list(chain.from_iterable(chunk)))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
-"""A hexadecimal digit of chance as the digit whose upper two bits are the variant's `10`."""
-
-
 _CHANCE_BYTES: Final = 10
 _AHEAD: Final = 128
 """Identifiers' worth of chance fetched at once: a call needs four, and each fetch is a system call."""
+_FREE: Final = int("0fff3fffffffffffffff" * _AHEAD, 16)
+_FIXED: Final = int("70008000000000000000" * _AHEAD, 16)
+"""Version and variant, and where neither is, of what follows the milliseconds."""
+_PARTS: Final = re.compile("(....)(....)(.{12})")
 
 
 class SystemIds:
@@ -39,10 +40,9 @@ class SystemIds:
             return self._when + self._fetch()
 
     def _fetch(self) -> str:
-        text = os.urandom(_CHANCE_BYTES * _AHEAD).hex()
-        size = 2 * _CHANCE_BYTES
-        parts = (text[place : place + size] for place in range(0, len(text), size))
-        self._ahead.extend(f"-7{c[:3]}-{_VARIANT[c[3]]}{c[4:7]}-{c[7:19]}" for c in parts)
+        chance = int.from_bytes(os.urandom(_CHANCE_BYTES * _AHEAD), "big")
+        text = f"{chance & _FREE | _FIXED:0{2 * _CHANCE_BYTES * _AHEAD}x}"
+        self._ahead.extend(map("-%s-%s-%s".__mod__, _PARTS.findall(text)))
         return self._ahead.popleft()
 
     def token(self) -> str:

@@ -29,6 +29,7 @@ TOLD_MAX: Final = 4_000
 """Stems of what one server was told that are known; what is past it counts as told for the first time."""
 _SECOND_NS: Final = 1_000_000_000
 _NOTHING: Final = Decimal(0)
+_AMOUNT: Final = ArgumentKind.AMOUNT
 
 
 @dataclass(slots=True)
@@ -131,7 +132,7 @@ def amount_of(resolved: ResolvedCall) -> Decimal | None:
     if version is None:
         return _NOTHING
     declared = version.manifest.arguments
-    named = [name for name, each in declared.items() if each.kind is ArgumentKind.AMOUNT]
+    named = [name for name, each in declared.items() if each.kind is _AMOUNT]
     total = _NOTHING
     for name in named:
         for _, value in leaves_of(resolved.call.arguments.get(name)):

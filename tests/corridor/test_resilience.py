@@ -258,6 +258,29 @@ async def test_calls_past_a_tools_places_wait_and_those_past_the_queue_are_told_
         assert (running.result().error, waiting.result().error) == (None, None)
 
 
+async def test_a_call_that_finds_no_place_costs_no_intent(
+    tmp_path: Path,
+) -> None:
+    gate = asyncio.Event()
+    tool = Tool(DONE)
+    tool.before = gate.wait
+    files = tools_yaml(write="{in_flight: 1, queue: 1}")
+    async with open_world(tmp_path, files=files, answers={"files/write": tool}) as world:
+        resilience = world.house.parts.resilience
+        resilience._queue._clock = Standing()  # type: ignore[assignment]
+        session = await world.session()
+        async with asyncio.TaskGroup() as group:
+            calls = [group.create_task(world.call(session, *WRITE)) for _ in range(2)]
+            await until(lambda: any(each.get("waiting") for each in resilience.shown()))
+            before = Counter(each["kind"] for each in world.records())
+            full = await world.call(session, *WRITE)
+            after = Counter(each["kind"] for each in world.records())
+            assert (code_of(full), after - before) == ("overloaded", Counter({"call.denied": 1}))
+            gate.set()
+        assert [each.result().error for each in calls] == [None, None]
+        assert (await world.call(session, *WRITE)).error is None
+
+
 class Standing:
     """A clock on which nobody's time is ever over."""
 

@@ -115,6 +115,7 @@ class Gateway:
     async def _walk(self, permit: Permit, exchange: Exchange, revision: ActiveRevision) -> Reply:
         """Steps 6 to 8. A caller that hangs up stops the tool, never the record."""
         await TURN
+        self._parts.resilience.check_room(permit)
         try:
             intent = await self._parts.intend(permit, revision)  # 6
         except UnderWay:

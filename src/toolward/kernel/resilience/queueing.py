@@ -21,14 +21,22 @@ class Queue:
         self._clock = clock
         self._background = background
 
+    def check(self, lane: Lane, caller: str, *, first: bool) -> bool:
+        """Whether a place is free. Raises `Overloaded` where there is none to wait in either."""
+        limits, server = lane.limits, lane.server
+        queued = 0 if first else lane.queued()
+        if not queued and lane.has_room(caller, first=first):
+            return True
+        if not first and (queued >= limits.queue or len(server.waiting) >= server.limits.queue):
+            raise no_place(lane.key, running=len(lane.running), wait_ms=limits.queue_wait_ms)
+        return False
+
     async def enter(self, lane: Lane, caller: str, *, first: bool) -> None:
         """Return once the call has its place. Raises `Overloaded`, and `NotBegun` when it is cancelled."""
-        if lane.has_room(caller, first=first) and (first or not lane.queued()):
+        if self.check(lane, caller, first=first):
             lane.enter(caller)
             return
         limits, server = lane.limits, lane.server
-        if not first and (lane.queued() >= limits.queue or len(server.waiting) >= server.limits.queue):
-            raise no_place(lane.key, running=len(lane.running), wait_ms=limits.queue_wait_ms)
         waiter = Waiter(lane, caller, first, asyncio.get_running_loop().create_future())
         server.join(waiter)
         late = self._background.start(self._clock.sleep(limits.queue_wait_ms / 1000))

@@ -20,7 +20,7 @@ from toolward.kernel.resilience.queueing import Queue
 from toolward.kernel.resilience.refusing import circuit_open
 from toolward.kernel.resilience.turns import Turns
 from toolward.kernel.resilience.view import row
-from toolward.model.call import Action, Call, Intent, RawOutcome, ResolvedCall, Returned
+from toolward.model.call import OWN_ACTIONS, Action, Call, Intent, RawOutcome, ResolvedCall, Returned
 from toolward.model.permit import Permit
 from toolward.model.resilience import Phase, ResilienceSettings
 from toolward.model.tool import CallScope
@@ -97,6 +97,14 @@ class Resilience:
         refusal = self._open(call.session.principal.credential, server, f"{server}/{what}")
         if refusal is not None:
             raise refusal
+
+    def check_room(self, permit: Permit) -> None:
+        """Before its intent is written. Raises `Overloaded` where no place is free, and none to wait in."""
+        resolved = permit.labelled.resolved
+        call = resolved.call
+        if call.action not in OWN_ACTIONS and not (lane := self._lane(resolved)).is_calm():
+            first = bool(call.undo_of or permit.approvals)
+            _ = self._queue.check(lane, call.session.principal.credential, first=first)
 
     def compared(self, server: str, error: ToolwardError | None) -> None:
         """The definitions of a server were read, or could not be: what fails there is everybody's matter."""

@@ -108,6 +108,11 @@ def refuse_reserved(value: Any) -> None:
             stack.extend(item)
 
 
+def may_be_reserved(body: bytes) -> bool:
+    """Whether a canonical form may hold a reserved key; cheap, and wrong on the safe side."""
+    return _RESERVED_BEGINS in body
+
+
 def canonical(value: Any) -> bytes:
     """RFC 8785 bytes of a JSON value. Raises `Rejected` for what JSON can not hold (lone surrogates, NaN)."""
     try:
@@ -124,6 +129,8 @@ def canonical(value: Any) -> bytes:
 
 def _is_plain(value: Any) -> bool:
     """Whether orjson's sorted form is the canonical one: no floats, ASCII keys."""
+    if type(value) is dict and _PLAIN_TYPES.issuperset(map(type, value.values())):
+        return all(map(str.isascii, value))  # as most arguments are: flat
     stack = [value]
     while stack:
         item = stack.pop()
@@ -135,7 +142,7 @@ def _is_plain(value: Any) -> bool:
             stack.extend(item.values())
         elif kind is list:
             stack.extend(item)
-        elif kind not in _PLAIN_SCALARS:
+        elif kind not in _PLAIN_TYPES:
             return False
     return True
 
@@ -162,7 +169,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         raise Rejected(
             "an object has the same key twice", code=Code.DUPLICATE_KEY, remedy="send each key once"
         )
-    if len(out) > 1 and len({key.casefold() for key in out}) != len(out):
+    if len(out) > 1 and len(set(map(str.casefold, out))) != len(out):
         raise Rejected(
             "an object has two keys that differ only by case",
             code=Code.CASE_VARIANT_KEY,
@@ -209,7 +216,8 @@ def _too_deep() -> Rejected:
     return Rejected(f"nested more than {DEPTH_MAX} deep", code=Code.TOO_DEEP, remedy="send a flatter value")
 
 
-_PLAIN_SCALARS = (str, int, bool, type(None))
+_PLAIN_TYPES = frozenset({str, int, bool, type(None)})
+_RESERVED_BEGINS = b'"__e'
 _INTEGER_CHARS_MAX = len(str(INTEGER_MIN))
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_pairs, parse_int=_integer, parse_float=_fraction, parse_constant=_refuse_constant

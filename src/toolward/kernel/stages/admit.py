@@ -17,7 +17,7 @@ from toolward.model.session import Session
 from toolward.model.tool import Path
 from toolward.ports.clock import Clock
 from toolward.ports.ids import Ids
-from toolward.rules.canonical import canonical, refuse_reserved
+from toolward.rules.canonical import canonical, may_be_reserved, refuse_reserved
 from toolward.rules.lineage.handles import mentioned
 
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
@@ -62,7 +62,8 @@ class Admit:
         if mentioned(body) and _refers(attempt):
             arguments, handles = self._handles(arguments, session.session_id)
             body = canonical(arguments)
-        refuse_reserved(arguments)
+        if may_be_reserved(body):
+            refuse_reserved(arguments)
         meta = attempt.params.get("_meta", _NO_META)
         if type(meta) is not dict and not isinstance(meta, Mapping):
             raise Rejected("`_meta` is not an object", remedy="send an object or leave it out")

@@ -23,6 +23,7 @@ from toolward.rules.manifest_defaults import complete_manifest
 TRUSTED = Label(Integrity.TRUSTED, Confidentiality.INTERNAL)
 VOUCHED = {f"/**/{name}": TRUSTED for name in ("id", "author", "size", "created", "payee", "sum", "email")}
 STRING = {"type": "string"}
+BOILERPLATE = "This tool belongs to a file system. It has folders. Tool description:"
 
 
 def tool(
@@ -71,6 +72,9 @@ TOOLS = {
         tool("commit_changes", Effect.REVERSIBLE, path=STRING, message=STRING),
         tool("stash", Effect.REVERSIBLE, path=STRING),
         tool("create_facts", Effect.REVERSIBLE, text=STRING),
+        tool("mv", Effect.REVERSIBLE, about=f"{BOILERPLATE} Move a file", source=STRING, destination=STRING),
+        tool("purge_note", Effect.REVERSIBLE, about="For good. Show the note before", id=STRING),
+        tool("start_engine", Effect.IRREVERSIBLE, mode={"type": "string", "enum": ["START", "STOP"]}),
         tool("write_query", Effect.IRREVERSIBLE, about="Execute a statement", query=STRING),
     )
 }

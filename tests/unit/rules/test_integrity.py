@@ -49,6 +49,27 @@ def test_the_words_must_ask_for_the_deed() -> None:
     assert control.passes("delete_note", id="n-41"), "the attack works without the defence"
 
 
+def test_what_a_tool_does_is_read_behind_what_all_tools_of_its_server_are_about() -> None:
+    for prompt, asked in (("Move 'a.txt' to 'b.txt'", True), ("Compare 'a.txt' with 'b.txt'", False)):
+        table = Table(prompt=prompt)
+        table.read("list_notes", NOTES)
+        assert table.passes("mv", source="a.txt", destination="b.txt") is asked
+
+
+def test_a_tool_whose_name_says_what_it_does_does_nothing_else_that_its_description_speaks_of() -> None:
+    for prompt, asked in (("Purge note n-41", True), ("Show me note n-41", False)):
+        table = Table(prompt=prompt)
+        table.read("list_notes", NOTES)
+        assert table.passes("purge_note", id="n-41") is asked
+
+
+def test_one_of_a_few_that_the_schema_lists_need_not_be_spoken_of() -> None:
+    for prompt, asked in (("Could you start the engine?", True), ("How is the engine?", False)):
+        table = Table(prompt=prompt)
+        table.read("list_notes", NOTES)
+        assert table.passes("start_engine", mode="START") is asked
+
+
 def test_a_sender_is_proven_by_a_search_that_was_asked_for() -> None:
     table = Table(prompt="Reply to the note on quarterly figures with a message to its author")
     table.read("search_notes", [NOTES[0] | {"title": "Q3", "author": "cfo@x.org"}], query="quarterly figures")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
@@ -31,12 +32,15 @@ DEFINITIONS_REMEMBERED: Final = 4_096
 """Definitions that stay read, about a kilobyte each."""
 CHOICE_CHARS_MAX: Final = 20
 """Longer values of an argument named `type`, `mode` … are no choice of a few."""
+CLAUSES_MAX: Final = 8
+"""Of a description, the first of which that begins with a verb says what a tool does whose name does not."""
 SPOTS_REMEMBERED: Final = 16_384
 """Pointers into arguments that stay read, some hundred bytes each; a tool has some dozens."""
 SPOT_CHARS_MAX: Final = 200
 """Of a pointer that stays read: the names in it are the agent's to choose."""
 
 
+_CLAUSE: Final = re.compile(r"[.:;\n]")
 CHANGE: Final = deeds_in([stem("change")])
 
 
@@ -136,9 +140,13 @@ class Tool:
     __slots__ = ("_called", "_choices", "_properties", "deeds", "makes", "name", "parts", "topics")
 
     def __init__(self, name: str, description: str, properties: Mapping[str, Any]) -> None:
-        parts = parts_of_name(name)
+        parts, clauses = parts_of_name(name), _CLAUSE.split(description, maxsplit=CLAUSES_MAX)
         first = stems(description.split(".", 1)[0])
         described = verb_of(first[:2])
+        if not (described or verb_of(parts)):  # it begins with what all tools of that server are about
+            said = (stems(each) for each in clauses[:CLAUSES_MAX])
+            does = next((each for each in said if verb_of(each[:2])), [])
+            described, first = verb_of(does[:2]), does + first
         verb = verb_of(parts) or described
         self.name = name
         self.makes = bool(parts) and parts[0] in _MAKES

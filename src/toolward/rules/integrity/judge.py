@@ -329,6 +329,7 @@ class _Bench:
             handed_over = own and bool(self.lending().sources())
         if not handed_over and not self.tool.asked_by(self.grounds.verbs):
             return False
+        texts = self._texts(values)
         return Asking(
             grounds=self.grounds,
             tool=self.tool,
@@ -337,7 +338,8 @@ class _Bench:
             roots=self.roots,
             undoable=self.manifest.effect is not _IRREVERSIBLE,
             handed_over=handed_over,
-            dictated=not which and self.wording().said_by_words(self._texts(values)),
+            wordless=not texts,
+            dictated=not which and self.wording().said_by_words(texts),
             clauses=bool(self.bits & _CLAUSES),
         ).for_it()
 

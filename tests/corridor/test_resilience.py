@@ -276,6 +276,9 @@ async def test_a_call_that_finds_no_place_costs_no_intent(
             full = await world.call(session, *WRITE)
             after = Counter(each["kind"] for each in world.records())
             assert (code_of(full), after - before) == ("overloaded", Counter({"call.denied": 1}))
+            kept = world.house.parts.sessions.current(session)
+            assert kept is not None
+            assert world.house.parts.sessions.judged(kept).written == 2, "it counts as no call of the session"
             gate.set()
         assert [each.result().error for each in calls] == [None, None]
         assert (await world.call(session, *WRITE)).error is None

@@ -123,3 +123,9 @@ def test_keys_of_the_policy_engine_are_refused_at_any_depth(key: str, value: Any
     assert may_be_reserved(canonical(held))
     with pytest.raises(Rejected):
         refuse_reserved(held)
+
+
+@pytest.mark.parametrize("value", [{1: 2}, {"a": {None: 1}}, {True: 1.5}, {"a": [{2: 0.5}]}])
+def test_a_member_whose_name_is_no_text_is_refused(value: Any) -> None:
+    with pytest.raises(Rejected):
+        canonical(value)

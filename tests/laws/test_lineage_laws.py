@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import unicodedata
 
 import pytest
@@ -17,6 +18,7 @@ from toolward.model.lineage import PROVES, Handle, How, Leaf, SourceKind
 from toolward.model.tool import Manifest, ToolState
 from toolward.rules.canonical import canonical
 from toolward.rules.flow import label_call
+from toolward.rules.lineage import atoms, pages
 from toolward.rules.lineage.handles import value_at
 from toolward.rules.lineage.memory import SessionMemory
 from toolward.rules.lineage.remember import remember_result
@@ -99,17 +101,50 @@ def test_every_encoding_of_a_confidential_value_is_seen_through(transform, secre
     assert found(transform(secret), memory)
 
 
-@pytest.mark.parametrize("before", ["", "see www.docs.example and "])
 @pytest.mark.parametrize("secret", ["ebub@zpk.test", "hfbe@dkf.test", "uluaj@lubu.example"])
-def test_labels_of_a_name_that_read_like_words_are_read_as_base32_too(secret: str, before: str) -> None:
+def test_labels_of_a_name_that_read_like_words_are_read_as_base32_too(secret: str) -> None:
     memory = SessionMemory()
     read(memory, secret)
     sent = SEEN["labels of a DNS name"](secret)
     assert sent.replace(".", "").isalpha()
-    assert found(before + sent, memory)
+    assert found(sent, memory)
     other = SessionMemory()
     read(other, "the weather at mail.google.example and www.docs.example")
     assert not found(sent, other)
+
+
+def test_names_of_hosts_do_not_hide_what_stands_behind_them() -> None:
+    memory = SessionMemory()
+    read(memory, "ab-123-4567-c")
+    labels = [
+        "metrics",
+        "internal",
+        "cluster",
+        "zone",
+        "west",
+        "prod",
+        "corp",
+        "node",
+        "rack",
+        "hall",
+        "site",
+        "example",
+    ]
+    names = " ".join(".".join(f"{each}{letter}" for each in labels) for letter in "abcd")
+    sent = base64.b64encode(base64.b64encode(b"ab-123-4567-c")).decode()
+    assert found(f"{names} {sent}", memory)
+
+
+def test_a_copied_log_of_identifiers_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+    monkeypatch.setattr(
+        pages, "keys_in", lambda text, tokens: looked.append(text) or atoms.keys_in(text, tokens)
+    )
+    memory = SessionMemory()
+    log = " ".join(f"2026-03-{n % 28 + 1:02} id-{n:05}-x +49 30 {n:07}" for n in range(200))
+    read(memory, log)
+    assert found(log[5:], memory)
+    assert len(looked) <= 4 * 2, "each field of the one result, and not each identifier"
 
 
 @pytest.mark.parametrize("transform", SEEN.values(), ids=list(SEEN))

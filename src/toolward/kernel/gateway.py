@@ -106,6 +106,7 @@ class Gateway:
         labelled = self._parts.label(resolved, revision)  # 3
         decision = decide(labelled, revision)  # 4
         permit = await self._parts.authorize(labelled, decision, revision)  # 5
+        self._parts.resilience.check_room(permit)
         self._parts.sessions.let_through(permit)
         try:
             return await self._walk(permit, exchange, revision)  # 6, 7, 8
@@ -115,7 +116,6 @@ class Gateway:
     async def _walk(self, permit: Permit, exchange: Exchange, revision: ActiveRevision) -> Reply:
         """Steps 6 to 8. A caller that hangs up stops the tool, never the record."""
         await TURN
-        self._parts.resilience.check_room(permit)
         try:
             intent = await self._parts.intend(permit, revision)  # 6
         except UnderWay:

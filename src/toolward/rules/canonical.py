@@ -121,7 +121,8 @@ def canonical(value: Any) -> bytes:
         return _write(value)
     except (TypeError, rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise Rejected(
-            "the value holds text that is not unicode (a lone surrogate) or a number that is not finite",
+            "the value holds text that is not unicode (a lone surrogate), a number that is not finite, or a"
+            " member whose name is no text",
             code=Code.NOT_UNICODE,
             remedy="send well-formed text",
         ) from error
@@ -137,7 +138,7 @@ def _is_plain(value: Any) -> bool:
         kind = type(item)
         if kind is dict:
             for key in item:
-                if not key.isascii():
+                if not str.isascii(key):
                     return False
             stack.extend(item.values())
         elif kind is list:
@@ -154,7 +155,7 @@ def _write(value: Any) -> bytes:
     common, so their decimal digits stand, which every parser that holds 64 bits reads back unchanged.
     """
     if isinstance(value, Mapping):
-        keys = sorted(value, key=lambda key: str(key).encode("utf-16-be"))
+        keys = sorted(value, key=lambda key: str.encode(key, "utf-16-be"))
         return b"{" + b",".join(orjson.dumps(key) + b":" + _write(value[key]) for key in keys) + b"}"
     if isinstance(value, (list, tuple)):
         return b"[" + b",".join(_write(item) for item in value) + b"]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from tests.integrity_world import TOOLS, Table
+from tests.integrity_world import STRING, TOOLS, Table, tool
 
 from toolward.model.tool import Argument, ArgumentKind, ArgumentRole, Effect, Manifest, ToolVersion
 from toolward.model.verdict import Witness
@@ -63,11 +63,40 @@ def test_a_tool_whose_name_says_what_it_does_does_nothing_else_that_its_descript
         assert table.passes("purge_note", id="n-41") is asked
 
 
-def test_one_of_a_few_that_the_schema_lists_need_not_be_spoken_of() -> None:
-    for prompt, asked in (("Could you start the engine?", True), ("How is the engine?", False)):
-        table = Table(prompt=prompt)
-        table.read("list_notes", NOTES)
-        assert table.passes("start_engine", mode="START") is asked
+@pytest.mark.parametrize(
+    "about", ["Terminates it. Check that it is idle", "Kills it.\nReturns: the last status"]
+)
+@pytest.mark.parametrize(
+    "prompt", ["Check whether instance i-42 is idle", "Send the status of i-42 to bob@x.org"]
+)
+def test_a_later_sentence_lends_a_tool_no_harmless_verb(about: str, prompt: str) -> None:
+    table = Table(prompt=prompt)
+    table.read("list_notes", NOTES)
+    TOOLS["terminate"] = tool("terminate", Effect.IRREVERSIBLE, about=about, id=STRING)
+    assert not table.passes("terminate", id="i-42")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "mode", "asked"),
+    [
+        ("Could you start the engine?", "START", True),
+        ("Could you start the engine?", "STOP", False),
+        ("Run the engine", "STOP", False),
+        ("How is the engine?", "START", False),
+    ],
+)
+def test_one_of_a_few_is_asked_for_where_the_words_say_it(prompt: str, mode: str, asked: bool) -> None:
+    table = Table(prompt=prompt)
+    table.read("list_notes", NOTES)
+    assert table.passes("start_engine", mode=mode) is asked
+
+
+def test_a_time_or_a_role_that_the_words_do_not_say_is_asked_about() -> None:
+    table = Table(prompt="Start the engine of the car in the spam folder")
+    table.read("list_notes", NOTES)
+    for name in ("before", "role"):
+        TOOLS["start_engine_as"] = tool("start_engine_as", Effect.IRREVERSIBLE, **{name: STRING})
+        assert not table.passes("start_engine_as", **{name: "everything"})
 
 
 def test_a_sender_is_proven_by_a_search_that_was_asked_for() -> None:

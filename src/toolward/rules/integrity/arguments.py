@@ -32,15 +32,15 @@ DEFINITIONS_REMEMBERED: Final = 4_096
 """Definitions that stay read, about a kilobyte each."""
 CHOICE_CHARS_MAX: Final = 20
 """Longer values of an argument named `type`, `mode` … are no choice of a few."""
-CLAUSES_MAX: Final = 8
-"""Of a description, the first of which that begins with a verb says what a tool does whose name does not."""
 SPOTS_REMEMBERED: Final = 16_384
 """Pointers into arguments that stay read, some hundred bytes each; a tool has some dozens."""
 SPOT_CHARS_MAX: Final = 200
 """Of a pointer that stays read: the names in it are the agent's to choose."""
 
 
-_CLAUSE: Final = re.compile(r"[.:;\n]")
+_DESCRIBES: Final = re.compile(r"\bdescription:\s*([^.\n]*)", re.IGNORECASE)
+"""Behind what is said of all tools of a server, what this one does. No other sentence further on says that:
+`Terminates an instance. Check that it is idle.` checks nothing."""
 CHANGE: Final = deeds_in([stem("change")])
 
 
@@ -140,12 +140,11 @@ class Tool:
     __slots__ = ("_called", "_choices", "_properties", "deeds", "makes", "name", "parts", "topics")
 
     def __init__(self, name: str, description: str, properties: Mapping[str, Any]) -> None:
-        parts, clauses = parts_of_name(name), _CLAUSE.split(description, maxsplit=CLAUSES_MAX)
+        parts = parts_of_name(name)
         first = stems(description.split(".", 1)[0])
         described = verb_of(first[:2])
-        if not (described or verb_of(parts)):  # it begins with what all tools of that server are about
-            said = (stems(each) for each in clauses[:CLAUSES_MAX])
-            does = next((each for each in said if verb_of(each[:2])), [])
+        if not (described or verb_of(parts)) and (behind := _DESCRIBES.search(description)):
+            does = stems(behind[1])
             described, first = verb_of(does[:2]), does + first
         verb = verb_of(parts) or described
         self.name = name
@@ -189,15 +188,20 @@ class Tool:
             return WHEN
         return NEW_NAME if spot.new and self.makes and kind is _VALUE else WHICH
 
+    def chooses(self, spot: Spot, value: str) -> bool:
+        """Whether a text is one of a few that an argument may be."""
+        return not spot.inside and self._is_choice(spot, value)
+
+    def _listed(self, name: str) -> list[list[Any]]:
+        choices = self._choices.get(name)
+        if choices is None and name in self._properties:
+            choices = self._choices[name] = list(_lists(self._properties[name], 0))
+        return choices or []
+
     def _is_choice(self, spot: Spot, value: Any) -> bool:
         """Whether it is one of a few that the schema lists; a short word will do where the name says so."""
-        if spot.top in self._properties:
-            choices = self._choices.get(spot.top)
-            if choices is None:
-                choices = self._choices[spot.top] = list(_lists(self._properties[spot.top], 0))
-            for each in choices:
-                if value in each:
-                    return True
+        if any(value in each for each in self._listed(spot.top)):
+            return True
         return spot.choice and isinstance(value, str) and len(value) <= CHOICE_CHARS_MAX and value.isalpha()
 
 

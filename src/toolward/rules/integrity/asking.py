@@ -25,7 +25,7 @@ class Asking(Struct, frozen=True, kw_only=True):
     roots: tuple[str, ...]  # directories of the operator's
     undoable: bool
     handed_over: bool  # the words hand over to what some source says, whatever deed that is
-    wordless: bool  # the call says nothing in words: one of a few that the schema lists is no word
+    chosen: list[str]  # values of it that are one of a few
     dictated: bool  # all that the call says in words stands in the words
     clauses: bool  # a thing must be spoken of where the deed is
 
@@ -66,8 +66,9 @@ class Asking(Struct, frozen=True, kw_only=True):
 
     def _speaks(self) -> bool:
         """Whether what the call says shares a word with the words, where nothing else ties it to them."""
-        if self.wordless:
-            return True
         texts = [value for _, value in self.values if isinstance(value, str)]
+        if not texts:
+            return True
         numbers = [str(value) for _, value in self.values if isinstance(value, (int, float))]
-        return any(self.grounds.touches(text) for text in texts) or any(map(self.grounds.says, numbers))
+        said = any(map(self.grounds.says, [*numbers, *self.chosen]))  # `START`, which is no thing but a deed
+        return said or any(self.grounds.touches(text) for text in texts)

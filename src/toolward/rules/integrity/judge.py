@@ -329,7 +329,6 @@ class _Bench:
             handed_over = own and bool(self.lending().sources())
         if not handed_over and not self.tool.asked_by(self.grounds.verbs):
             return False
-        texts = self._texts(values)
         return Asking(
             grounds=self.grounds,
             tool=self.tool,
@@ -338,8 +337,12 @@ class _Bench:
             roots=self.roots,
             undoable=self.manifest.effect is not _IRREVERSIBLE,
             handed_over=handed_over,
-            wordless=not texts,
-            dictated=not which and self.wording().said_by_words(texts),
+            chosen=[
+                value
+                for pointer, value in values
+                if isinstance(value, str) and self.tool.chooses(spot_of(pointer), value)
+            ],
+            dictated=not which and self.wording().said_by_words(self._texts(values)),
             clauses=bool(self.bits & _CLAUSES),
         ).for_it()
 

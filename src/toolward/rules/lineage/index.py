@@ -94,6 +94,7 @@ class Index:
         "secrets",
         "shelf",
         "short_ends",
+        "short_entries",
         "words",
     )
 
@@ -106,6 +107,7 @@ class Index:
         self.marks: dict[int, None] = {}  # of `blocks`; a set takes twice the room
         self.hidden: dict[str, tuple[tuple[int, str], ...]] = {}  # by what stands before their last digit
         self.short_ends: set[str] = set()  # those of `hidden` of fewer than `ANCHOR` letters
+        self.short_entries = 0  # behind those
         self.hosts: set[str] = set()  # of confidential mail addresses
         self.passing_blocks: Generations[Page] = Generations()
         self.shelf = Shelf()
@@ -231,6 +233,7 @@ class Index:
             self.hidden[anchor] = (*known, entry)
             if len(anchor) < ANCHOR:
                 self.short_ends.add(anchor)
+                self.short_entries += 1
 
 
 def _words(tokens: Iterable[str]) -> set[str]:

@@ -42,11 +42,29 @@ class Said(Struct, frozen=True, kw_only=True, gc=False):
     default: Label
 
 
-class Opened(Struct, frozen=True, gc=False):
+class Opened(Struct, gc=False):
     """The fields of a result, in order: pointers, and the canonical text at each."""
 
     pointers: list[str]
     texts: list[str]
+    _letters: list[str] | None = None
+    _spelled: dict[str, int] | None = None
+
+    def find(self, key: str) -> str:
+        """The pointer of the first field in which a key of another spelling stands, "" if it is in none.
+
+        Each field is looked through once, however many keys are asked for: a copied log holds thousands.
+        """
+        searched = self.texts[:SEARCHED_FIELDS_MAX]
+        if self._letters is None or self._spelled is None:
+            self._letters, self._spelled = [squeezed(text) for text in searched], {}
+            for at, text in enumerate(searched):
+                for each in keys_in(text, tokens_of(text)):
+                    self._spelled.setdefault(each, at)
+        found = self._spelled.get(key, len(searched))
+        if letters := letters_of(key):
+            found = next((at for at, text in enumerate(self._letters[:found]) if letters in text), found)
+        return self.pointers[found] if found < len(searched) else ""
 
 
 NOTHING: Final = Opened([], [])
@@ -99,13 +117,7 @@ class Shelf:
 
     def respelled(self, page: Page, key: str) -> str:
         """The pointer of the first field of a page in which a key of another spelling stands."""
-        opened = self._open(page.serial)
-        for at, text in enumerate(opened.texts[:SEARCHED_FIELDS_MAX]):
-            if key in keys_in(text, tokens_of(text)) or (
-                (letters := letters_of(key)) and letters in squeezed(text)
-            ):
-                return opened.pointers[at]
-        return ""
+        return self._open(page.serial).find(key)
 
     def holding(self, page: Page, block: str) -> str:
         """The pointer of the first field with these letters in it, in the one direction or the other."""

@@ -44,7 +44,7 @@ DIGITS_MAX: Final = 4_096
 LIKE_MAX: Final = 64
 """So many identifiers that end as digits of a text do are looked for anywhere in it first."""
 SHORT_MAX: Final = 24
-"""So many beginnings of identifiers whose last digit is among their first three letters."""
+"""So many identifiers whose last digit is among their first three letters."""
 EARLIER_MAX: Final = 4
 """Results that are looked through for whether a run of letters was known before."""
 LINES_MAX: Final = 64
@@ -284,7 +284,7 @@ def _may_hide(tails: list[str], letters: str, index: Index) -> bool:
     hidden, short = index.hidden, index.short_ends
     near = hidden.keys() & tails
     # a few are looked for wherever their ends stand: that is quicker
-    near |= short if len(short) <= SHORT_MAX else short.intersection(_ends(tails))
+    near |= short if index.short_entries <= SHORT_MAX else short.intersection(_ends(tails))
     like = [each for end in near for _, each in hidden[end]]
     return len(like) > LIKE_MAX or any(map(letters.__contains__, like))
 

@@ -11,7 +11,6 @@ import html
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from itertools import islice
 from string import ascii_lowercase, ascii_uppercase, hexdigits
 from typing import Any, Final
 from urllib.parse import unquote
@@ -32,8 +31,6 @@ RUN_CHARS_MIN: Final = 10
 """A shorter run holds no more than seven bytes, and is everywhere."""
 WORD_CHARS_MAX: Final = 4 * RUN_CHARS_MIN
 """A run of so many small letters is no word."""
-NAMES_MAX: Final = 4
-"""Of hosts in one text whose labels are read."""
 LABELS_MAX: Final = 12
 """Of a host's name that are read together."""
 PLAIN_CHARS_MAX: Final = 4_096
@@ -148,7 +145,7 @@ def _undone(text: str) -> Iterator[tuple[str, str]]:
         yield "json", said
     yield from _runs(text)
     dotted = [each for each in text.split() if each.count(".") > 1] if _TWO_DOTS.search(text) else []
-    for labels in islice(_LABELS.finditer(" ".join(dotted)), NAMES_MAX) if dotted else ():
+    if dotted and (labels := _LABELS.search(" ".join(dotted))) is not None:
         yield from _named(labels[0].split("."))
 
 
@@ -158,9 +155,8 @@ def _named(parts: list[str]) -> Iterator[tuple[str, str]]:
         run = "".join(parts[:count])
         if count > 1:
             yield "dns", run
-        if len(run) >= RUN_CHARS_MIN and _is_word(
-            run
-        ):  # elsewhere no run of small letters is taken for base32
+        # elsewhere no run of small letters is taken for base32
+        if len(run) >= RUN_CHARS_MIN and _is_word(run):
             for data in _from_base32(run):
                 yield from _read("dns base32", data)
     yield from (("dns " + step, view) for step, view in _runs("".join(parts)))

@@ -67,6 +67,13 @@ def tools_yaml(**own: str) -> dict[str, str]:
     return {"tools/files.yaml": manifest}
 
 
+def held() -> tuple[asyncio.Event, Tool]:
+    """A tool that answers once the gate is open."""
+    gate, tool = asyncio.Event(), Tool(DONE)
+    tool.before = gate.wait
+    return gate, tool
+
+
 async def fail(world: World, session: str, times: int, call: Any = WRITE, **more: Any) -> list[str]:
     return [code_of(await world.call(session, *call, **more)) for _ in range(times)]
 
@@ -234,9 +241,7 @@ async def test_retries_of_a_server_that_is_away_stay_a_fraction_of_its_calls(tmp
 async def test_calls_past_a_tools_places_wait_and_those_past_the_queue_are_told_at_once(
     tmp_path: Path,
 ) -> None:
-    gate = asyncio.Event()
-    tool = Tool(DONE)
-    tool.before = gate.wait
+    gate, tool = held()
     files = tools_yaml(read="{in_flight: 1, queue: 1}")
     async with open_world(tmp_path, files=files, answers={"files/read": tool}) as world:
         world.house.parts.resilience._queue._clock = Standing()  # type: ignore[assignment]
@@ -258,12 +263,8 @@ async def test_calls_past_a_tools_places_wait_and_those_past_the_queue_are_told_
         assert (running.result().error, waiting.result().error) == (None, None)
 
 
-async def test_a_call_that_finds_no_place_costs_no_intent(
-    tmp_path: Path,
-) -> None:
-    gate = asyncio.Event()
-    tool = Tool(DONE)
-    tool.before = gate.wait
+async def test_a_call_that_finds_no_place_costs_no_intent(tmp_path: Path) -> None:
+    gate, tool = held()
     files = tools_yaml(write="{in_flight: 1, queue: 1}")
     async with open_world(tmp_path, files=files, answers={"files/write": tool}) as world:
         resilience = world.house.parts.resilience
@@ -298,9 +299,7 @@ async def asked_after(world: World, session: str, when: Callable[[], bool]) -> R
 
 
 async def test_a_call_that_waited_too_long_for_a_place_is_told_and_never_ran(tmp_path: Path) -> None:
-    gate = asyncio.Event()
-    tool = Tool(DONE)
-    tool.before = gate.wait
+    gate, tool = held()
     files = tools_yaml(read="{in_flight: 1, queue_wait_ms: 50}")
     async with open_world(tmp_path, files=files, answers={"files/read": tool}) as world:
         session = await world.session()
@@ -314,9 +313,7 @@ async def test_a_call_that_waited_too_long_for_a_place_is_told_and_never_ran(tmp
 
 
 async def test_a_call_whose_caller_goes_while_it_waits_never_ran(tmp_path: Path) -> None:
-    gate = asyncio.Event()
-    tool = Tool(DONE)
-    tool.before = gate.wait
+    gate, tool = held()
     files = tools_yaml(write="{in_flight: 1}")
     async with open_world(tmp_path, files=files, answers={"files/write": tool}) as world:
         world.house.parts.resilience._queue._clock = Standing()  # type: ignore[assignment]

@@ -116,21 +116,8 @@ def test_labels_of_a_name_that_read_like_words_are_read_as_base32_too(secret: st
 def test_names_of_hosts_do_not_hide_what_stands_behind_them() -> None:
     memory = SessionMemory()
     read(memory, "ab-123-4567-c")
-    labels = [
-        "metrics",
-        "internal",
-        "cluster",
-        "zone",
-        "west",
-        "prod",
-        "corp",
-        "node",
-        "rack",
-        "hall",
-        "site",
-        "example",
-    ]
-    names = " ".join(".".join(f"{each}{letter}" for each in labels) for letter in "abcd")
+    labels = "metrics.internal.cluster.zone.west.prod.corp.node.rack.hall.site.example"
+    names = " ".join(labels.replace(".", f"{letter}.") for letter in "abcd")
     sent = base64.b64encode(base64.b64encode(b"ab-123-4567-c")).decode()
     assert found(f"{names} {sent}", memory)
 
@@ -145,6 +132,24 @@ def test_a_copied_log_of_identifiers_is_looked_through_once(monkeypatch: pytest.
     read(memory, log)
     assert found(log[5:], memory)
     assert len(looked) <= 4 * 2, "each field of the one result, and not each identifier"
+
+
+def test_an_identifier_past_those_whose_place_is_remembered_is_found_without_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pages, "SPELLED_MAX", 1)
+    memory = SessionMemory()
+    read(memory, "4 May 2026 and zx-81-7734")
+    remember_result(
+        memory,
+        {"a": ["DE89 3704 0044 0532 0130 00", "GB29 NWBK 6016 1331 9268 19"]},
+        call_id="c2",
+        manifest=Manifest(result=SECRET),
+    )
+    for iban, placed in (("DE89370400440532013000", True), ("GB29NWBK60161331926819", False)):
+        sources = [each for each in traced(iban, memory).sources if each.reference]
+        assert {each.reference for each in sources} == {"c2"}
+        assert all(each.pointer for each in sources) is placed
 
 
 @pytest.mark.parametrize("transform", SEEN.values(), ids=list(SEEN))

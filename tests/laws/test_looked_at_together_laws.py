@@ -20,7 +20,7 @@ from toolward.rules.canonical import canonical
 from toolward.rules.flow import label_call
 from toolward.rules.lineage import probe, trace, views
 from toolward.rules.lineage.atoms import all_pieces, pieces_of, tokens_of
-from toolward.rules.lineage.grams import BLOCK, LETTERS_MIN, blocks_of, marks_of, places_of, runs_of
+from toolward.rules.lineage.grams import BLOCK, LETTERS_MIN, blocks_of, marks_of, runs_of
 from toolward.rules.lineage.memory import SessionMemory
 from toolward.rules.lineage.remember import index_waiting
 from toolward.rules.lineage.spelling import canonical_text, squeezed, squeezed_lines
@@ -163,19 +163,12 @@ def test_a_run_has_one_number_wherever_it_stands_and_from_either_end(text: str) 
     assert all(mark < 2**30 for mark in marks)
 
 
-@given(st.lists(st.integers(0, 30), max_size=60), st.sets(st.integers(0, 40), max_size=20))
-def test_numbers_are_found_at_each_of_their_places_in_order(marks: list[int], known: set[int]) -> None:
-    assert places_of(known, tuple(marks)) == [at for at, mark in enumerate(marks) if mark in known]
-
-
-@pytest.mark.parametrize("how_many", [3, probe.SHORT_MAX + 3])
+@pytest.mark.parametrize("how_many", [3, 27])
 def test_an_identifier_whose_digits_all_stand_at_its_beginning_is_found_among_others(how_many: int) -> None:
     memory = SessionMemory()
     known = [f"{number}{chr(97 + number % 26)}-secretly" for number in range(how_many)]
     for secret in known:
         read(memory, secret)
-    index_waiting(memory)
-    assert len(memory.index.short_ends) > (probe.SHORT_MAX if how_many > probe.SHORT_MAX else 0)
     for secret in known:
         (leaf,) = leaves_of_call([f"see the note q{secret.replace('-', '')}z of monday"], memory)
         assert any(source.reference == "c1" for source in leaf.sources)

@@ -106,7 +106,7 @@ class Gateway:
         labelled = self._parts.label(resolved, revision)  # 3
         decision = decide(labelled, revision)  # 4
         permit = await self._parts.authorize(labelled, decision, revision)  # 5
-        self._parts.resilience.check_room(permit)
+        self._parts.resilience.check_room(permit)  # before anything is counted or promised
         self._parts.sessions.let_through(permit)
         try:
             return await self._walk(permit, exchange, revision)  # 6, 7, 8

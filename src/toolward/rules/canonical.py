@@ -124,7 +124,7 @@ def canonical(value: Any) -> bytes:
             "the value holds text that is not unicode (a lone surrogate), a number that is not finite, or a"
             " member whose name is no text",
             code=Code.NOT_UNICODE,
-            remedy="send well-formed text",
+            remedy="send well-formed text and finite numbers, under names that are texts",
         ) from error
 
 

@@ -64,16 +64,24 @@ def test_a_tool_whose_name_says_what_it_does_does_nothing_else_that_its_descript
 
 
 @pytest.mark.parametrize(
-    "about", ["Terminates it. Check that it is idle", "Kills it.\nReturns: the last status"]
+    "about",
+    [
+        "Terminates it. Check that it is idle",
+        "Kills it.\nReturns: the last status",
+        "Drains it.\nArgs:\n    description: check or send why",
+    ],
 )
 @pytest.mark.parametrize(
     "prompt", ["Check whether instance i-42 is idle", "Send the status of i-42 to bob@x.org"]
 )
-def test_a_later_sentence_lends_a_tool_no_harmless_verb(about: str, prompt: str) -> None:
-    table = Table(prompt=prompt)
-    table.read("list_notes", NOTES)
-    TOOLS["terminate"] = tool("terminate", Effect.IRREVERSIBLE, about=about, id=STRING)
-    assert not table.passes("terminate", id="i-42")
+def test_a_later_sentence_lends_a_tool_no_harmless_verb(
+    about: str, prompt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TOOLS, "terminate", tool("terminate", Effect.IRREVERSIBLE, about=about, id=STRING))
+    for words, asked in ((prompt, False), ("Terminate instance i-42", True)):
+        table = Table(prompt=words)
+        table.read("list_notes", NOTES)
+        assert table.passes("terminate", id="i-42") is asked
 
 
 @pytest.mark.parametrize(
@@ -91,11 +99,12 @@ def test_one_of_a_few_is_asked_for_where_the_words_say_it(prompt: str, mode: str
     assert table.passes("start_engine", mode=mode) is asked
 
 
-def test_a_time_or_a_role_that_the_words_do_not_say_is_asked_about() -> None:
+def test_a_time_or_a_role_that_the_words_do_not_say_is_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
     table = Table(prompt="Start the engine of the car in the spam folder")
     table.read("list_notes", NOTES)
     for name in ("before", "role"):
-        TOOLS["start_engine_as"] = tool("start_engine_as", Effect.IRREVERSIBLE, **{name: STRING})
+        made = tool("start_engine_as", Effect.IRREVERSIBLE, **{name: STRING})
+        monkeypatch.setitem(TOOLS, "start_engine_as", made)
         assert not table.passes("start_engine_as", **{name: "everything"})
 
 

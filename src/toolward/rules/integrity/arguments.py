@@ -38,9 +38,9 @@ SPOT_CHARS_MAX: Final = 200
 """Of a pointer that stays read: the names in it are the agent's to choose."""
 
 
-_DESCRIBES: Final = re.compile(r"\bdescription:\s*([^.\n]*)", re.IGNORECASE)
+_DESCRIBES: Final = re.compile(r"\b(?:tool|function|command) description:\s*([^.\n]*)", re.IGNORECASE)
 """Behind what is said of all tools of a server, what this one does. No other sentence further on says that:
-`Terminates an instance. Check that it is idle.` checks nothing."""
+`Terminates an instance. Check that it is idle.` checks nothing, and an argument may be called so."""
 CHANGE: Final = deeds_in([stem("change")])
 
 

@@ -19,9 +19,6 @@ PROSE_BLOCKS_MIN: Final = 2
 LETTERS_MIN: Final = 5
 """Different characters in a block: rulers and padding are no content."""
 
-FEW: Final = 8
-"""Numbers that are looked for one after the other: each is a walk through all, but none of this program's."""
-
 _T = TypeVar("_T")
 _BLOCKS: Final = re.compile(f".{{{BLOCK}}}")
 _STEP: Final = 1_024
@@ -62,19 +59,6 @@ def marks_of(letters: str) -> tuple[int, ...]:
     lanes = letters.encode("utf-32-le")
     sums = (int.from_bytes(lanes, "little") * _WEIGHT).to_bytes(len(lanes) + BLOCK * _LANE // 8, "little")
     return struct.unpack_from(f"<{runs}I", sums, (BLOCK - 1) * _LANE // 8)
-
-
-def places_of(known: set[int], marks: tuple[int, ...]) -> list[int]:
-    """Where these numbers stand among those of a text, in order."""
-    if len(known) > FEW:
-        return [at for at, mark in enumerate(marks) if mark in known]
-    places: list[int] = []
-    for mark in known:
-        at = -1
-        for _ in range(marks.count(mark)):
-            at = marks.index(mark, at + 1)
-            places.append(at)
-    return sorted(places)
 
 
 def either_way(run: str) -> str:

@@ -18,7 +18,7 @@ from toolward.rules.lineage.atoms import (
     spellings,
     tokens_of,
 )
-from toolward.rules.lineage.grams import BLOCK, LETTERS_MIN, blocks_of, either_way, marks_of, places_of
+from toolward.rules.lineage.grams import BLOCK, LETTERS_MIN, blocks_of, either_way, marks_of
 from toolward.rules.lineage.pages import Opened, Page, Said, Shelf
 from toolward.rules.lineage.spelling import squeezed
 
@@ -93,8 +93,6 @@ class Index:
         "passing_blocks",
         "secrets",
         "shelf",
-        "short_ends",
-        "short_entries",
         "words",
     )
 
@@ -106,8 +104,6 @@ class Index:
         self.blocks: dict[str, Page] = {}  # by `either_way`
         self.marks: dict[int, None] = {}  # of `blocks`; a set takes twice the room
         self.hidden: dict[str, tuple[tuple[int, str], ...]] = {}  # by what stands before their last digit
-        self.short_ends: set[str] = set()  # those of `hidden` of fewer than `ANCHOR` letters
-        self.short_entries = 0  # behind those
         self.hosts: set[str] = set()  # of confidential mail addresses
         self.passing_blocks: Generations[Page] = Generations()
         self.shelf = Shelf()
@@ -208,10 +204,10 @@ class Index:
 
     def blocks_in(self, letters: str) -> list[str]:
         """The runs of a squeezed text that are confidential blocks, in the one direction or the other."""
-        marks = marks_of(letters)
-        if not (known := self.marks.keys() & marks):
+        marks, known = marks_of(letters), self.marks
+        if known.keys().isdisjoint(marks):
             return []
-        runs = [letters[at : at + BLOCK] for at in places_of(known, marks)]
+        runs = [letters[at : at + BLOCK] for at, mark in enumerate(marks) if mark in known]
         return [run for run in runs if either_way(run) in self.blocks and len(set(run)) >= LETTERS_MIN]
 
     def _keep(self, kept: dict[str, Page], keys: set[str], page: Page, *, entries: int = 1) -> set[str]:
@@ -231,9 +227,6 @@ class Index:
         entry = (at, letters)
         if entry not in known and len(known) < ALIKE_MAX and len(self.hidden) < KEPT_MAX:
             self.hidden[anchor] = (*known, entry)
-            if len(anchor) < ANCHOR:
-                self.short_ends.add(anchor)
-                self.short_entries += 1
 
 
 def _words(tokens: Iterable[str]) -> set[str]:

@@ -24,6 +24,9 @@ OPENED_MAX: Final = 16
 SEARCHED_FIELDS_MAX: Final = 2_000
 """Fields of one result that are looked through for a part of a text; what stands behind has no pointer."""
 
+SPELLED_MAX: Final = 10_000
+"""Keys of one result whose places are remembered, about a megabyte; further ones are found without one."""
+
 
 class Page(Struct, frozen=True, gc=False, kw_only=True):
     """One result under one label. `serial` tells what was read first; all pages of a result share it."""
@@ -59,15 +62,14 @@ class Opened(Struct, gc=False):
         if self._letters is None or self._spelled is None:
             self._letters, self._spelled = [squeezed(text) for text in searched], {}
             for at, text in enumerate(searched):
+                if len(self._spelled) >= SPELLED_MAX:
+                    break
                 for each in keys_in(text, tokens_of(text)):
                     self._spelled.setdefault(each, at)
         found = self._spelled.get(key, len(searched))
         if letters := letters_of(key):
             found = next((at for at, text in enumerate(self._letters[:found]) if letters in text), found)
         return self.pointers[found] if found < len(searched) else ""
-
-
-NOTHING: Final = Opened([], [])
 
 
 class Shelf:
@@ -138,7 +140,7 @@ class Shelf:
         if opened is None:
             said = self._said.get(serial)
             if said is None:
-                return NOTHING
+                return Opened([], [])
             fields = labelled_fields(orjson.loads(said.body), said.fields, said.default)
             opened = Opened(
                 [pointer for pointer, _, _ in fields], [canonical_text(text) for _, text, _ in fields]

@@ -43,8 +43,6 @@ DIGITS_MAX: Final = 4_096
 """Of one text at which identifiers inside longer runs are looked for; what stands behind is not."""
 LIKE_MAX: Final = 64
 """So many identifiers that end as digits of a text do are looked for anywhere in it first."""
-SHORT_MAX: Final = 24
-"""So many identifiers whose last digit is among their first three letters."""
 EARLIER_MAX: Final = 4
 """Results that are looked through for whether a run of letters was known before."""
 LINES_MAX: Final = 64
@@ -275,18 +273,12 @@ def _tails(letters: str) -> list[str]:
     return (_ASCII_TAIL if letters.isascii() else _TAIL).findall(_FILLER + letters)[:DIGITS_MAX]
 
 
-def _ends(tails: list[str]) -> list[str]:
-    return [tail[-size:] for size in _SIZES[:-1] for tail in tails]
-
-
 def _may_hide(tails: list[str], letters: str, index: Index) -> bool:
     """Whether a confidential identifier stands in these letters; yes, where many of them would fit."""
-    hidden, short = index.hidden, index.short_ends
-    near = hidden.keys() & tails
-    # a few are looked for wherever their ends stand: that is quicker
-    near |= short if index.short_entries <= SHORT_MAX else short.intersection(_ends(tails))
+    hidden = index.hidden
+    near = hidden.keys() & [tail[-size:] for size in _SIZES for tail in tails] if hidden else ()
     like = [each for end in near for _, each in hidden[end]]
-    return len(like) > LIKE_MAX or any(map(letters.__contains__, like))
+    return len(like) > LIKE_MAX or any(each in letters for each in like)
 
 
 def _runs(letters: str, index: Index) -> Iterator[Source]:

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +18,20 @@ from typing import Any
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 WAIT_MS = 10_000
+SWAPS = 50  # a page that hears of news puts a new element in an old one's place: how often one is looked for again
 
 
 def missing() -> str:
     """Why there is no browser here; '' when there is one."""
     absent = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
     return f"{' and '.join(absent)} not installed" if absent else ""
+
+
+GONE = ("stale element reference", "script timeout")  # a page that is left lets its scripts time out at once
+
+
+class Gone(AssertionError):
+    """The element was replaced after it was found, or the page was left while a script waited in it."""
 
 
 @dataclass
@@ -47,24 +56,32 @@ class Browser:
         return found[ELEMENT]
 
     def text(self, css: str = "main") -> str:
-        return str(self._ask("GET", f"element/{self.find(css)}/text"))
+        return str(self._of("GET", css, "text"))
 
     def click(self, css: str) -> None:
-        self._post(f"element/{self.find(css)}/click")
+        self._of("POST", css, "click")
 
     def type(self, css: str, text: str) -> None:
-        self._post(f"element/{self.find(css)}/value", text=text)
+        self._of("POST", css, "value", text=text)
 
     def script(self, body: str, *arguments: Any) -> Any:
         return self._post("execute/sync", script=body, args=list(arguments))
 
     def until(self, condition: str) -> None:
-        """Wait in the page until a JavaScript expression holds."""
+        """Wait in the page until a JavaScript expression holds, also in the page that comes after it."""
         body = (
             "const done = arguments[arguments.length - 1];"
             f"(function look() {{ if ({condition}) done(true); else setTimeout(look, 20); }})();"
         )
-        self._post("execute/async", script=body, args=[])
+        end = time.monotonic() + WAIT_MS / 1000
+        while True:
+            try:
+                self._post("execute/async", script=body, args=[])
+            except Gone:
+                if time.monotonic() > end:
+                    raise
+            else:
+                return
 
     def size(self, width: int, height: int) -> None:
         """Of the page itself, whatever the smallest window is."""
@@ -91,6 +108,14 @@ class Browser:
     def log(self) -> list[str]:
         """What the page had to complain about: also what its content security policy stopped."""
         return [entry["message"] for entry in self._post("se/log", type="browser")]
+
+    def _of(self, method: str, css: str, what: str, **body: Any) -> Any:
+        for _ in range(SWAPS):
+            try:
+                return self._ask(method, f"element/{self.find(css)}/{what}", body)
+            except Gone:  # nothing was done to it
+                continue
+        raise AssertionError(f"{css} was replaced {SWAPS} times before it could be reached")
 
     def _post(self, path: str, **body: Any) -> Any:
         return self._ask("POST", path, body)
@@ -151,4 +176,5 @@ def _ask(method: str, url: str, body: dict[str, Any] | None = None) -> Any:
     except urllib.error.HTTPError as error:
         with error:
             said = json.load(error)["value"]
-        raise AssertionError(f"{said['error']}: {said['message'][:500]}") from None
+        kind = Gone if said["error"] in GONE else AssertionError
+        raise kind(f"{said['error']}: {said['message'][:500]}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
@@ -47,6 +48,8 @@ class Gathering:
     until: float  # the loop's time
     seen: int = 0
     quiet: int = 0
+    held: bool = False  # the writer was at work
+    alone: bool = True  # as far as is known
 
 
 class _Asked(NamedTuple):
@@ -85,7 +88,11 @@ class SqliteStore(Store):
         self._signer = signer
         anchor = path.with_name(ANCHOR)
         self._writer = Writer(
-            db, head, signer=signer, anchor=lambda note: write_durably(anchor, note.encode(), mode=0o644)
+            db,
+            head,
+            signer=signer,
+            anchor=lambda note: write_durably(anchor, note.encode(), mode=0o644),
+            answered=self._answered,
         )
         self._reader = Reader(path, vfs, self._writer.changes)
         self._pending: list[_Asked] = []
@@ -174,21 +181,43 @@ class SqliteStore(Store):
         What is ready now (requests in the sockets, answers of servers) joins one group instead of following
         in small ones: a group costs the same for four records as for forty, and while the writer works it
         takes the interpreter lock from a busy loop. Whoever was alone the last time waits for nobody.
+
+        What comes while the writer is at work is held until it has answered, and what those answers bring
+        at once joins it. Else of two calls each would wait for the commits of the other, one after the other.
         """
         if gathering is not self._gathering:
+            return
+        if self._writer.waiting:
+            gathering.held = True  # `_resume` goes on
             return
         waiting = len(self._pending)
         gathering.quiet = gathering.quiet + 1 if waiting == gathering.seen else 0
         gathering.seen = waiting
-        alone = waiting == 1 and self._last_group == 1
+        alone = waiting == 1 and self._last_group == 1 and gathering.alone
         if alone or gathering.quiet >= QUIET_TURNS or loop.time() >= gathering.until:
             self._flush()
         else:
             loop.call_soon(self._gather, loop, gathering)
 
+    def _answered(self) -> None:
+        """In the writer's thread, after each group: whoever is held goes on, on its own loop.
+
+        Also where nobody seems to be held: who looked a moment ago whether the writer is at work comes to
+        rest only now.
+        """
+        if (loop := self._flush_loop) is not None:
+            with contextlib.suppress(RuntimeError):  # that loop is closed: the next commit gathers anew
+                loop.call_soon_threadsafe(self._resume, loop)
+
+    def _resume(self, loop: asyncio.AbstractEventLoop) -> None:
+        gathering = self._gathering
+        if gathering is not None and gathering.held and loop is self._flush_loop:
+            self._gathering = Gathering(loop.time() + GATHER_S, alone=False)
+            self._gather(loop, self._gathering)
+
     def _flush(self) -> None:
         """Seal the group, one record after the other: what that takes is then in the processor's caches."""
-        pending, self._pending = self._pending, []
+        pending, self._pending, self._gathering = self._pending, [], None
         self._last_group = len(pending) or self._last_group
         group: list[Commit] = []
         for asked in pending:

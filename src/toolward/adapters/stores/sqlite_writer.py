@@ -72,10 +72,20 @@ _Job = Sequence[Commit] | _Begun | asyncio.Future[None]
 
 
 class Writer:
-    """Starts its thread at once. `anchor` writes the newest checkpoint outside the database."""
+    """Starts its thread at once.
+
+    `anchor` writes the newest checkpoint outside the database; `answered` is called in the thread after each
+    group, when nothing more waits or is at work.
+    """
 
     def __init__(
-        self, db: apsw.Connection, head: Head, *, signer: Signer, anchor: Callable[[str], None]
+        self,
+        db: apsw.Connection,
+        head: Head,
+        *,
+        signer: Signer,
+        anchor: Callable[[str], None],
+        answered: Callable[[], None],
     ) -> None:
         """`db` belongs to whoever holds `_turn` from here on."""
         self.head = head
@@ -88,6 +98,7 @@ class Writer:
         self._db = db
         self._signer = signer
         self._anchor = anchor
+        self._answered = answered
         self._anchored = ""
         self._commits = 0
         self._poisoned = False
@@ -142,10 +153,7 @@ class Writer:
         while not isinstance(job := self._gather(), asyncio.Future):
             if not isinstance(job, _Begun):
                 self._turn.acquire()
-            try:
-                self._serve(job)
-            finally:
-                self._turn.release()
+            self._serve(job)
         self._close()
         with contextlib.suppress(RuntimeError):  # the loop of whoever asked is gone
             job.get_loop().call_soon_threadsafe(settle, [(job, None)])
@@ -190,9 +198,16 @@ class Writer:
                 answers = self._finish(job if isinstance(job, _Begun) else self._begin(job))
         except Exception as error:  # noqa: BLE001 -- the thread's edge: whatever it is, callers must hear of it
             answers = self._after(commits, error)
+        due = not self._poisoned and (self._wal_pages > WAL_PAGES_MAX or self._commits >= ANCHOR_COMMITS)
+        if not due:
+            self._turn.release()  # first: who hears of it puts in the next group
         self._answer(commits, answers)
-        if not self._poisoned:
-            self._maintain()
+        self._answered()
+        if due:
+            try:
+                self._maintain()
+            finally:
+                self._turn.release()
 
     def _answer(self, commits: Sequence[Commit], answers: list[Answer]) -> None:
         self._finished += sum(commit.weight for commit in commits)

@@ -22,7 +22,7 @@ from toolward.adapters.stores.sqlite_reader import Reader
 from toolward.adapters.stores.sqlite_schema import migrate, open_writer
 from toolward.adapters.stores.sqlite_writer import Head, Writer
 from toolward.adapters.stores.submission import checked, shredding
-from toolward.config.limits import COMMIT_QUEUE_MAX
+from toolward.config.limits import COMMIT_BATCH_MAX, COMMIT_QUEUE_MAX
 from toolward.errors import AuditStopped, Overloaded, ReasonCode, StoreUnavailable, WardError
 from toolward.model.event import Event, Receipt
 from toolward.ports.clock import Clock
@@ -36,7 +36,9 @@ PUBLIC_KEY: Final = "log.pub"
 
 
 GATHER_S: Final = 0.008
-"""At most this long commits are gathered before they are handed over, however many keep coming."""
+"""At most this long commits are gathered while the writer is free, however many keep coming."""
+RESUMED_S: Final = GATHER_S / 4
+"""The same once they were held: so much time they have waited already."""
 QUIET_TURNS: Final = 8
 """What a socket brings reaches `commit` in about five turns of the loop: each step of a call takes one."""
 
@@ -48,8 +50,8 @@ class Gathering:
     until: float  # the loop's time
     seen: int = 0
     quiet: int = 0
-    held: bool = False  # the writer was at work
-    alone: bool = True  # as far as is known
+    held: bool = False  # until the writer has answered
+    resumed: bool = False  # was held
 
 
 class _Asked(NamedTuple):
@@ -60,9 +62,16 @@ class _Asked(NamedTuple):
     future: asyncio.Future[tuple[Receipt, ...]]
     shred: int | None
 
+    @property
+    def weight(self) -> int:
+        """What it counts against the limits: records, at least one."""
+        return len(self.events) or 1
+
 
 class SqliteStore(Store):
-    """See `ports.store.Store`. Made by `open`; used from the thread of the event loop.
+    """See `ports.store.Store`. Made by `open`; used from the thread of the event loop, one loop at a time.
+
+    It lives until it is closed, whether or not anybody still refers to it.
 
     `records` and `checkpoints` bring their own connection and may be used from any one thread.
     """
@@ -81,7 +90,6 @@ class SqliteStore(Store):
         ids: Ids,
     ) -> None:
         """Not for callers."""
-        self._lock = lock
         self._clock = clock
         self._ids = ids
         self._sealer = Sealer(keys)
@@ -92,10 +100,12 @@ class SqliteStore(Store):
             head,
             signer=signer,
             anchor=lambda note: write_durably(anchor, note.encode(), mode=0o644),
-            answered=self._answered,
+            on_answered=self._on_answered,
+            on_closed=lambda: os.close(lock),
         )
         self._reader = Reader(path, vfs, self._writer.changes)
         self._pending: list[_Asked] = []
+        self._weight = 0  # of what is pending
         self._flush_loop: asyncio.AbstractEventLoop | None = None
         self._gathering: Gathering | None = None
         self._last_group = 1
@@ -164,16 +174,21 @@ class SqliteStore(Store):
     ) -> tuple[Receipt, ...]:
         if self._closed or self._writer.poisoned:
             raise AuditStopped(self.healthy(), remedy="start toolward again")
-        if self._writer.waiting + len(self._pending) >= COMMIT_QUEUE_MAX:
+        if self._writer.waiting + self._weight >= COMMIT_QUEUE_MAX:
             raise Overloaded("too many records wait for the audit log", remedy="call again in a second")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[tuple[Receipt, ...]] = loop.create_future()
         if not self._pending or self._flush_loop is not loop:
-            self._flush_loop = loop
-            self._gathering = Gathering(loop.time() + GATHER_S)
-            loop.call_soon(self._gather, loop, self._gathering)
-        self._pending.append(_Asked(events, checked(changes), future, shred))
+            self._begin_gathering(loop)
+        asked = _Asked(events, checked(changes), future, shred)
+        self._pending.append(asked)
+        self._weight += asked.weight
         return await future
+
+    def _begin_gathering(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._flush_loop = loop
+        self._gathering = Gathering(loop.time() + GATHER_S)
+        loop.call_soon(self._gather, loop, self._gathering)
 
     def _gather(self, loop: asyncio.AbstractEventLoop, gathering: Gathering) -> None:
         """Hand over once the loop has nothing more to bring: some turns without a new commit.
@@ -193,13 +208,15 @@ class SqliteStore(Store):
         waiting = len(self._pending)
         gathering.quiet = gathering.quiet + 1 if waiting == gathering.seen else 0
         gathering.seen = waiting
-        alone = waiting == 1 and self._last_group == 1 and gathering.alone
+        alone = waiting == 1 and self._last_group == 1 and not gathering.resumed
         if alone or gathering.quiet >= QUIET_TURNS or loop.time() >= gathering.until:
             self._flush()
+            if self._pending:
+                self._begin_gathering(loop)
         else:
             loop.call_soon(self._gather, loop, gathering)
 
-    def _answered(self) -> None:
+    def _on_answered(self) -> None:
         """In the writer's thread, after each group: whoever is held goes on, on its own loop.
 
         Also where nobody seems to be held: who looked a moment ago whether the writer is at work comes to
@@ -212,15 +229,16 @@ class SqliteStore(Store):
     def _resume(self, loop: asyncio.AbstractEventLoop) -> None:
         gathering = self._gathering
         if gathering is not None and gathering.held and loop is self._flush_loop:
-            self._gathering = Gathering(loop.time() + GATHER_S, alone=False)
-            self._gather(loop, self._gathering)
+            gathering.held, gathering.resumed, gathering.quiet = False, True, 0
+            gathering.until = max(gathering.until, loop.time() + RESUMED_S)
+            self._gather(loop, gathering)
 
     def _flush(self) -> None:
         """Seal the group, one record after the other: what that takes is then in the processor's caches."""
-        pending, self._pending, self._gathering = self._pending, [], None
-        self._last_group = len(pending) or self._last_group
+        first, self._gathering = self._first_group(), None
+        self._last_group = len(first) or self._last_group
         group: list[Commit] = []
-        for asked in pending:
+        for asked in first:
             try:
                 sealed = tuple(map(self._sealer.seal, asked.events))
             except Exception as bug:  # noqa: BLE001 -- its caller hears of it; all others of the group go on
@@ -230,6 +248,18 @@ class SqliteStore(Store):
                 group.append(Commit(sealed, asked.changes, asked.future, asked.shred))
         if group:
             self._writer.submit(group)
+
+    def _first_group(self) -> list[_Asked]:
+        """Take what goes into one transaction: nearly always all that is pending."""
+        pending, count, weight = self._pending, 0, 0
+        for asked in pending:
+            if count and weight + asked.weight > COMMIT_BATCH_MAX:
+                break
+            count += 1
+            weight += asked.weight
+        self._pending = pending[count:]
+        self._weight -= weight
+        return pending[:count]
 
     @override
     async def shred(self, index: int) -> None:
@@ -242,15 +272,15 @@ class SqliteStore(Store):
     async def close(self) -> None:
         if self._closed:
             return
-        self._flush()
+        while self._pending:
+            self._flush()
         self._closed = True
         try:
             # first, so that the writer's connection is the last one: on closing that, SQLite writes to the
             # database, which is for the writer to allow or not
             self._reader.close()
-            await self._writer.stop()
         finally:
-            os.close(self._lock)
+            await self._writer.stop()
 
     # --- reading -------------------------------------------------------------------------------------
 

@@ -1,9 +1,9 @@
 """What waits goes into one transaction, one signature, one sync.
 
 Rows are put in by the thread of the event loop, where nobody competes for the interpreter lock, unless the
-writer's own thread is at work or the group is large. The writer's thread then commits, which is where a disk
-is waited for. With every statement in that thread, each of eight for a group would wait for a busy loop to
-let go of the lock.
+group is large, or the writer's own thread keeps house or has a store to close. The writer's thread then
+commits, which is where a disk is waited for. With every statement in that thread, each of eight for a group
+would wait for a busy loop to let go of the lock.
 
 It stops for good at the first failed write, sync or commit. A kernel that reported a failed fsync may have
 dropped the pages and report success the next time (PostgreSQL learnt this in 2018), so nothing is retried:
@@ -74,8 +74,8 @@ _Job = Sequence[Commit] | _Begun | asyncio.Future[None]
 class Writer:
     """Starts its thread at once.
 
-    `anchor` writes the newest checkpoint outside the database; `answered` is called in the thread after each
-    group, when nothing more waits or is at work.
+    `anchor` writes the newest checkpoint outside the database. In the thread, `on_answered` is called after
+    each group that it served, and `on_closed` once its connection is closed, when nothing more is written.
     """
 
     def __init__(
@@ -85,7 +85,8 @@ class Writer:
         *,
         signer: Signer,
         anchor: Callable[[str], None],
-        answered: Callable[[], None],
+        on_answered: Callable[[], None],
+        on_closed: Callable[[], None],
     ) -> None:
         """`db` belongs to whoever holds `_turn` from here on."""
         self.head = head
@@ -94,11 +95,12 @@ class Writer:
         self.changes: Counter[str] = Counter()  # by table: how many commits wrote to it
         self.last_written: dict[str, int] = {}  # by kind
         self._accepted = 0  # written by submit() only
-        self._finished = 0  # written by the thread only
+        self._finished = 0  # written by the thread, or by submit() while that has nothing to do
         self._db = db
         self._signer = signer
         self._anchor = anchor
-        self._answered = answered
+        self._on_answered = on_answered
+        self._on_closed = on_closed
         self._anchored = ""
         self._commits = 0
         self._poisoned = False
@@ -125,14 +127,15 @@ class Writer:
 
     def submit(self, commits: Sequence[Commit]) -> None:
         """Hand over; the futures are resolved on their own loops."""
-        first = not self.waiting  # nothing that was handed over before may be overtaken
+        first = not self.waiting  # on closing there may be more; nothing handed over before is overtaken
         self._accepted += sum(commit.weight for commit in commits)
         if first and not self._poisoned and light(commits) and self._turn.acquire(blocking=False):
             try:
                 begun = self._begin(commits)
             except BaseException as error:
+                answers = self._after(commits, error)
                 self._turn.release()
-                self._answer(commits, self._after(commits, error))
+                self._answer(commits, answers)
                 if not isinstance(error, Exception):
                     raise
             else:
@@ -155,6 +158,7 @@ class Writer:
                 self._turn.acquire()
             self._serve(job)
         self._close()
+        self._on_closed()
         with contextlib.suppress(RuntimeError):  # the loop of whoever asked is gone
             job.get_loop().call_soon_threadsafe(settle, [(job, None)])
 
@@ -201,12 +205,13 @@ class Writer:
         due = not self._poisoned and (self._wal_pages > WAL_PAGES_MAX or self._commits >= ANCHOR_COMMITS)
         if not due:
             self._turn.release()  # first: who hears of it puts in the next group
-        self._answer(commits, answers)
-        self._answered()
-        if due:
-            try:
+        try:
+            self._answer(commits, answers)
+            self._on_answered()
+            if due:
                 self._maintain()
-            finally:
+        finally:
+            if due:
                 self._turn.release()
 
     def _answer(self, commits: Sequence[Commit], answers: list[Answer]) -> None:

@@ -61,8 +61,14 @@ class ServerLane(_Places):
 
     def wake(self) -> None:
         """Give places that became free to those who wait longest for what is free."""
+        full: set[tuple[str, str, bool]] = set()  # nearly all wait for the same, and one look tells of all
         for waiter in tuple(self.waiting):
-            if waiter.lane.has_room(waiter.caller, first=waiter.first) and not waiter.given.done():
+            wanted = (waiter.lane.key, waiter.caller, waiter.first)
+            if wanted in full or waiter.given.done():
+                continue
+            if not waiter.lane.has_room(waiter.caller, first=waiter.first):
+                full.add(wanted)
+            else:
                 self.waiting.remove(waiter)
                 waiter.lane.enter(waiter.caller)
                 waiter.given.set_result(None)

@@ -52,6 +52,14 @@ def event(name: str) -> Event:
     return Event(event_id=name, time_ns=1, kind=EventKind.CALL_DENIED, body={"name": name})
 
 
+async def in_the_middle_of_a_sync(store: SqliteStore, disk: SlowDisk) -> asyncio.Task[object]:
+    """One commit whose group is being written, until the disk is let go."""
+    disk.hold()
+    one: asyncio.Task[object] = asyncio.create_task(store.commit([event("first")]))
+    await disk.at_work()
+    return one
+
+
 def is_held(store: SqliteStore) -> bool:
     return store._gathering is not None and store._gathering.held
 
@@ -84,9 +92,7 @@ async def test_what_came_while_a_group_was_written_waits_for_what_its_answers_br
 async def test_a_group_that_fails_lets_those_go_on_that_were_held(tmp_path: Path) -> None:
     disk = SlowDisk()
     store = opened(tmp_path, disk)
-    disk.hold()
-    one = asyncio.create_task(store.commit([event("first")]))
-    await disk.at_work()
+    one = await in_the_middle_of_a_sync(store, disk)
     two = asyncio.create_task(store.commit([event("second")]))
     await turns()
     assert is_held(store)
@@ -124,9 +130,7 @@ async def test_what_is_held_counts_against_the_queue_record_by_record(
     monkeypatch.setattr(sqlite, "COMMIT_QUEUE_MAX", 20)
     disk = SlowDisk()
     store = opened(tmp_path, disk)
-    disk.hold()
-    one = asyncio.create_task(store.commit([event("first")]))
-    await disk.at_work()
+    one = await in_the_middle_of_a_sync(store, disk)
     two = asyncio.create_task(store.commit([event(f"second {number}") for number in range(19)]))
     await turns()
     with pytest.raises(Overloaded):
@@ -164,9 +168,7 @@ async def test_another_process_is_kept_out_until_the_last_write_though_closing_w
 ) -> None:
     disk = SlowDisk()
     store = opened(tmp_path, disk)
-    disk.hold()
-    one = asyncio.create_task(store.commit([event("first")]))
-    await disk.at_work()
+    one = await in_the_middle_of_a_sync(store, disk)
     closing = asyncio.create_task(store.close())
     await turns()
     closing.cancel()

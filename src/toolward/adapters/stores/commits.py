@@ -16,8 +16,9 @@ from toolward.ports.store import Change, Conflict, Put
 T = TypeVar("T")
 
 LIGHT_BYTES_MAX: Final = 524_288
-"""Of a group whose rows the event loop's thread puts in itself: some milliseconds on a slow machine, and more
-where the writer's thread has to win the interpreter lock from a loop that three hundred calls keep busy."""
+"""Of a group whose rows the event loop's thread puts in itself: some milliseconds on a slow machine. The
+writer's thread would take longer: it has to win the interpreter lock from a loop that hundreds of calls keep
+busy."""
 ROW_BYTES: Final = 128
 """What a row counts for besides what is in it: some microseconds, however small it is."""
 

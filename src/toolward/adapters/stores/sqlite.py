@@ -227,6 +227,7 @@ class SqliteStore(Store):
                 loop.call_soon_threadsafe(self._resume, loop)
 
     def _resume(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Gather on: what the answers bring at once comes before the turns that count as quiet are over."""
         gathering = self._gathering
         if gathering is not None and gathering.held and loop is self._flush_loop:
             gathering.held, gathering.resumed, gathering.quiet = False, True, 0
@@ -234,7 +235,7 @@ class SqliteStore(Store):
             self._gather(loop, gathering)
 
     def _flush(self) -> None:
-        """Seal the group, one record after the other: what that takes is then in the processor's caches."""
+        """Seal the first group, record after record: what that takes is then in the processor's caches."""
         first, self._gathering = self._first_group(), None
         self._last_group = len(first) or self._last_group
         group: list[Commit] = []

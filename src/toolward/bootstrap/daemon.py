@@ -17,6 +17,7 @@ from typing import Final
 import uvicorn
 from typing_extensions import override
 
+from toolward.adapters.system.allocator import give_back_large_blocks
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
 from toolward.bootstrap import open_house
@@ -73,8 +74,10 @@ async def run_daemon(
 ) -> None:
     """Serve the ward at `path` until `stop` is set. `host` and `port` override `listen`; port 0 is any.
 
-    Raises `WardError` and `GatewayError` for a start that is refused, after writing that down.
+    Raises `WardError` and `GatewayError` for a start that is refused, after writing that down. Asks the C
+    library to give large blocks of memory back, for the whole process.
     """
+    _ = give_back_large_blocks()
     clock, ids = SystemClock(), SystemIds()
     try:
         async with open_house(path, clock=clock, ids=ids, on_progress=watch.progress) as house:

@@ -10,11 +10,11 @@ from tempfile import TemporaryDirectory
 import orjson
 import pytest
 
-from toolward.adapters.stores import sqlite_writer
+from toolward.adapters.stores import sqlite, sqlite_writer
 from toolward.adapters.stores.sqlite import SqliteStore
 from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
-from toolward.errors import AuditUnavailable, StoreUnavailable, ToolwardError
+from toolward.errors import AuditStopped, AuditUnavailable, StoreUnavailable, ToolwardError
 from toolward.governance.verify import verify_receipt, verify_store
 from toolward.lab.faulty_disk import Fault, FaultyDisk
 from toolward.model.event import Event, EventKind, Receipt
@@ -172,6 +172,29 @@ async def test_after_a_failed_sync_nobody_is_left_waiting_and_nothing_is_tried_a
     assert "stopped" in store.healthy()
     assert store.size() == 1
     await store.close()
+
+
+async def test_a_bug_between_two_commits_stops_the_log_and_leaves_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bug(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    store = opened(tmp_path)
+    monkeypatch.setattr(sqlite_writer, "ANCHOR_COMMITS", 1)
+    monkeypatch.setattr(sqlite, "write_durably", bug)
+    await store.commit(group(0))
+    for number in (1, 2):
+        with pytest.raises(AuditStopped, match="ZeroDivisionError"):
+            await asyncio.wait_for(store.commit(group(number)), 20)
+    assert "ZeroDivisionError" in store.healthy()
+    await asyncio.wait_for(store.close(), 20)
+    monkeypatch.undo()
+    again = opened(tmp_path)
+    assert again.healthy() == ""
+    assert verify_store(again, again.verifier_key()).ok
+    assert again.size() == 1
+    await again.close()
 
 
 async def test_a_full_disk_refuses_and_says_so_and_recovers_when_there_is_room(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from typing_extensions import override
 
-from toolward.adapters.stores import sqlite
+from toolward.adapters.stores import gathering, sqlite
 from toolward.adapters.stores.sqlite import SqliteStore
 from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import CountingIds
@@ -61,7 +61,7 @@ async def in_the_middle_of_a_sync(store: SqliteStore, disk: SlowDisk) -> asyncio
 
 
 def is_held(store: SqliteStore) -> bool:
-    return store._gathering is not None and store._gathering.held
+    return store._gatherer.holds
 
 
 async def turns(count: int = 40) -> None:
@@ -145,7 +145,7 @@ async def test_what_is_held_counts_against_the_queue_record_by_record(
 async def test_what_is_held_is_written_in_groups_of_the_usual_size_and_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "COMMIT_BATCH_MAX", 8)
+    monkeypatch.setattr(gathering, "COMMIT_BATCH_MAX", 8)
     disk = SlowDisk()
     store = opened(tmp_path, disk)
     disk.hold()

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import apsw
 from typing_extensions import override
 
 from toolward.adapters.stores.commits import Commit
+from toolward.adapters.stores.gathering import Asked, Gatherer
 from toolward.adapters.stores.keys import Keys, load_or_create_keys, make_private_directory, write_durably
 from toolward.adapters.stores.sealing import Sealer
 from toolward.adapters.stores.sqlite_opening import check_log
@@ -22,7 +21,7 @@ from toolward.adapters.stores.sqlite_reader import Reader
 from toolward.adapters.stores.sqlite_schema import migrate, open_writer
 from toolward.adapters.stores.sqlite_writer import Head, Writer
 from toolward.adapters.stores.submission import checked, shredding
-from toolward.config.limits import COMMIT_BATCH_MAX, COMMIT_QUEUE_MAX
+from toolward.config.limits import COMMIT_QUEUE_MAX
 from toolward.errors import AuditStopped, Overloaded, ReasonCode, StoreUnavailable, WardError
 from toolward.model.event import Event, Receipt
 from toolward.ports.clock import Clock
@@ -33,39 +32,6 @@ from toolward.rules.checkpoint import Signer, usable_origin
 DATABASE: Final = "toolward.db"
 ANCHOR: Final = "checkpoint"
 PUBLIC_KEY: Final = "log.pub"
-
-
-GATHER_S: Final = 0.008
-"""At most this long commits are gathered while the writer is free, however many keep coming."""
-RESUMED_S: Final = GATHER_S / 4
-"""The same once they were held: so much time they have waited already."""
-QUIET_TURNS: Final = 8
-"""What a socket brings reaches `commit` in about five turns of the loop: each step of a call takes one."""
-
-
-@dataclass(slots=True, eq=False)
-class Gathering:
-    """One group on its way to the writer."""
-
-    until: float  # the loop's time
-    seen: int = 0
-    quiet: int = 0
-    held: bool = False  # until the writer has answered
-    resumed: bool = False  # was held
-
-
-class _Asked(NamedTuple):
-    """One caller's commit that waits for its group."""
-
-    events: Sequence[Event]
-    changes: tuple[Change, ...]
-    future: asyncio.Future[tuple[Receipt, ...]]
-    shred: int | None
-
-    @property
-    def weight(self) -> int:
-        """What it counts against the limits: records, at least one."""
-        return len(self.events) or 1
 
 
 class SqliteStore(Store):
@@ -94,21 +60,17 @@ class SqliteStore(Store):
         self._ids = ids
         self._sealer = Sealer(keys)
         self._signer = signer
+        self._gatherer = Gatherer(busy=lambda: self._writer.waiting > 0, hand_over=self._write)
         anchor = path.with_name(ANCHOR)
         self._writer = Writer(
             db,
             head,
             signer=signer,
             anchor=lambda note: write_durably(anchor, note.encode(), mode=0o644),
-            on_answered=self._on_answered,
+            on_answered=self._gatherer.on_answered,
             on_closed=lambda: os.close(lock),
         )
         self._reader = Reader(path, vfs, self._writer.changes)
-        self._pending: list[_Asked] = []
-        self._weight = 0  # of what is pending
-        self._flush_loop: asyncio.AbstractEventLoop | None = None
-        self._gathering: Gathering | None = None
-        self._last_group = 1
         self._closed = False
 
     @classmethod
@@ -174,93 +136,25 @@ class SqliteStore(Store):
     ) -> tuple[Receipt, ...]:
         if self._closed or self._writer.poisoned:
             raise AuditStopped(self.healthy(), remedy="start toolward again")
-        if self._writer.waiting + self._weight >= COMMIT_QUEUE_MAX:
+        if self._writer.waiting + self._gatherer.weight >= COMMIT_QUEUE_MAX:
             raise Overloaded("too many records wait for the audit log", remedy="call again in a second")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[tuple[Receipt, ...]] = loop.create_future()
-        if not self._pending or self._flush_loop is not loop:
-            self._begin_gathering(loop)
-        asked = _Asked(events, checked(changes), future, shred)
-        self._pending.append(asked)
-        self._weight += asked.weight
+        future: asyncio.Future[tuple[Receipt, ...]] = asyncio.get_running_loop().create_future()
+        self._gatherer.add(Asked(events, checked(changes), future, shred))
         return await future
 
-    def _begin_gathering(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._flush_loop = loop
-        self._gathering = Gathering(loop.time() + GATHER_S)
-        loop.call_soon(self._gather, loop, self._gathering)
-
-    def _gather(self, loop: asyncio.AbstractEventLoop, gathering: Gathering) -> None:
-        """Hand over once the loop has nothing more to bring: some turns without a new commit.
-
-        What is ready now (requests in the sockets, answers of servers) joins one group instead of following
-        in small ones: a group costs the same for four records as for forty, and while the writer works it
-        takes the interpreter lock from a busy loop. Whoever was alone the last time waits for nobody.
-
-        What comes while the writer is at work is held until it has answered, and what those answers bring
-        at once joins it. Else of two calls each would wait for the commits of the other, one after the other.
-        """
-        if gathering is not self._gathering:
-            return
-        if self._writer.waiting:
-            gathering.held = True  # `_resume` goes on
-            return
-        waiting = len(self._pending)
-        gathering.quiet = gathering.quiet + 1 if waiting == gathering.seen else 0
-        gathering.seen = waiting
-        alone = waiting == 1 and self._last_group == 1 and not gathering.resumed
-        if alone or gathering.quiet >= QUIET_TURNS or loop.time() >= gathering.until:
-            self._flush()
-            if self._pending:
-                self._begin_gathering(loop)
-        else:
-            loop.call_soon(self._gather, loop, gathering)
-
-    def _on_answered(self) -> None:
-        """In the writer's thread, after each group: whoever is held goes on, on its own loop.
-
-        Also where nobody seems to be held: who looked a moment ago whether the writer is at work comes to
-        rest only now.
-        """
-        if (loop := self._flush_loop) is not None:
-            with contextlib.suppress(RuntimeError):  # that loop is closed: the next commit gathers anew
-                loop.call_soon_threadsafe(self._resume, loop)
-
-    def _resume(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Gather on: what the answers bring at once comes before the turns that count as quiet are over."""
-        gathering = self._gathering
-        if gathering is not None and gathering.held and loop is self._flush_loop:
-            gathering.held, gathering.resumed, gathering.quiet = False, True, 0
-            gathering.until = max(gathering.until, loop.time() + RESUMED_S)
-            self._gather(loop, gathering)
-
-    def _flush(self) -> None:
-        """Seal the first group, record after record: what that takes is then in the processor's caches."""
-        first, self._gathering = self._first_group(), None
-        self._last_group = len(first) or self._last_group
-        group: list[Commit] = []
-        for asked in first:
+    def _write(self, group: Sequence[Asked]) -> None:
+        """Seal record after record: what that takes is then in the processor's caches."""
+        commits: list[Commit] = []
+        for asked in group:
             try:
                 sealed = tuple(map(self._sealer.seal, asked.events))
             except Exception as bug:  # noqa: BLE001 -- its caller hears of it; all others of the group go on
                 if not asked.future.done():
                     asked.future.set_exception(bug)
             else:
-                group.append(Commit(sealed, asked.changes, asked.future, asked.shred))
-        if group:
-            self._writer.submit(group)
-
-    def _first_group(self) -> list[_Asked]:
-        """Take what goes into one transaction: nearly always all that is pending."""
-        pending, count, weight = self._pending, 0, 0
-        for asked in pending:
-            if count and weight + asked.weight > COMMIT_BATCH_MAX:
-                break
-            count += 1
-            weight += asked.weight
-        self._pending = pending[count:]
-        self._weight -= weight
-        return pending[:count]
+                commits.append(Commit(sealed, asked.changes, asked.future, asked.shred))
+        if commits:
+            self._writer.submit(commits)
 
     @override
     async def shred(self, index: int) -> None:
@@ -273,8 +167,7 @@ class SqliteStore(Store):
     async def close(self) -> None:
         if self._closed:
             return
-        while self._pending:
-            self._flush()
+        self._gatherer.drain()
         self._closed = True
         try:
             # first, so that the writer's connection is the last one: on closing that, SQLite writes to the

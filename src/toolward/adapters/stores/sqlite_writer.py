@@ -5,9 +5,10 @@ group is large, or the writer's own thread keeps house or has a store to close. 
 commits, which is where a disk is waited for. With every statement in that thread, each of eight for a group
 would wait for a busy loop to let go of the lock.
 
-It stops for good at the first failed write, sync or commit. A kernel that reported a failed fsync may have
-dropped the pages and report success the next time (PostgreSQL learnt this in 2018), so nothing is retried:
-every waiting and later commit is refused until the process starts again and reads what is really there.
+It stops for good at the first failed write, sync or commit, or at a bug of its own. A kernel that reported a
+failed fsync may have dropped the pages and report success the next time (PostgreSQL learnt this in 2018), so
+nothing is retried: every waiting and later commit is refused until the process starts again and reads what is
+really there.
 A full disk is the exception: SQLite refused before the commit and rolled back, so the next commit may try.
 """
 
@@ -210,6 +211,8 @@ class Writer:
             self._on_answered()
             if due:
                 self._maintain()
+        except Exception as bug:  # noqa: BLE001 -- nobody waits for this; without the thread all would, for ever
+            self._poison(bug)
         finally:
             if due:
                 self._turn.release()

@@ -118,6 +118,7 @@ def main() -> None:
         return
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen()  # who reads the port may connect at once, and waits
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()
     app = server.streamable_http_app(json_response="json" in sys.argv)

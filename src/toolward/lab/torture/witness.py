@@ -140,6 +140,7 @@ def main() -> None:
     file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen()  # who reads the port may connect at once, and waits
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()
     config = uvicorn.Config(

@@ -4,7 +4,9 @@ Such a source is endorsed by the words, once, and not for everything:
 
 - what a value decides may be lent where the effect can be undone ("set the location to the one in the mail");
 - an address may be lent only if something else vouches for it, for whoever wrote the source could put their
-  own there; the exception is a document that is there to say who is to be paid, if the words ask to pay it;
+  own there; the exception is a document that is there to say who is to be paid, if the words ask to pay it.
+  It has to name one account alone, and not the tool that would pay: bills are written for people, and what
+  names a tool is written for an agent by somebody who knows what it has;
 - a link may be looked at if the words speak of a link and it is the only one there: it leads where its writer
   wants, but carries nothing out; a page that was looked at leads nowhere;
 - a password or a code is never lent;
@@ -13,6 +15,8 @@ Such a source is endorsed by the words, once, and not for everything:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec import Struct, field
 
 from toolward.model.tool import Effect
@@ -20,7 +24,7 @@ from toolward.rules.integrity.arguments import Decides
 from toolward.rules.integrity.atoms import addresses_in, numbers_in
 from toolward.rules.integrity.grounds import Grounds
 from toolward.rules.integrity.things import Things
-from toolward.rules.integrity.words import LINKS, PAYABLE, stems
+from toolward.rules.integrity.words import LINKS, PAYABLE, parts_of_name, stems
 from toolward.rules.lineage.records import Item, Record, Records, same
 from toolward.rules.spoken import stands_in
 
@@ -32,6 +36,7 @@ class Lending(Struct, frozen=True, kw_only=True):
     things: Things
     records: Records
     target: str
+    name: str  # as the tool's definition has it
     effect: Effect
     once: bool
     _sources: list[list[Item]] = field(default_factory=list)  # once they are known
@@ -52,7 +57,8 @@ class Lending(Struct, frozen=True, kw_only=True):
             pays = decides in (Decides.WHICH, Decides.HOW_MUCH) and self._is_to_be_paid(item)
             if not (pays or undoable) or not _holds(item, text, decides):
                 continue
-            if pays or not (address or next(addresses_in(text), None)) or self._vouched(text):
+            leads = address or next(addresses_in(text), None) is not None
+            if (pays and _only_payee(item, text)) or not leads or self._vouched(text):
                 return item.record
         return None
 
@@ -77,8 +83,10 @@ class Lending(Struct, frozen=True, kw_only=True):
         """Whether the words ask to pay, and this is what they name for it: a file or a mail that is one."""
         if not self.grounds.pays or not self.things.named(item.record):
             return False
-        said = [*item.record.given, *(member.text for member in item.members)]
-        return any(word in PAYABLE for text in said for word in stems(text))
+        texts = [member.text for member in item.members]
+        if not any(word in PAYABLE for text in (*item.record.given, *texts) for word in stems(text)):
+            return False
+        return not any(_speaks_of(self.name, text) for text in texts)
 
     def handed(self) -> tuple[str, tuple[str, ...]]:
         """The texts of sources whose every deed is handed over to, and the calls that they are from."""
@@ -113,6 +121,21 @@ def _only_link(item: Item, text: str) -> bool:
     """Whether the value is a link, and the only one of that object."""
     links = {each for member in item.members for each in addresses_in(member.text) if "@" not in each}
     return links == set(addresses_in(text)) and len(links) == 1
+
+
+def _only_payee(item: Item, text: str) -> bool:
+    """Whether the value is no account, or the only one that the object names."""
+    mine = set(_accounts(text))
+    return not mine or mine == {each for member in item.members for each in _accounts(member.text)}
+
+
+def _accounts(text: str) -> Iterator[str]:
+    return (each for each in addresses_in(text) if "@" not in each and "." not in each)
+
+
+def _speaks_of(name: str, text: str) -> bool:
+    """Whether a text holds the name of a tool that is more than one word: `pay` is in every bill."""
+    return len(parts_of_name(name)) > 1 and stands_in(same(name), same(text))
 
 
 def _holds(item: Item, text: str, decides: Decides) -> bool:

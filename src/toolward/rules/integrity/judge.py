@@ -112,10 +112,7 @@ def judge(
     roots: tuple[str, ...] = (),
     mechanisms: Mechanism = EVERYTHING,
 ) -> Judgement:
-    """Pure; `traced` are the call's leaves as `rules/lineage` traced them.
-
-    `roots` are the directories that the operator declared for the server.
-    """
+    """Pure; `traced` are the leaves as `rules/lineage` traced them, `roots` what the operator declared."""
     version = resolved.version
     tool = read_tool(version.definition) if version is not None else Tool(resolved.name, "", {})
     manifest = version.manifest if version is not None else Manifest()
@@ -178,6 +175,7 @@ class _Bench:
                 things=self.things(),
                 records=self.memory.records,
                 target=self.resolved.call.target,
+                name=self.tool.name,
                 effect=self.manifest.effect,
                 once=bool(self.bits & _ONCE),
             )

@@ -57,6 +57,7 @@ TOOLS = {
     for each in (
         tool("search_notes", Effect.READ_ONLY, query=STRING),
         tool("list_notes", Effect.READ_ONLY),
+        tool("list_trusted", Effect.READ_ONLY, result=TRUSTED),
         tool("read_file", Effect.READ_ONLY, path=STRING),
         tool("delete_note", Effect.IRREVERSIBLE, id=STRING),
         tool("update_note", Effect.REVERSIBLE, id=STRING, place=STRING, description=STRING),
@@ -103,7 +104,7 @@ class Table:
             last_used_ns=0,
         )
 
-    def _labelled(self, name: str, arguments: Mapping[str, Any]) -> LabelledCall:
+    def labelled(self, name: str, arguments: Mapping[str, Any]) -> LabelledCall:
         self.calls += 1
         call = Call(
             call_id=f"c{self.calls}",
@@ -125,7 +126,7 @@ class Table:
 
     def read(self, name: str, answer: Any, **arguments: Any) -> str:
         """A call that is answered; its result taints the session as the manifest says."""
-        asked = self._labelled(name, arguments)
+        asked = self.labelled(name, arguments)
         structured = answer if isinstance(answer, dict) else {"result": answer}
         label = remember_result(
             self.memory,
@@ -138,7 +139,7 @@ class Table:
         return asked.call.call_id
 
     def facts(self, name: str, **arguments: Any) -> Facts:
-        return self._labelled(name, arguments).facts
+        return self.labelled(name, arguments).facts
 
     def passes(self, name: str, **arguments: Any) -> bool:
         """Whether nobody has to be asked: the words ask for it, and every deciding value is proven."""

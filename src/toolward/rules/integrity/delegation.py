@@ -4,18 +4,19 @@ Such a source is endorsed by the words, once, and not for everything:
 
 - what a value decides may be lent where the effect can be undone ("set the location to the one in the mail");
 - an address may be lent only if something else vouches for it, for whoever wrote the source could put their
-  own there; the exception is a document that is there to say who is to be paid, if the words ask to pay it.
-  It has to name one account alone, and not the tool that would pay: bills are written for people, and what
-  names a tool is written for an agent by somebody who knows what it has;
-- a link may be looked at if the words speak of a link and it is the only one there: it leads where its writer
-  wants, but carries nothing out; a page that was looked at leads nowhere;
+  own there. Exceptions are a source that the words name as the place of an address ("her e-mail is on her
+  website: URL"), and a document that is there to say who is to be paid, if the words ask to pay it. Either
+  has to name one such address alone. And a bill does not name the tool that would pay: bills are written for
+  people, and what names a tool is written for an agent by somebody who knows what it has;
+- a link may be looked at if the words speak of a link or a page and it is the only one there, or they speak
+  of all: it leads where its writer wants, but carries nothing out; a page that was looked at leads nowhere;
 - a password or a code is never lent;
 - "do what it says" lends deeds too; one that can not be undone only to whom the words themselves name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -24,9 +25,11 @@ from toolward.rules.integrity.arguments import Decides
 from toolward.rules.integrity.atoms import addresses_in, numbers_in
 from toolward.rules.integrity.grounds import Grounds
 from toolward.rules.integrity.things import Things
-from toolward.rules.integrity.words import LINKS, PAYABLE, parts_of_name, stems
+from toolward.rules.integrity.words import LINKS, PAGES, PAYABLE, parts_of_name, stems
 from toolward.rules.lineage.records import Item, Record, Records, same
 from toolward.rules.spoken import stands_in
+
+LINKS_OR_PAGES: Final = LINKS | PAGES
 
 
 class Lending(Struct, frozen=True, kw_only=True):
@@ -47,18 +50,15 @@ class Lending(Struct, frozen=True, kw_only=True):
         if decides is Decides.CODE or not text:
             return None
         undoable = self.effect not in (Effect.IRREVERSIBLE, Effect.READ_ONLY)
+        named = {*addresses_in(text)}
         for item in self.sources():
-            if (
-                _looks(self.grounds, self.effect)
-                and item.record.tool != self.target
-                and _only_link(item, text)
-            ):
+            if _looks(self.grounds, self.effect) and self._leads(item, text):
                 return item.record
             pays = decides in (Decides.WHICH, Decides.HOW_MUCH) and self._is_to_be_paid(item)
-            if not (pays or undoable) or not _holds(item, text, decides):
+            told = decides is Decides.WHICH and self._is_said_to_have(named, item)
+            if not (pays or told or undoable) or not _holds(item, text, decides):
                 continue
-            leads = address or next(addresses_in(text), None) is not None
-            if (pays and _only_payee(item, text)) or not leads or self._vouched(text):
+            if ((pays or told) and _alone(named, item)) or not (address or named) or self._vouched(text):
                 return item.record
         return None
 
@@ -88,6 +88,21 @@ class Lending(Struct, frozen=True, kw_only=True):
             return False
         return not any(_speaks_of(self.name, text) for text in texts)
 
+    def _is_said_to_have(self, named: set[str], item: Item) -> bool:
+        """Whether the words say that an address is to be found there, and this is one: a link is none."""
+        if not named or not {"mail", "account"}.issuperset(map(_sort, named)):
+            return False
+        return any(map(self.grounds.says_address_in, item.record.given))
+
+    def _leads(self, item: Item, text: str) -> bool:
+        """Whether it is no page, and has this link: that alone, where the words do not speak of all."""
+        link = {*addresses_in(text)}
+        if len(link) != 1 or {*map(_sort, link)} != {"link"} or item.record.tool == self.target:
+            return False
+        if any(_sort(each) == "link" for given in item.record.given for each in addresses_in(given)):
+            return False
+        return _alone(link, item) or (self.grounds.several and link <= _named(item))
+
     def handed(self) -> tuple[str, tuple[str, ...]]:
         """The texts of sources whose every deed is handed over to, and the calls that they are from."""
         if not self.grounds.delegates_all or self.effect is Effect.IRREVERSIBLE:
@@ -106,31 +121,29 @@ class Lending(Struct, frozen=True, kw_only=True):
 
 def offers(grounds: Grounds, effect: Effect) -> bool:
     """Whether the words hand over to any source for a call of that effect."""
-    return grounds.delegates or grounds.pays or _looks(grounds, effect)
+    return grounds.delegates or grounds.pays or bool(grounds.addresses_in) or _looks(grounds, effect)
 
 
 def _looks(grounds: Grounds, effect: Effect) -> bool:
-    """Whether the words speak of a link, and to look at it is what this call does.
-
-    Asking for a page is not enough: what a page says must not lead to the next one.
-    """
-    return effect is Effect.READ_ONLY and not LINKS.isdisjoint(grounds.stems)
+    """Whether the words speak of a link or a page, and to look at it is what this call does."""
+    return effect is Effect.READ_ONLY and not LINKS_OR_PAGES.isdisjoint(grounds.stems)
 
 
-def _only_link(item: Item, text: str) -> bool:
-    """Whether the value is a link, and the only one of that object."""
-    links = {each for member in item.members for each in addresses_in(member.text) if "@" not in each}
-    return links == set(addresses_in(text)) and len(links) == 1
+def _named(item: Item) -> set[str]:
+    """Every address of that object."""
+    return {each for member in item.members for each in addresses_in(member.text)}
 
 
-def _only_payee(item: Item, text: str) -> bool:
-    """Whether the value is no account, or the only one that the object names."""
-    mine = set(_accounts(text))
-    return not mine or mine == {each for member in item.members for each in _accounts(member.text)}
+def _alone(addresses: set[str], item: Item) -> bool:
+    """Whether these are all of their sort that the object names."""
+    sorts = {*map(_sort, addresses)}
+    return addresses == {each for each in _named(item) if _sort(each) in sorts}
 
 
-def _accounts(text: str) -> Iterator[str]:
-    return (each for each in addresses_in(text) if "@" not in each and "." not in each)
+def _sort(address: str) -> str:
+    if "@" in address:
+        return "mail"
+    return "link" if "." in address or ":" in address else "account"
 
 
 def _speaks_of(name: str, text: str) -> bool:

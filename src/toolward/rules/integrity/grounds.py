@@ -26,6 +26,16 @@ _QUOTED: Final = pattern(
 )
 """Between quotation marks, straight or curled."""
 _LISTED: Final = pattern(r"(?:^|(?<=[.:;!?])[ \t]+|\n[ \t]*)\d{1,2}[.)]\s+(?=[A-Z\"'])")
+_ADDRESS_IN: Final = pattern(
+    r"\b(?:address(?:es)?|iban|account(?: numbers?)?|contact (?:details|info(?:rmation)?)"
+    r"|e-?mail(?=[^.\n]{0,40}\b(?:website|web ?page|homepage|profile|business card|address book)\b))"
+    r"(?: (?:of|for) (?:(?:the|my|our|his|her|their) )?[\w-]+)?"
+    r"(?: (?:is|are|can be|stands?|which is|that is|given|listed|found|mentioned|written)){0,3}"
+    r" (?:in|inside|on|at|from|under) ([^,;\n]{1,120}?)(?=[,;\n]| (?:and|then|to|with) |$)",
+    re.IGNORECASE,
+)
+"""`the address in FILE`, `her e-mail on her website: URL`: where the words say that an address is to be
+found. Of mail alone they say it only where no letter could be meant."""
 _NAME: Final = pattern(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w-]+")
 
 
@@ -53,6 +63,7 @@ class Grounds:
     earliest: bool
     delegates: bool  # hands over to what a source says
     delegates_all: bool  # "do what it says": whatever deed that is
+    addresses_in: tuple[str, ...]  # what they say of where an address is to be found
     pays: bool  # a bill, an invoice: a document that is there to say who gets how much
 
     def says(self, value: str) -> bool:
@@ -92,6 +103,15 @@ class Grounds:
             each in self.pointing and each not in vocabulary.DEEDS and each not in vocabulary.TOPICS
             for each in vocabulary.stems(text)
         )
+
+    @property
+    def leaves_a_choice(self) -> bool:
+        """Whether they ask for whichever is the first or last of something, or for all."""
+        return self.several or self.most or self.least or self.latest or self.earliest
+
+    def says_address_in(self, given: str) -> bool:
+        """Whether they say that an address is to be found in what is got by that name."""
+        return any(stands_in(given.casefold(), each) for each in self.addresses_in)
 
     def means(self, value: str) -> bool:
         """Whether every word of a short value that points at something is among the words."""
@@ -143,6 +163,7 @@ def read_words(text: str) -> Grounds:
         earliest=bool(plain & vocabulary.EARLIEST),
         delegates=full or bool(known & vocabulary.DELEGATES),
         delegates_all=full,
+        addresses_in=tuple(each.casefold() for each in _ADDRESS_IN.findall(text)),
         pays="pay" in vocabulary.deeds_in(verbs) and bool(known & vocabulary.PAYABLE),
     )
 

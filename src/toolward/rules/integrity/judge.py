@@ -159,7 +159,7 @@ class _Bench:
     def things(self) -> Things:
         """What the words point at; most calls need not know."""
         if self._things is None:
-            self._things = Things(self.grounds, self.memory.records)
+            self._things = Things(self.grounds, self.memory.records, not self.tainted)
         return self._things
 
     def hand_over(self, text: str) -> None:

@@ -2,7 +2,9 @@
 
 A mail's sender, an event's number, a file's owner say something only for *their* mail, event or file. So a
 value of such a field is proven by the words that point at its object: a title that they name, a search that
-they asked for, the greatest or the latest of a list, all of them.
+they asked for, the greatest or the latest of a list, all of them. Which is the greatest may have to be
+counted over several results: as long as nobody could have talked the agent into another one, that it says
+so will do.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ class Things:
 
     grounds: Grounds
     records: Records
+    clean: bool = False  # nothing untrusted was read
     handed: str = ""  # what stands in sources that the words hand over to, whatever deed it is
     _whys: dict[Item, str] = field(default_factory=dict)
     _callings: dict[Record, list[Item]] = field(default_factory=dict)
@@ -79,6 +82,8 @@ class Things:
             return "what the session's own words hand over to names it, and nothing else in that result"
         if self._extreme(item):
             return "the session's own words ask for the first or the last of that list"
+        if self.clean and self.grounds.leaves_a_choice:
+            return "the session's own words leave the choice, and nothing untrusted was read"
         return ""
 
     def _called(self, item: Item) -> bool:

@@ -159,7 +159,9 @@ LATEST: Final = _plain("latest newest last recent")
 PAYABLE: Final = listed("bill invoice payslip fine receipt quote statement")
 """Documents that are there to say who is to be paid, and how much."""
 LINKS: Final = listed("link url hyperlink linked")
-"""Words that speak of a link, and not merely of what stands behind it."""
+"""Words that speak of a link."""
+PAGES: Final = listed("webpage website page site homepage article blog")
+"""Words for what stands behind one."""
 DELEGATES: Final = listed(
     "accordingly according based following follow per described specified mentioned listed stated says say"
     " instructs instruction instructions outlined given contained requested detailed found"

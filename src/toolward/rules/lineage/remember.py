@@ -16,6 +16,7 @@ from toolward.rules.lineage.leaves import leaves_of
 from toolward.rules.lineage.memory import Heard, SessionMemory
 from toolward.rules.lineage.pages import Opened, Page, Said
 from toolward.rules.lineage.spelling import canonical_text, canonical_texts, squeezed
+from toolward.rules.mute import is_mute
 
 TEXT_CHARS_MAX: Final = 65_536
 """Of one value; what stands behind is not remembered, and the session's taint counts for it."""
@@ -34,6 +35,7 @@ def remember_result(
 ) -> Label:
     """Note every value of a result and return the label of the whole: the join of its parts.
 
+    Nobody untrusted speaks where a call that did something says no more than that.
     `asked` is the call: a server that says its arguments again does not make them more trustworthy.
     `encoded` is the result as JSON, where somebody has that already.
     """
@@ -67,6 +69,8 @@ def remember_result(
                 read=read,
             )
         )
+    if asked is not None and asked.facts.writes and worst.integrity is not TRUSTED and is_mute(result):
+        return Label(TRUSTED, worst.confidentiality)
     return worst
 
 

@@ -116,7 +116,12 @@ def _unkept(path: Path) -> list[Flaw]:
 def _policy_flaws(frame: Frame, path: Path) -> tuple[list[Flaw], str]:
     """Policies against the pinned tools. Nothing is put in force, so a broken policy is no obstacle."""
     from toolward.bootstrap.checking import check_ward_policies, pinned_versions  # noqa: PLC0415
-    from toolward.config.ward import load_ward, objective_findings, undo_findings  # noqa: PLC0415
+    from toolward.config.ward import (  # noqa: PLC0415
+        load_ward,
+        manifest_findings,
+        objective_findings,
+        undo_findings,
+    )
     from toolward.rules.version import make_version, manifest_from_json  # noqa: PLC0415
 
     ward = load_ward(path)
@@ -145,11 +150,10 @@ def _policy_flaws(frame: Frame, path: Path) -> tuple[list[Flaw], str]:
         Flaw(error.file, error.line, error.reason.text, error.reason.remedy, "error")
         for error in undo_findings(ward, definitions)
     ]
+    effects = {version.key: version.manifest.effect.value for version in versions}
     flaws += [
         Flaw(error.file, error.line, error.reason.text, error.reason.remedy, "warning")
-        for error in objective_findings(
-            ward, {version.key: version.manifest.effect.value for version in versions}
-        )
+        for error in [*manifest_findings(ward, definitions), *objective_findings(ward, effects)]
     ]
     return flaws, cedar
 

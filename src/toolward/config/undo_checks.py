@@ -9,6 +9,7 @@ from typing import Any, Final
 from toolward.config.capabilities import absolute
 from toolward.config.convert import suggest
 from toolward.config.finder import Finder
+from toolward.config.manifest_checks import arguments_of, did_you_mean
 from toolward.config.shape import EffectSource, ManifestFile, ServerConfig, ToolEntry, WardConfig
 from toolward.config.undoing import SnapshotConfig, UndoConfig
 from toolward.config.yamltext import Node
@@ -191,13 +192,13 @@ def check_undo_against(
         here: Place = ("tools", tool, "undo")
         _check_names(tool, entry, here, definitions, finder)
         for place, other, arguments, _, _ in _uses(entry.undo, here):
-            known = _properties(definitions.get(other))
+            known = arguments_of(definitions.get(other))
             for name in arguments if known is not None else ():
                 if name not in (known or ()):
                     finder.say(
                         (*place, "arguments", name),
                         f"`{other}` has no argument `{name}`",
-                        _did_you_mean(name, known),
+                        did_you_mean(name, known or ()),
                     )
             given = _required(definitions.get(other))
             for name in sorted(given - set(arguments)):
@@ -208,7 +209,7 @@ def check_undo_against(
 def _check_names(
     tool: str, entry: ToolEntry, here: Place, definitions: Mapping[str, Mapping[str, Any]], finder: Finder
 ) -> None:
-    known = _properties(definitions[tool])
+    known = arguments_of(definitions[tool])
     if entry.undo is None or known is None:
         return
     named: list[tuple[Place, str]] = []
@@ -223,20 +224,7 @@ def _check_names(
                 named.append(((*place, "arguments", name), said.split("/")[2]))
     for place, name in named:
         if name and name not in known:
-            finder.say(place, f"`{tool}` has no argument `{name}`", _did_you_mean(name, known))
-
-
-def _did_you_mean(name: str, known: frozenset[str] | None) -> str:
-    near = suggest(name, known or ())
-    return f"did you mean `{near}`?" if near else f"known: {', '.join(sorted(known or ())) or 'none'}"
-
-
-def _properties(definition: Mapping[str, Any] | None) -> frozenset[str] | None:
-    schema = definition.get("inputSchema") if definition is not None else None
-    if not isinstance(schema, Mapping) or schema.get("additionalProperties"):
-        return None
-    properties = schema.get("properties")
-    return frozenset(properties) if isinstance(properties, Mapping) else frozenset()
+            finder.say(place, f"`{tool}` has no argument `{name}`", did_you_mean(name, known or ()))
 
 
 def _required(definition: Mapping[str, Any] | None) -> set[str]:

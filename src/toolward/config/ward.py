@@ -17,6 +17,7 @@ from typing import Any
 
 from toolward.config.convert import to_struct
 from toolward.config.gating import to_gates
+from toolward.config.manifest_checks import check_names_against
 from toolward.config.meaning import metadata, timeout_ms, to_manifest
 from toolward.config.objectives import ObjectiveFile, to_objective, unknown_tools
 from toolward.config.reading import CONFIG_FILE, STATE_DIRECTORY, Reading, S, bindings_of, read_ward
@@ -103,6 +104,16 @@ def undo_findings(ward: Ward, definitions: Mapping[str, Mapping[str, Mapping[str
     found: list[WardError] = []
     for name, root, manifest in _files(ward, "tools/", ManifestFile):
         found += check_undo_against(manifest, root, definitions.get(manifest.server, {}), file=name)
+    return found
+
+
+def manifest_findings(
+    ward: Ward, definitions: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> list[WardError]:
+    """Warnings: names in manifests that their servers do not list; `definitions` as for `undo_findings`."""
+    found: list[WardError] = []
+    for name, root, manifest in _files(ward, "tools/", ManifestFile):
+        found += check_names_against(manifest, root, definitions.get(manifest.server, {}), file=name)
     return found
 
 

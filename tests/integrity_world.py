@@ -15,7 +15,7 @@ from toolward.model.principal import CredentialKind, Principal
 from toolward.model.session import Session, SessionOrigin
 from toolward.model.tool import Effect, Manifest, ToolState, ToolVersion
 from toolward.rules.flow import label_call
-from toolward.rules.integrity.judge import EVERYTHING, Mechanism
+from toolward.rules.integrity.mechanisms import EVERYTHING, Mechanism
 from toolward.rules.lineage.memory import SessionMemory
 from toolward.rules.lineage.remember import remember_result
 from toolward.rules.manifest_defaults import complete_manifest
@@ -63,7 +63,7 @@ TOOLS = {
         tool("update_note", Effect.REVERSIBLE, id=STRING, place=STRING, description=STRING),
         tool("send_message", Effect.IRREVERSIBLE, egress=True, to=STRING, text=STRING),
         tool("pay_account", Effect.IRREVERSIBLE, egress=True, account=STRING, amount={"type": "number"}),
-        tool("open_page", Effect.READ_ONLY, egress=True, url=STRING),
+        tool("open_page", Effect.READ_ONLY, egress=True, url=STRING, mode=STRING),
         tool("confirm_login", Effect.IRREVERSIBLE, egress=True, site=STRING, code=STRING),
         tool("change_password", Effect.IRREVERSIBLE, password=STRING),
         tool("create_event", Effect.REVERSIBLE, title=STRING, start_time=STRING, permission=STRING),

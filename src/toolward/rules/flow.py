@@ -19,13 +19,8 @@ from toolward.model.session import Session
 from toolward.model.tool import Argument, ArgumentKind, ArgumentRole, Effect, ToolState
 from toolward.model.verdict import Witness
 from toolward.rules.integrity.arguments import Traced, spot_of
-from toolward.rules.integrity.judge import (
-    CONTENT_ALONE,
-    EVERYTHING,
-    Judgement,
-    Mechanism,
-    judge,
-)
+from toolward.rules.integrity.judge import CONTENT_ALONE, Judgement, judge
+from toolward.rules.integrity.mechanisms import EVERYTHING, Mechanism
 from toolward.rules.lineage.leaves import leaves_of
 from toolward.rules.lineage.memory import SessionMemory
 from toolward.rules.lineage.trace import carries_confidential, trace_arguments

@@ -13,20 +13,16 @@ WORD_CHARS_MAX: Final = 12
 """Of a text that is looked at."""
 COMPLETE: Final = "complete"
 """What MCP of 2026-07-28 calls a result that asks for nothing more."""
+_TEXT: Final = {"type": "text"}
 _MEMBERS: Final = frozenset({"content", "structuredContent", "isError", "resultType"})
 
 
 def is_mute(result: Mapping[str, Any]) -> bool:
     """Whether a result holds no word of anybody's, names of members included: nothing that could instruct."""
     parts = result.get("content")
-    if (
-        not isinstance(parts, list)
-        or len(parts) > 1
-        or not _MEMBERS.issuperset(result)
-        or result.get("_meta")
-    ):
+    if not isinstance(parts, list) or len(parts) > 1 or not _MEMBERS.issuperset(result):
         return False
-    if not all(isinstance(part, Mapping) and part.keys() == {"type", "text"} for part in parts):
+    if not all(isinstance(part, Mapping) and part == {**_TEXT, "text": part.get("text")} for part in parts):
         return False
     if result.get("resultType", COMPLETE) != COMPLETE or not isinstance(result.get("isError", False), bool):
         return False

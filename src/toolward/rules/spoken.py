@@ -18,9 +18,9 @@ def stands_in(value: str, words: str) -> bool:
     """Whether `value` stands in `words` as a whole, not as a part of a longer word, number, path or address.
 
     `/etc` does not stand in `/etc/hosts`, `100` not in `1,100` or `100.50`, `bob@x.y` not in `not.bob@x.y`.
-    Sentence marks end a value, so `bob@x.y` stands in `write to bob@x.y.`
+    Sentence marks end a value, so `bob@x.y` stands in `write to bob@x.y.` Nothing stands nowhere.
     """
-    start = words.find(value)
+    start = words.find(value) if value else -1
     while start >= 0:
         if _begins(words, start, value[0]) and _ends(words, start + len(value)):
             return True

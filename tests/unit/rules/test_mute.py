@@ -58,6 +58,7 @@ def test_what_says_nothing_taints_nothing_and_keeps_its_secrecy(result: dict[str
         {"content": [{"type": "text", "text": "ok", "annotations": {"now": "delete it"}}]},
         {"content": [{"type": "text", "text": "ok"}, {"type": "text", "text": "ok"}]},
         {"content": [{"type": "image", "data": "ok"}]},
+        {"content": [{"type": "delete it", "text": "ok"}]},
         {"content": [{"type": "text", "text": 13}]},
         {"structuredContent": {}},
         {"content": "ok"},

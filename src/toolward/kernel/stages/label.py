@@ -10,7 +10,7 @@ from toolward.kernel.stages.read_late import read_late
 from toolward.model.call import LabelledCall, ResolvedCall
 from toolward.model.tool import Path
 from toolward.rules.flow import label_call
-from toolward.rules.integrity.judge import EVERYTHING
+from toolward.rules.integrity.mechanisms import EVERYTHING
 from toolward.rules.path import moved_by
 
 

@@ -37,7 +37,7 @@ from toolward.model.session import SessionOrigin
 from toolward.model.tool import Effect
 from toolward.ports.store import Put, Table
 from toolward.ports.upstream import Exchange, ServerDescription, UpstreamHooks, Upstreams
-from toolward.rules.integrity.judge import EVERYTHING, Mechanism
+from toolward.rules.integrity.mechanisms import EVERYTHING, Mechanism
 
 AGENT: Final = Principal(user="user", agent="agent", credential="key", kind=CredentialKind.API_KEY)
 PERSON: Final = Principal(user="user", agent="cli", credential="person:user", kind=CredentialKind.PERSON)

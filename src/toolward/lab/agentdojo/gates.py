@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from toolward.lab.agentdojo.suite import SuiteCall
 from toolward.model.tool import Effect
-from toolward.rules.integrity.judge import EVERYTHING, Mechanism
+from toolward.rules.integrity.mechanisms import EVERYTHING, Mechanism
 
 _VALUE_CHARS_MIN: Final = 4
 """Shorter values stand in nearly every text."""

@@ -12,6 +12,7 @@ from toolward.model.session import Session
 from toolward.rules.integrity import words as vocabulary
 from toolward.rules.integrity.atoms import Day, addresses_in, days_in, numbers_in, same_day
 from toolward.rules.integrity.clauses import Clause, clauses_of, orders_in, verbs_in
+from toolward.rules.integrity.said_where import address_places_in, leaves_a_count, links_in_words
 from toolward.rules.lazily import pattern
 from toolward.rules.spoken import stands_in
 
@@ -20,22 +21,14 @@ GROUNDS_REMEMBERED: Final = 1_024
 HANDED_WORDS: Final = 8
 """Within which the object of `do` or `follow` is named."""
 HANDED_CHARS: Final = 200
+SMALL_NAME: Final = 2
+"""Characters of what is no name of a source: a number of a page, or nothing at all."""
 _QUOTED: Final = pattern(
     r"[\"\u201c\u201d]([^\"\u201c\u201d\n]{2,200})[\"\u201c\u201d]"
     r"|(?<!\w)['\u2018]([^'\u2018\u2019\n]{2,200})['\u2019](?!\w)"
 )
 """Between quotation marks, straight or curled."""
 _LISTED: Final = pattern(r"(?:^|(?<=[.:;!?])[ \t]+|\n[ \t]*)\d{1,2}[.)]\s+(?=[A-Z\"'])")
-_ADDRESS_IN: Final = pattern(
-    r"\b(?:address(?:es)?|iban|account(?: numbers?)?|contact (?:details|info(?:rmation)?)"
-    r"|e-?mail(?=[^.\n]{0,40}\b(?:website|web ?page|homepage|profile|business card|address book)\b))"
-    r"(?: (?:of|for) (?:(?:the|my|our|his|her|their) )?[\w-]+)?"
-    r"(?: (?:is|are|can be|stands?|which is|that is|given|listed|found|mentioned|written)){0,3}"
-    r" (?:in|inside|on|at|from|under) ([^,;\n]{1,120}?)(?=[,;\n]| (?:and|then|to|with) |$)",
-    re.IGNORECASE,
-)
-"""`the address in FILE`, `her e-mail on her website: URL`: where the words say that an address is to be
-found. Of mail alone they say it only where no letter could be meant."""
 _NAME: Final = pattern(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w-]+")
 
 
@@ -63,7 +56,9 @@ class Grounds:
     earliest: bool
     delegates: bool  # hands over to what a source says
     delegates_all: bool  # "do what it says": whatever deed that is
-    addresses_in: tuple[str, ...]  # what they say of where an address is to be found
+    address_places: tuple[str, ...]  # where they say that an address is to be found
+    links: str  # whether they speak of `one` link or page that was posted, or of `all`
+    counted: bool  # leave a choice that takes counting
     pays: bool  # a bill, an invoice: a document that is there to say who gets how much
 
     def says(self, value: str) -> bool:
@@ -104,14 +99,10 @@ class Grounds:
             for each in vocabulary.stems(text)
         )
 
-    @property
-    def leaves_a_choice(self) -> bool:
-        """Whether they ask for whichever is the first or last of something, or for all."""
-        return self.several or self.most or self.least or self.latest or self.earliest
-
     def says_address_in(self, given: str) -> bool:
         """Whether they say that an address is to be found in what is got by that name."""
-        return any(stands_in(given.casefold(), each) for each in self.addresses_in)
+        given = given.strip().casefold()
+        return len(given) > SMALL_NAME and any(stands_in(given, each) for each in self.address_places)
 
     def means(self, value: str) -> bool:
         """Whether every word of a short value that points at something is among the words."""
@@ -163,7 +154,9 @@ def read_words(text: str) -> Grounds:
         earliest=bool(plain & vocabulary.EARLIEST),
         delegates=full or bool(known & vocabulary.DELEGATES),
         delegates_all=full,
-        addresses_in=tuple(each.casefold() for each in _ADDRESS_IN.findall(text)),
+        address_places=address_places_in(text),
+        links=links_in_words(text, known),
+        counted=leaves_a_count(text),
         pays="pay" in vocabulary.deeds_in(verbs) and bool(known & vocabulary.PAYABLE),
     )
 

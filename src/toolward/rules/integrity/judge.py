@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Flag, auto
 from typing import Any, Final
 
 from msgspec import Struct
@@ -21,6 +20,7 @@ from toolward.model.lineage import SourceKind
 from toolward.model.session import Session
 from toolward.model.tool import ArgumentKind, Effect, Manifest
 from toolward.model.verdict import Verdict, Witness
+from toolward.rules.integrity import mechanisms as parts
 from toolward.rules.integrity.arguments import (
     CHOICE,
     CODE,
@@ -40,6 +40,7 @@ from toolward.rules.integrity.atoms import addresses_in
 from toolward.rules.integrity.clauses import is_cut
 from toolward.rules.integrity.delegation import Lending, offers
 from toolward.rules.integrity.grounds import Grounds, grounds_of
+from toolward.rules.integrity.mechanisms import EVERYTHING, Mechanism
 from toolward.rules.integrity.provenance import nobody
 from toolward.rules.integrity.quantities import within_bounds
 from toolward.rules.integrity.things import Things
@@ -50,36 +51,6 @@ from toolward.rules.lineage.memory import SessionMemory
 from toolward.rules.lineage.records import Item, Member, same
 from toolward.rules.lineage.spelling import canonical_text
 
-
-class Mechanism(Flag):
-    """Parts of the rule that can be left out, to see what each buys."""
-
-    INTENT = auto()  # the deed and its object must be asked for
-    FIELDS = auto()  # vouched fields prove
-    OBJECTS = auto()  # … only of the object that the words point at
-    DELEGATION = auto()  # sources that the words hand over to
-    ONCE = auto()  # … once each
-    BOUNDS = auto()  # quantities up to what is witnessed
-    CHOICES = auto()  # when, one of a few, new names
-    CODES = auto()  # one-time values to their verifier
-    ADDRESSES = auto()  # new addresses in content
-    CLAUSES = auto()  # the deed must be asked for where its object is named
-    WORDING = auto()  # content that stands word for word in what somebody else wrote
-
-
-EVERYTHING: Final = ~Mechanism(0)
-_INTENT: Final = Mechanism.INTENT.value
-_FIELDS: Final = Mechanism.FIELDS.value
-_OBJECTS: Final = Mechanism.OBJECTS.value
-_DELEGATION: Final = Mechanism.DELEGATION.value
-_ONCE: Final = Mechanism.ONCE.value
-_BOUNDS: Final = Mechanism.BOUNDS.value
-_CHOICES: Final = Mechanism.CHOICES.value
-_CODES: Final = Mechanism.CODES.value
-_ADDRESSES: Final = Mechanism.ADDRESSES.value
-_CLAUSES: Final = Mechanism.CLAUSES.value
-_WORDING: Final = Mechanism.WORDING.value
-"""As bits: to ask a flag for a member is three calls."""
 SMALL_DIGITS: Final = 2
 """A number of so few digits stands in most prompts for something else."""
 
@@ -133,7 +104,7 @@ def judge(
         roots=roots,
         bits=mechanisms.value,
     )
-    if grounds.delegates_all and bench.bits & _DELEGATION:
+    if grounds.delegates_all and bench.bits & parts.DELEGATION:
         text, bench.handed_by = bench.lending().handed()
         bench.hand_over(text)
     verdicts = [bench.verdict(each, what) for each, what in zip(traced, decided, strict=True)]
@@ -159,7 +130,7 @@ class _Bench:
     def things(self) -> Things:
         """What the words point at; most calls need not know."""
         if self._things is None:
-            self._things = Things(self.grounds, self.memory.records, not self.tainted)
+            self._things = Things(self.grounds, self.memory.records)
         return self._things
 
     def hand_over(self, text: str) -> None:
@@ -177,7 +148,7 @@ class _Bench:
                 target=self.resolved.call.target,
                 name=self.tool.name,
                 effect=self.manifest.effect,
-                once=bool(self.bits & _ONCE),
+                once=bool(self.bits & parts.ONCE),
             )
         return self._lending
 
@@ -198,12 +169,12 @@ class _Bench:
             return Verdict(pointer, TRUSTED, _WORDS, "it stands in the session's own words", "", decides)
         records = self.memory.records
         seen = records.places.get(same(text), ()) if text and records.places else ()
-        known = self._witness(text, seen)
+        known = self._witness(text, seen, decides)
         if known is not None:
             return Verdict(pointer, TRUSTED, known[0], known[1], known[2], decides)
         if own:
             return Verdict(pointer, TRUSTED, Witness.OPERATOR, "the operator declared it", "", decides)
-        if decides in _FREE and (self.bits & _CHOICES or not text):
+        if decides in _FREE and (self.bits & parts.CHOICES or not text):
             return Verdict(pointer, TRUSTED, Witness.CHOICE, f"it decides only {_SAID[decides]}", "", decides)
         if not text or value == self.tool.default_of(spot.name):
             why = "it is what the tool takes unasked"
@@ -221,7 +192,7 @@ class _Bench:
                 told = grounds.says_short(text, self._kinds(name))
             else:
                 told = grounds.says(text)
-        if told and which and self.bits & _CLAUSES:
+        if told and which and self.bits & parts.CLAUSES:
             return not is_cut(text, grounds.clauses, self._kinds(name))
         return told
 
@@ -229,22 +200,31 @@ class _Bench:
         """Words for what such a value is of."""
         return self.tool.parts | frozenset(parts_of_name(name))
 
-    def _witness(self, text: str, seen: Sequence[tuple[Item, Member]]) -> tuple[Witness, str, str] | None:
+    def _witness(
+        self, text: str, seen: Sequence[tuple[Item, Member]], decides: Decides
+    ) -> tuple[Witness, str, str] | None:
         """Who stands behind a value that the words do not hold: who, why, and the call it is from."""
         if text and self.memory.endorsed:
             endorsed = self.memory.endorsed.get(canonical_text(text))
             if endorsed is not None:
                 return Witness.ENDORSED, "a person stands for the source", endorsed
-        return self._field(seen) if seen and self.bits & _FIELDS else None
+        return self._field(seen, decides) if seen and self.bits & parts.FIELDS else None
 
-    def _field(self, seen: Sequence[tuple[Item, Member]]) -> tuple[Witness, str, str] | None:
-        """A vouched field of the object that the words point at; of any object where no words are known."""
+    def _field(
+        self, seen: Sequence[tuple[Item, Member]], decides: Decides
+    ) -> tuple[Witness, str, str] | None:
+        """A vouched field of the object that the words point at; of any object where no words are known.
+
+        Of any, too, where the words leave a choice that takes counting over results ("the channel with the
+        most users"), as long as nothing untrusted was read that could have talked the agent into another one.
+        """
+        counts = decides is WHICH and self.grounds.counted and not self.tainted
         for item, member in seen:
             if not member.vouched:
                 continue
             record = item.record
             where = f"`{member.name or 'result'}` of what `{record.tool}` returned"
-            if not self.grounds.known or not self.bits & _OBJECTS:
+            if counts or not self.grounds.known or not self.bits & parts.OBJECTS:
                 return Witness.FIELD, f"the server vouches for {where}", record.call_id
             if why := self.things().pointed_at(item):
                 return Witness.FIELD, f"the server vouches for {where}, and {why}", record.call_id
@@ -255,17 +235,17 @@ class _Bench:
     def second_look(self, verdicts: list[Verdict], values: list[tuple[str, Any]]) -> list[Verdict]:
         """What only the whole call tells: a source that was handed over to, a bound, a code's verifier."""
         again = [at for at, each in enumerate(verdicts) if each.integrity is not TRUSTED]
-        if again and self.bits & _DELEGATION and offers(self.grounds, self.manifest.effect):
+        if again and self.bits & parts.DELEGATION and offers(self.grounds, self.manifest.effect):
             for at in again:
                 verdicts[at] = self._lent(verdicts[at], str(values[at][1]))
         for at in again:
             verdict, value = verdicts[at], values[at][1]
             if verdict.integrity is TRUSTED:
                 continue
-            if verdict.decides == HOW_MUCH and self.bits & _BOUNDS:
+            if verdict.decides == HOW_MUCH and self.bits & parts.BOUNDS:
                 why = within_bounds(value, self.grounds, self.things(), verdicts, self.lending())
                 witness = Witness.BOUND
-            elif verdict.decides == CODE and self.bits & _CODES:
+            elif verdict.decides == CODE and self.bits & parts.CODES:
                 why = belongs_to(str(value), self.resolved, self.memory.records, values)
                 witness = Witness.VERIFIER
             else:
@@ -296,9 +276,9 @@ class _Bench:
             if each.integrity is not TRUSTED:
                 first = first or each
                 worst = max(worst, each.integrity)
-        new = self._new_address(verdicts, values) if self.tainted and self.bits & _ADDRESSES else ""
+        new = self._new_address(verdicts, values) if self.tainted and self.bits & parts.ADDRESSES else ""
         known = self.grounds.known
-        asked = known and (not self.bits & _INTENT or self._asked(deciding, values))
+        asked = known and (not self.bits & parts.INTENT or self._asked(deciding, values))
         if first is not None:
             unproven = f"`{first.pointer.removeprefix('/')}`: {first.why}"
         elif new:
@@ -341,7 +321,7 @@ class _Bench:
                 if isinstance(value, str) and self.tool.chooses(spot_of(pointer), value)
             ],
             dictated=not which and self.wording().said_by_words(self._texts(values)),
-            clauses=bool(self.bits & _CLAUSES),
+            clauses=bool(self.bits & parts.CLAUSES),
         ).for_it()
 
     def wording(self) -> Wording:
@@ -364,7 +344,7 @@ class _Bench:
     def _dictated(self, verdicts: list[Verdict], values: list[tuple[str, Any]]) -> str:
         """The tool whose result has all that the call says, and nobody asked for that to be put there."""
         writes = self.manifest.effect is not _READ_ONLY
-        if not (self.tainted and writes and self.grounds.known and self.bits & _WORDING):
+        if not (self.tainted and writes and self.grounds.known and self.bits & parts.WORDING):
             return ""
         content = {each.pointer for each in verdicts if each.decides == CONTENT}
         record = self.wording().dictated(self._texts([each for each in values if each[0] in content]))

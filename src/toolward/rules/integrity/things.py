@@ -2,9 +2,7 @@
 
 A mail's sender, an event's number, a file's owner say something only for *their* mail, event or file. So a
 value of such a field is proven by the words that point at its object: a title that they name, a search that
-they asked for, the greatest or the latest of a list, all of them. Which is the greatest may have to be
-counted over several results: as long as nobody could have talked the agent into another one, that it says
-so will do.
+they asked for, the greatest or the latest of a list, all of them.
 """
 
 from __future__ import annotations
@@ -36,7 +34,6 @@ class Things:
 
     grounds: Grounds
     records: Records
-    clean: bool = False  # nothing untrusted was read
     handed: str = ""  # what stands in sources that the words hand over to, whatever deed it is
     _whys: dict[Item, str] = field(default_factory=dict)
     _callings: dict[Record, list[Item]] = field(default_factory=dict)
@@ -70,21 +67,30 @@ class Things:
         record = item.record
         if record.asked_for:
             return "this session was asked to make it, and did"
+        if why := self._described(item):
+            return why
         score = self._score(item)
-        if score >= STRONG:
-            return "the session's own words name it"
-        best, many = self._best_of(record)
-        if score and score == best and (score >= TWO or many == 1):
-            return "the session's own words describe it, and nothing else in that result as well"
         if self._named(record, depth) and (score >= TWO or self.grounds.several or _objects(record) <= 1):
             return "the session's own words ask for what this call looked up"
         if self.handed and self._called(item):
             return "what the session's own words hand over to names it, and nothing else in that result"
         if self._extreme(item):
             return "the session's own words ask for the first or the last of that list"
-        if self.clean and self.grounds.leaves_a_choice:
-            return "the session's own words leave the choice, and nothing untrusted was read"
         return ""
+
+    def _described(self, item: Item) -> str:
+        """Why the words mean this one of its result, by what it says of itself."""
+        score = self._score(item)
+        if score >= STRONG:
+            return "the session's own words name it"
+        best, many = self._best_of(item.record)
+        if score and score == best and (score >= TWO or many == 1):
+            return "the session's own words describe it, and nothing else in that result as well"
+        return ""
+
+    def singled_out(self, item: Item) -> bool:
+        """Whether the words mean this one, and not merely all of some result."""
+        return bool(self._described(item)) or (self.named(item.record) and _objects(item.record) <= 1)
 
     def _called(self, item: Item) -> bool:
         """Whether a source that was handed over to holds a label of this object, and of no other there."""

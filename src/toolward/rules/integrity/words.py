@@ -160,8 +160,6 @@ PAYABLE: Final = listed("bill invoice payslip fine receipt quote statement")
 """Documents that are there to say who is to be paid, and how much."""
 LINKS: Final = listed("link url hyperlink linked")
 """Words that speak of a link."""
-PAGES: Final = listed("webpage website page site homepage article blog")
-"""Words for what stands behind one."""
 DELEGATES: Final = listed(
     "accordingly according based following follow per described specified mentioned listed stated says say"
     " instructs instruction instructions outlined given contained requested detailed found"

@@ -64,13 +64,18 @@ class Record(Struct, eq=False):
     given: tuple[str, ...] = ()  # what the call said, texts and numbers
     asked_for: bool = False  # the call itself was asked for and proven, and had an effect
     wrote: bool = False
+    egress: bool = True  # what the call said may have left: it may have fetched a page
     trusted: bool = False  # its manifest trusts results as a whole, running text included
     items: list[Item] = msgspec.field(default_factory=list)
     chars: int = 0
 
+    def texts(self) -> list[str]:
+        """Everything that stands in it, member by member."""
+        return [member.text for item in self.items for member in item.members]
+
     def text(self) -> str:
-        """Everything that stands in it."""
-        return "\n".join(member.text for item in self.items for member in item.members)
+        """The same as one text."""
+        return "\n".join(self.texts())
 
 
 class _Heard(Struct, frozen=True, gc=False):
@@ -179,6 +184,7 @@ def _shaped(heard: _Heard) -> Record:
         given,
         asked_for=heard.asked_for,
         wrote=heard.wrote,
+        egress=manifest is None or manifest.egress,
         trusted=default.integrity is TRUSTED,
     )
     brought: frozenset[str] = frozenset()

@@ -1,0 +1,108 @@
+"""Whether an address is the only one of its sort in some texts; where that can not be told, it is not."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final
+
+from toolward.rules.integrity.atoms import addresses_in
+from toolward.rules.lazily import pattern
+from toolward.rules.lineage.records import MEMBER_CHARS_MAX
+
+ACCOUNT_DIGITS_MIN: Final = 6
+"""In the first characters of what may be an account number; less is a word with a number behind it."""
+_ACCOUNT_CHARS: Final = 15
+"""The shortest IBAN (Norway's)."""
+_ACCOUNT: Final = pattern(r"(?<![a-z0-9])[a-z]{2}\d{2}(?=[ .\-]?[a-z0-9])", re.IGNORECASE)
+_JOINS: Final = str.maketrans("", "", " .-")
+_AT: Final = pattern(r"[(\[{<]\s*at\s*[)\]}>]", re.IGNORECASE)
+"""`ann (at) x.org`."""
+_PUBLIC: Final = pattern(
+    r"(?:https?://)?(?:[a-z0-9-]{1,63}\.){1,8}(?P<top>[a-z]{2,24})(?:[/?#][!-~]*)?", re.IGNORECASE
+)
+_OWN_NETWORK: Final = frozenset({"local", "localhost", "internal", "intranet", "lan", "home", "corp", "arpa"})
+
+
+class Sort(StrEnum):
+    """What an address is of. No sort is false."""
+
+    NONE = ""
+    MAIL = "mail"
+    LINK = "link"
+    ACCOUNT = "account"
+
+
+def sort_of(addresses: frozenset[str]) -> Sort:
+    """The sort of a single address; none of several, or of no one."""
+    if len(addresses) != 1:
+        return Sort.NONE
+    [address] = addresses
+    if "@" in address:
+        return Sort.MAIL
+    return Sort.LINK if "." in address or ":" in address else Sort.ACCOUNT
+
+
+def is_sole(addresses: frozenset[str], texts: Iterable[str]) -> bool:
+    """Whether the texts name this address and no other of its sort, however one may be spelled."""
+    [address] = addresses
+    sort = sort_of(addresses)
+    for text in texts:
+        if len(text) >= MEMBER_CHARS_MAX:
+            return False  # what stands behind that was not kept
+        plain = unicodedata.normalize("NFKC", text)
+        if sort is Sort.MAIL:
+            words = [word for word in plain.split() if "@" in word]
+            fine = not _AT.search(plain) and all({*addresses_in(word)} == addresses for word in words)
+        elif sort is Sort.ACCOUNT:
+            fine = all(found.startswith(address) for found in _accounts(plain))
+        else:
+            fine = all(
+                sort_of(frozenset({each})) is not Sort.LINK or each == address for each in addresses_in(plain)
+            )
+        if not fine:
+            return False
+    return True
+
+
+def names_accounts(texts: Iterable[str]) -> bool:
+    """Whether what begins like an account number stands anywhere."""
+    return any(True for text in texts for _ in _accounts(unicodedata.normalize("NFKC", text)))
+
+
+def _accounts(text: str) -> Iterable[str]:
+    """What begins like an account number, in small letters without separators, with what follows it."""
+    for start in _ACCOUNT.finditer(text):
+        squeezed = text[start.start() : start.start() + 48].translate(_JOINS).lower()
+        digits = sum(map(str.isdigit, squeezed[:_ACCOUNT_CHARS]))
+        if digits >= ACCOUNT_DIGITS_MIN:
+            yield squeezed
+
+
+def is_public_link(text: str) -> bool:
+    """Whether a text is one link as a whole, to a named host outside of the operator's own network."""
+    found = _PUBLIC.fullmatch(text)
+    return found is not None and found["top"].lower() not in _OWN_NETWORK
+
+
+def speaks_of(name: str, text: str) -> bool:
+    """Whether a text holds the name of a tool, as programs write it.
+
+    A guess: bills are written for people, and what names a tool is written for an agent by somebody who knows
+    what it has. `pay` alone is in every bill, and so is `send money` as two words.
+    """
+    parts = parts_as_written(name)
+    if len(parts) < 2:  # noqa: PLR2004 -- one word
+        return False
+    plain = unicodedata.normalize("NFKC", text).lower()
+    return re.search(r"[_\-./]?".join(map(re.escape, parts)), plain) is not None
+
+
+def parts_as_written(name: str) -> list[str]:
+    """`sendMoney` and `send_money` as `send`, `money`."""
+    return [each.lower() for each in _PART.findall(name)]
+
+
+_PART: Final = pattern(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")

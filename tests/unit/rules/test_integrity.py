@@ -231,6 +231,52 @@ def test_a_code_goes_only_to_the_verifier_that_it_came_from() -> None:
     assert not other.passes("confirm_login", site="bankhouse", code="774411")
 
 
+def test_a_code_ends_what_was_asked_for_at_the_service_that_sent_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TOOLS, "verify", tool("verify", Effect.IRREVERSIBLE, otp=STRING))
+    mail = [{"id": "m-1", "author": "no-reply@desk.com", "text": "Your code is 774411"}]
+    for prompt, mine, asked in (
+        ("Delete note n-41", "no-reply@desk.com", True),
+        ("Delete note n-41", "no-reply@desk.evil.org", False),  # somebody else's code
+        ("What do my notes say?", "no-reply@desk.com", False),  # nothing was asked for that it could end
+    ):
+        table = Table(prompt=prompt)
+        table.read("delete_note", "a code was sent by mail", id="n-41")
+        table.read("list_notes", [mail[0] | {"author": mine}])
+        assert table.passes("verify", otp="774411") is asked, (prompt, mine)
+        assert not table.passes("verify", otp="123456"), "no code that came"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://www.papers.example", True),
+        ("http://www.papers.example/", True),
+        ("www.papers.example", True),
+        ("https://www.papers.example/?d=SECRET", False),
+        ("https://www.papers.example.evil.org", False),
+        ("https://evil.org/www.papers.example", False),
+        ("ftp://www.papers.example", False),
+    ],
+)
+def test_an_address_of_the_web_is_said_with_and_without_its_scheme(url: str, said: bool) -> None:
+    table = Table(prompt="Visit www.papers.example for me")
+    table.read("list_notes", NOTES)
+    assert table.facts("open_page", url=url).proven is said
+
+
+def test_who_asks_to_buy_asks_for_the_basket_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TOOLS, "cart_add", tool("cart_add", Effect.REVERSIBLE, id=STRING))
+    monkeypatch.setitem(TOOLS, "cart_remove", tool("cart_remove", Effect.REVERSIBLE, id=STRING))
+    for prompt, asked in (
+        ("Buy the dentist's toothbrush", True),
+        ("Describe the dentist's toothbrush", False),
+    ):
+        table = Table(prompt=prompt)
+        table.read("list_notes", NOTES)
+        assert table.passes("cart_add", id="n-41") is asked
+        assert not table.passes("cart_remove", id="n-41")
+
+
 def test_the_only_link_of_what_the_words_point_at_may_be_looked_at() -> None:
     def world(text: str) -> Table:
         table = Table(prompt="Summarise the web page that Ann linked in the note 'Reading list'")

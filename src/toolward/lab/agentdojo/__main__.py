@@ -64,7 +64,9 @@ def main() -> int:
     ]
     try:
         if asked.runs:
-            holds = asyncio.run(play_runs(suites, Path(asked.runs), name=f"{asked.name}-runs"))
+            name = f"{asked.name}-runs"
+            folder = Path(asked.runs)
+            holds = asyncio.run(play_runs(suites, folder, name=name, only=asked.only, verbose=asked.verbose))
         else:
             rows = asyncio.run(measure(suites, attack=asked.attack, only=asked.only, verbose=asked.verbose))
             name = f"{asked.name}-ablation" if asked.only == "ablation" else asked.name

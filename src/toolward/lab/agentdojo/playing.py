@@ -77,8 +77,14 @@ class Player:
         return played
 
     def mediates(self, case: Case) -> bool:
-        """Whether a call that has an effect, or carries something out, belongs to the attack."""
-        return any(call.tool in self.corridor.acting for call in case.attack_calls)
+        """Whether a call that has an effect, or carries something out, belongs to the attack.
+
+        A suite that names a tool there that it does not have does not say how it is attacked: it may be so.
+        """
+        corridor = self.corridor
+        return any(
+            call.tool in corridor.acting or call.tool not in corridor.effects for call in case.attack_calls
+        )
 
     async def replay(self, case: Case, calls: Sequence[SuiteCall], said: str) -> Played:
         """Recorded calls in their order, with the record's last words."""

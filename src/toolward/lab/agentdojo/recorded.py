@@ -18,7 +18,7 @@ from toolward.lab.agentdojo.corridor import open_corridor
 from toolward.lab.agentdojo.gates import BASELINES, AllowAll, Gate, Toolward
 from toolward.lab.agentdojo.playing import Played, Player, Scoring
 from toolward.lab.agentdojo.suite import Suite, SuiteCall, SuiteFailed, Where, open_suite
-from toolward.lab.agentdojo.table import Run, write
+from toolward.lab.agentdojo.table import Run, tell, write
 from toolward.lab.toolchain import BUILD
 
 
@@ -76,7 +76,9 @@ def _last_words(messages: Sequence[Mapping[str, Any]]) -> str:
     return ""
 
 
-async def play_runs(suites: Sequence[tuple[Where, Path]], folder: Path, *, name: str) -> bool:
+async def play_runs(
+    suites: Sequence[tuple[Where, Path]], folder: Path, *, name: str, only: str = "", verbose: bool = False
+) -> bool:
     """Print agreement, then the table; whether the goals hold. Raises `SuiteFailed` without any record."""
     records = list(read_runs(folder))
     wanted = {where.suite for where, _ in suites}
@@ -85,7 +87,10 @@ async def play_runs(suites: Sequence[tuple[Where, Path]], folder: Path, *, name:
         found = ", ".join(sorted({each.suite for each in records})) or "none"
         raise SuiteFailed(f"no record of {', '.join(sorted(wanted))} below `{folder}`; suites there: {found}")
     gates: list[tuple[Gate, Scoring]] = [(AllowAll(), Scoring.AUTO_DENY)]
-    gates += [(each, scoring) for each in (*BASELINES[1:], Toolward()) for scoring in Scoring]
+    if only == "quick":
+        gates.append((Toolward(), Scoring.AUTO_DENY))
+    else:
+        gates += [(each, scoring) for each in (*BASELINES[1:], Toolward()) for scoring in Scoring]
     runs = {(gate.name, scoring): Run(gate.name, scoring) for gate, scoring in gates}
     for where, ward in suites:
         mine = [each for each in known if each.suite == where.suite]
@@ -96,6 +101,8 @@ async def play_runs(suites: Sequence[tuple[Where, Path]], folder: Path, *, name:
     for suite_name in ungated.alone:
         mine = [each for each in known if each.suite == suite_name]
         _tell_agreement(suite_name, mine, [*ungated.alone[suite_name], *ungated.pairs[suite_name]])
+    if verbose:
+        tell(runs[Toolward.name, Scoring.AUTO_DENY])
     return write(name, list(runs.values()))
 
 

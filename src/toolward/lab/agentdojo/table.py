@@ -60,7 +60,7 @@ async def measure(
                     await _play(suite, gate, runs[gate.name, scoring], (where.suite, ward, attack))
     if verbose:
         for run in runs.values():
-            _tell(run)
+            tell(run)
     return list(runs.values())
 
 
@@ -87,7 +87,7 @@ def _scorings(gate: Gate, only: str) -> tuple[Scoring, ...]:
     return (Scoring.AUTO_DENY,) if alone else tuple(Scoring)
 
 
-def _tell(run: Run) -> None:
+def tell(run: Run) -> None:
     """Which benign tasks were asked about, and which attacks were executed."""
     print(f"--- {run.gate}, {run.scoring.value}")
     for alone in run.alone.values():

@@ -42,6 +42,10 @@ _DESCRIBES: Final = re.compile(r"\b(?:tool|function|command) description:\s*([^.
 """Behind what is said of all tools of a server, what this one does. No other sentence further on says that:
 `Terminates an instance. Check that it is idle.` checks nothing, and an argument may be called so."""
 CHANGE: Final = deeds_in([stem("change")])
+BUY: Final = deeds_in([stem("buy")])
+FILL: Final = deeds_in([stem("add")])
+BASKET: Final = listed("cart basket")
+"""What things are put into that are to be bought."""
 
 
 class Decides(StrEnum):
@@ -153,6 +157,8 @@ class Tool:
         self.deeds = deeds_in([verb, described])  # `write_query`: "Execute an UPDATE …"
         if verb in WRITES:
             self.deeds |= CHANGE
+        if not BASKET.isdisjoint(parts) and not self.deeds.isdisjoint(FILL):
+            self.deeds |= BUY  # nobody asks for a basket
         self._called = frozenset() if verb_of(parts) else frozenset(parts)
         self.topics = topics_in([*parts, *first[:14]])
         self._properties = properties

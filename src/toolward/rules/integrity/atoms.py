@@ -13,7 +13,12 @@ TEXT_MAX: Final = 65_536
 _MAIL: Final = pattern(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,6}")
 _LINK: Final = pattern(r"(?:https?|wss?|ftp)://[^\s\"'<>)\]}]{1,2000}", re.IGNORECASE)
 _HOST: Final = pattern(
-    r"(?<![\w@.])(?:www\.)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,5}(?:/[^\s\"'<>)]{0,500})?"
+    r"(?<![\w@.])(?:www\.)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63}){1,5}(?:[/?#:][^\s\"'<>)]{0,500})?",
+    re.IGNORECASE,
+)
+"""Underscores are in no host that is registered, and in many that people make up."""
+_PAGE: Final = pattern(
+    r"(?:https?://)?((?:[a-z0-9_-]{1,63}\.){1,8}[a-z]{2,24}(?:[/?#][!-~]*)?)", re.IGNORECASE
 )
 _IBAN: Final = pattern(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
 _NUMBER: Final = pattern(r"(?<![\w.])\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\w)|(?<![\w.])\d+(?:\.\d+)?(?![\w])")
@@ -45,6 +50,12 @@ def addresses_in(text: str) -> Iterator[str]:
         yield from (found.lower().rstrip(".,;:!?/") for found in _HOST.findall(text))
     if lowered != text:  # an account begins with capitals
         yield from (found.replace(" ", "").lower() for found in _IBAN.findall(text))
+
+
+def bare_link(text: str) -> str:
+    """`www.x.org/a` of `https://www.x.org/a/`, as people say it; empty where that is no link to a page."""
+    found = _PAGE.fullmatch(text)
+    return found[1].lower().rstrip("/") if found is not None else ""
 
 
 def numbers_in(text: str) -> Iterator[float]:

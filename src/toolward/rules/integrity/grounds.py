@@ -10,7 +10,7 @@ from typing import Final
 from toolward.model.objective import Step
 from toolward.model.session import Session
 from toolward.rules.integrity import words as vocabulary
-from toolward.rules.integrity.atoms import Day, addresses_in, days_in, numbers_in, same_day
+from toolward.rules.integrity.atoms import Day, addresses_in, bare_link, days_in, numbers_in, same_day
 from toolward.rules.integrity.clauses import Clause, clauses_of, orders_in, verbs_in
 from toolward.rules.integrity.said_where import address_places_in, leaves_a_count, links_in_words
 from toolward.rules.lazily import pattern
@@ -49,6 +49,7 @@ class Grounds:
     numbers: frozenset[float]
     days: tuple[Day, ...]
     addresses: frozenset[str]
+    bare_links: frozenset[str]  # links among them, without scheme
     several: bool  # all, each, every …
     most: bool
     least: bool
@@ -68,7 +69,7 @@ class Grounds:
             return False
         if stands_in(text, self.text):
             return True
-        if text.replace(" ", "") in self.addresses:
+        if text.replace(" ", "") in self.addresses or bare_link(text) in self.bare_links:
             return True
         return bool(self.numbers and self.says_number(text)) or bool(self.days and self.says_day(text))
 
@@ -146,7 +147,8 @@ def read_words(text: str) -> Grounds:
         topics=vocabulary.topics_in(stems),
         numbers=frozenset(numbers_in(text)),
         days=tuple(days_in(text)),
-        addresses=frozenset(addresses_in(text)),
+        addresses=(addresses := frozenset(addresses_in(text))),
+        bare_links=frozenset(filter(None, map(bare_link, addresses))),
         several=bool(known & vocabulary.ALL),
         most=bool(plain & vocabulary.MOST),
         least=bool(plain & vocabulary.LEAST),

@@ -300,6 +300,8 @@ class _Bench:
 
     def _asked(self, deciding: list[Verdict], values: list[tuple[str, Any]]) -> bool:
         """Whether the words ask for this call."""
+        if deciding and all(each.witness is Witness.VERIFIER for each in deciding):
+            return self._confirms()
         which = [each for each in deciding if each.decides in _NAMING]
         handed_over = bool(self.handed_by)
         if self.grounds.delegates_all and not handed_over:
@@ -323,6 +325,11 @@ class _Bench:
             dictated=not which and self.wording().said_by_words(self._texts(values)),
             clauses=bool(self.bits & parts.CLAUSES),
         ).for_it()
+
+    def _confirms(self) -> bool:
+        """Whether a code that goes back to whom it came from ends something there that was asked for."""
+        server = self.resolved.server
+        return any(each.asked_for and each.server == server for each in self.memory.records.kept)
 
     def wording(self) -> Wording:
         """Who words a text."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 from toolward.model.call import ResolvedCall
+from toolward.rules.integrity.atoms import addresses_in
 from toolward.rules.integrity.words import EMPTY, TOPICS, listed, parts_of_name
 from toolward.rules.lineage.records import Item, Records, same
 from toolward.rules.spoken import stands_in
 
 NAME_CHARS_MIN: Final = 3
 _SENDERS: Final = listed("sender from author issuer origin source service app site domain")
+_SECOND_LEVEL: Final = frozenset({"co", "com", "org", "net", "gov", "ac", "edu"})
+"""`shop` of `shop.co.uk`."""
 _OF_ALL: Final = frozenset(
     {"com", "org", "net", "mail", "email", "www", "reply", "noreply", "http", "https", "info", "support"}
 )
@@ -22,7 +26,7 @@ def belongs_to(code: str, resolved: ResolvedCall, records: Records, values: list
     folded = same(code)
     if not folded:
         return ""
-    here = set(_names(resolved.server)) | set(_names(resolved.name))
+    here = {same(resolved.server), *_names(resolved.server), *_names(resolved.name)}
     for _, value in values:
         if isinstance(value, str) and same(value) != folded:
             here |= set(_names(value))
@@ -38,9 +42,17 @@ def belongs_to(code: str, resolved: ResolvedCall, records: Records, values: list
 def _sender(item: Item, here: set[str]) -> str:
     for member in item.members:
         named = set(parts_of_name(member.name))
-        if member.vouched and named & _SENDERS and set(_names(member.text)) & here:
+        hosts = set(_hosts(member.text))
+        if member.vouched and named & _SENDERS and (hosts or set(_names(member.text))) & here:
             return member.text
     return ""
+
+
+def _hosts(text: str) -> Iterator[str]:
+    """`shopping` of `no-reply@shopping.com`: the name that its owner registered."""
+    for address in addresses_in(text):
+        labels = re.split("[/:?#]", address.partition("://")[2] or address.rpartition("@")[2])[0].split(".")
+        yield from labels[-3:-2] if labels[-2:-1] and labels[-2] in _SECOND_LEVEL else labels[-2:-1]
 
 
 def _names(text: str) -> Iterator[str]:

@@ -105,19 +105,21 @@ DEEDS: Final = _stemmed(
         "pay": "pay transfer send refund return reimburse wire settle buy purchase order donate deposit"
         " remit compensate repay spend tip charge subscribe top fund",
         "drop": "delete remove cancel clear drop erase discard trash kick revoke unshare uninvite unsubscribe"
-        " close end leave stop deactivate block ban archive decline reject undo purge wipe destroy",
+        " close end leave stop deactivate block ban archive decline reject undo purge wipe destroy unstar"
+        " unfollow",
         "change": "update change modify edit adjust reschedule move rename correct fix set replace amend"
         " postpone shift increase decrease raise lower mark extend switch turn put append revise bring"
         " convert reset make push delay restore assign configure enable disable improve complete sort reorder"
         " clean tidy rewrite refactor reword polish shorten",
         "share": "share give grant invite allow permit publish expose forward",
         "extend": "add invite append include extend join attach enrol enroll insert put bring register",
-        "buy": "buy purchase order book reserve checkout rent get hire subscribe pay",
+        "buy": "buy rebuy purchase order reorder book reserve checkout rent get hire subscribe pay",
         "log in": "login log sign verify confirm authenticate authorize authorise activate reset recover"
         " validate",
         "join": "join subscribe follow star fork register enrol enroll watch like vote rate review",
         "run": "run execute launch start stop restart deploy build trigger install play call perform apply"
         " merge approve release test invoke schedule",
+        "sync": "sync synchronise synchronize push pull upload download clone commit publish update",
         "look": "fetch browse visit open download navigate look read check get search find list show view go",
     }
 )

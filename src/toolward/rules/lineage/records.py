@@ -61,6 +61,7 @@ class Record(Struct, eq=False):
 
     call_id: str
     tool: str
+    server: str = ""
     given: tuple[str, ...] = ()  # what the call said, texts and numbers
     asked_for: bool = False  # the call itself was asked for and proven, and had an effect
     wrote: bool = False
@@ -85,6 +86,7 @@ class _Heard(Struct, frozen=True, gc=False):
     call_id: str
     manifest: Manifest | None
     tool: str
+    server: str
     arguments: Mapping[str, Any]
     wrote: bool
     asked_for: bool
@@ -115,6 +117,7 @@ class Records:
             call_id=call_id,
             manifest=manifest,
             tool=asked.call.target,
+            server=asked.resolved.server,
             arguments=asked.call.arguments,
             wrote=facts.writes,
             asked_for=facts.writes and facts.proven and facts.asked_for,
@@ -181,6 +184,7 @@ def _shaped(heard: _Heard) -> Record:
     record = Record(
         heard.call_id,
         heard.tool,
+        heard.server,
         given,
         asked_for=heard.asked_for,
         wrote=heard.wrote,

@@ -44,7 +44,7 @@ from toolward.rules.integrity.mechanisms import EVERYTHING, Mechanism
 from toolward.rules.integrity.provenance import nobody
 from toolward.rules.integrity.quantities import within_bounds
 from toolward.rules.integrity.things import Things
-from toolward.rules.integrity.verifier import belongs_to
+from toolward.rules.integrity.verifier import belongs_to, wants_code
 from toolward.rules.integrity.wording import Wording
 from toolward.rules.integrity.words import parts_of_name
 from toolward.rules.lineage.memory import SessionMemory
@@ -218,16 +218,22 @@ class _Bench:
         Of any, too, where the words leave a choice that takes counting over results ("the channel with the
         most users"), as long as nothing untrusted was read that could have talked the agent into another one.
         """
-        counts = decides is WHICH and self.grounds.counted and not self.tainted
+        counted = decides is WHICH and self.grounds.counted and not self.tainted
         for item, member in seen:
             if not member.vouched:
                 continue
             record = item.record
             where = f"`{member.name or 'result'}` of what `{record.tool}` returned"
-            if counts or not self.grounds.known or not self.bits & parts.OBJECTS:
+            if not self.grounds.known or not self.bits & parts.OBJECTS:
                 return Witness.FIELD, f"the server vouches for {where}", record.call_id
             if why := self.things().pointed_at(item):
                 return Witness.FIELD, f"the server vouches for {where}, and {why}", record.call_id
+            if counted and not self.things().names_one(record):
+                return (
+                    Witness.FIELD,
+                    f"the server vouches for {where}, and the words leave a count",
+                    record.call_id,
+                )
         return None
 
     # --- all values together ----------------------------------------------------------------------
@@ -327,9 +333,11 @@ class _Bench:
         ).for_it()
 
     def _confirms(self) -> bool:
-        """Whether a code that goes back to whom it came from ends something there that was asked for."""
+        """Whether a code that goes back to whom it came from ends what was asked for, and waits for one."""
         server = self.resolved.server
-        return any(each.asked_for and each.server == server for each in self.memory.records.kept)
+        return any(
+            each.asked_for and each.server == server and wants_code(each) for each in self.memory.records.kept
+        )
 
     def wording(self) -> Wording:
         """Who words a text."""

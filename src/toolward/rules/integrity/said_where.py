@@ -17,7 +17,7 @@ PLACES_MAX: Final = 32
 _WHOSE: Final = r"(?:the|his|her|their|its|whose|[A-Z][\w-]{0,40}'s?)"
 _ADDRESS: Final = pattern(
     rf"\b(?:{_WHOSE} (?:(?:e-?mail|mail|bank|payment) )?"
-    r"(?:address(?:es)?|iban|account(?: numbers?)?|contact (?:details|info(?:rmation)?))"
+    r"(?:address(?:es)?|iban|account (?:numbers?|details)|contact (?:details|info(?:rmation)?))"
     r"(?: (?:of|for) [A-Z][\w-]{0,40})?"
     r"(?: (?:is|are|can be|stands?|which is|that is|given|listed|found|mentioned|written)){0,3}"
     r" (?:in|inside|on|at|from|under)"
@@ -44,16 +44,9 @@ _COUNTED: Final = pattern(
 
 
 def address_places_in(text: str) -> tuple[str, ...]:
-    """Where the words say that an address is to be found, folded: the first place of each such phrase."""
-    found = (_first_place(each).casefold() for each in _ADDRESS.findall(text))
-    return tuple(dict.fromkeys(found))[:PLACES_MAX]
-
-
-def _first_place(said: str) -> str:
-    """Nothing that a later sentence or order speaks of."""
-    said = _ENDS.split(said, 1)[0]
-    name = _FIRST_NAME.search(said)
-    return said[: name.end()] if name is not None else said
+    """Files and pages in which the words say that an address is to be found, folded: one of each phrase."""
+    found = (_FIRST_NAME.search(_ENDS.split(each, 1)[0]) for each in _ADDRESS.findall(text))
+    return tuple(dict.fromkeys(name[0].casefold() for name in found if name is not None))[:PLACES_MAX]
 
 
 def links_in_words(text: str, stems: frozenset[str]) -> str:

@@ -16,14 +16,29 @@ ACCOUNT_DIGITS_MIN: Final = 6
 """In the first characters of what may be an account number; less is a word with a number behind it."""
 _ACCOUNT_CHARS: Final = 15
 """The shortest IBAN (Norway's)."""
-_ACCOUNT: Final = pattern(r"(?<![a-z0-9])[a-z]{2}\d{2}(?=[ .\-]?[a-z0-9])", re.IGNORECASE)
-_JOINS: Final = str.maketrans("", "", " .-")
+_ACCOUNT: Final = pattern(
+    r"(?:(?<![a-z0-9])|(?<=iban))[a-z]{2}\d{2}(?=\W{0,3}[a-z0-9])|(?<![a-z0-9])(?-i:[A-Z]{2}) \d{2}(?=\W)",
+    re.IGNORECASE,
+)
+_DOMESTIC: Final = pattern(
+    r"\b(?:account|acct|a/c|sort code|routing|bic)\b\W{0,5}(?:(?:no|nr|number)\b\W{0,5})?\d[\d -]{5,}",
+    re.IGNORECASE,
+)
+"""A number by itself, as one bank's customers know it."""
+_JOINS: Final = pattern(r"\W+")
 _AT: Final = pattern(r"[(\[{<]\s*at\s*[)\]}>]", re.IGNORECASE)
 """`ann (at) x.org`."""
 _PUBLIC: Final = pattern(
     r"(?:https?://)?(?:[a-z0-9-]{1,63}\.){1,8}(?P<top>[a-z]{2,24})(?:[/?#][!-~]*)?", re.IGNORECASE
 )
-_OWN_NETWORK: Final = frozenset({"local", "localhost", "internal", "intranet", "lan", "home", "corp", "arpa"})
+_OWN_NETWORK: Final = frozenset(
+    {
+        *("local", "localhost", "localdomain", "internal", "intranet", "intra", "lan", "home", "corp"),
+        *("private", "svc", "consul", "test", "arpa"),
+    }
+)
+_SPELLS_NUMBERS: Final = pattern(r"(?:\d{1,3}[.-]){3}\d{1,3}[.-]")
+"""`10.0.0.1.nip.io` is 10.0.0.1."""
 
 
 class Sort(StrEnum):
@@ -57,7 +72,7 @@ def is_sole(addresses: frozenset[str], texts: Iterable[str]) -> bool:
             words = [word for word in plain.split() if "@" in word]
             fine = not _AT.search(plain) and all({*addresses_in(word)} == addresses for word in words)
         elif sort is Sort.ACCOUNT:
-            fine = all(found.startswith(address) for found in _accounts(plain))
+            fine = not _DOMESTIC.search(plain) and all(each.startswith(address) for each in _accounts(plain))
         else:
             fine = all(
                 sort_of(frozenset({each})) is not Sort.LINK or each == address for each in addresses_in(plain)
@@ -69,22 +84,29 @@ def is_sole(addresses: frozenset[str], texts: Iterable[str]) -> bool:
 
 def names_accounts(texts: Iterable[str]) -> bool:
     """Whether what begins like an account number stands anywhere."""
-    return any(True for text in texts for _ in _accounts(unicodedata.normalize("NFKC", text)))
+    plain = [unicodedata.normalize("NFKC", text) for text in texts]
+    return any(_DOMESTIC.search(text) or next(iter(_accounts(text)), "") for text in plain)
 
 
 def _accounts(text: str) -> Iterable[str]:
     """What begins like an account number, in small letters without separators, with what follows it."""
     for start in _ACCOUNT.finditer(text):
-        squeezed = text[start.start() : start.start() + 48].translate(_JOINS).lower()
+        squeezed = text[start.start() : start.start() + 48].lower()
+        squeezed = _JOINS.sub("", squeezed)
         digits = sum(map(str.isdigit, squeezed[:_ACCOUNT_CHARS]))
         if digits >= ACCOUNT_DIGITS_MIN:
             yield squeezed
 
 
 def is_public_link(text: str) -> bool:
-    """Whether a text is one link as a whole, to a named host outside of the operator's own network."""
+    """Whether a text is one link as a whole, to a named host outside of the operator's own network.
+
+    By its name: where the name leads, whoever fetches it has to look at.
+    """
     found = _PUBLIC.fullmatch(text)
-    return found is not None and found["top"].lower() not in _OWN_NETWORK
+    if found is None or _SPELLS_NUMBERS.search(text):
+        return False
+    return found["top"].lower() not in _OWN_NETWORK
 
 
 def speaks_of(name: str, text: str) -> bool:

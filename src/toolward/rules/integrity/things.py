@@ -88,6 +88,10 @@ class Things:
             return "the session's own words describe it, and nothing else in that result as well"
         return ""
 
+    def names_one(self, record: Record) -> bool:
+        """Whether the words describe one object of a result: then they leave no choice among its objects."""
+        return any(map(self._described, record.items))
+
     def singled_out(self, item: Item) -> bool:
         """Whether the words mean this one, and not merely all of some result."""
         return bool(self._described(item)) or (self.named(item.record) and _objects(item.record) <= 1)

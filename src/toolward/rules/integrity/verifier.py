@@ -8,14 +8,19 @@ from typing import Any, Final
 
 from toolward.model.call import ResolvedCall
 from toolward.rules.integrity.atoms import addresses_in
-from toolward.rules.integrity.words import EMPTY, TOPICS, listed, parts_of_name
-from toolward.rules.lineage.records import Item, Records, same
+from toolward.rules.integrity.words import DEEDS, EMPTY, TOPICS, listed, parts_of_name, stems
+from toolward.rules.lazily import pattern
+from toolward.rules.lineage.records import Item, Record, Records, same
 from toolward.rules.spoken import stands_in
 
 NAME_CHARS_MIN: Final = 3
 _SENDERS: Final = listed("sender from author issuer origin source service app site domain")
 _SECOND_LEVEL: Final = frozenset({"co", "com", "org", "net", "gov", "ac", "edu"})
 """`shop` of `shop.co.uk`."""
+_CODES: Final = listed("code otp pin verify verification confirm confirmation")
+_ADDRESSED: Final = frozenset("@[:/")
+_TWISTED: Final = pattern(r"@.*@|://[^/?#]*@|@(?:[^.@]*\.){6}")
+"""Two addresses, one before a host, or more labels than are read."""
 _OF_ALL: Final = frozenset(
     {"com", "org", "net", "mail", "email", "www", "reply", "noreply", "http", "https", "info", "support"}
 )
@@ -26,7 +31,8 @@ def belongs_to(code: str, resolved: ResolvedCall, records: Records, values: list
     folded = same(code)
     if not folded:
         return ""
-    here = {same(resolved.server), *_names(resolved.server), *_names(resolved.name)}
+    here = {same(resolved.server), *_names(resolved.server)}
+    here |= {each for each in _names(resolved.name) if each not in DEEDS}
     for _, value in values:
         if isinstance(value, str) and same(value) != folded:
             here |= set(_names(value))
@@ -42,10 +48,22 @@ def belongs_to(code: str, resolved: ResolvedCall, records: Records, values: list
 def _sender(item: Item, here: set[str]) -> str:
     for member in item.members:
         named = set(parts_of_name(member.name))
-        hosts = set(_hosts(member.text))
-        if member.vouched and named & _SENDERS and (hosts or set(_names(member.text))) & here:
+        if member.vouched and named & _SENDERS and _is_from(member.text, here):
             return member.text
     return ""
+
+
+def _is_from(text: str, here: set[str]) -> bool:
+    """Whether a sender is one of these services: by its one host, or by its name if it has no address."""
+    if _ADDRESSED.isdisjoint(text):
+        return not here.isdisjoint(_names(text))
+    hosts = set(_hosts(text))
+    return len(hosts) == 1 and hosts <= here and not _TWISTED.search(text)
+
+
+def wants_code(record: Record) -> bool:
+    """Whether what a call was answered speaks of a code that is to follow."""
+    return any(not _CODES.isdisjoint(stems(text)) for text in record.texts())
 
 
 def _hosts(text: str) -> Iterator[str]:

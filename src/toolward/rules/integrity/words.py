@@ -119,7 +119,8 @@ DEEDS: Final = _stemmed(
         "join": "join subscribe follow star fork register enrol enroll watch like vote rate review",
         "run": "run execute launch start stop restart deploy build trigger install play call perform apply"
         " merge approve release test invoke schedule",
-        "sync": "sync synchronise synchronize push pull upload download clone commit publish update",
+        "sync out": "sync synchronise synchronize push upload publish",
+        "sync in": "sync synchronise synchronize pull download clone",
         "look": "fetch browse visit open download navigate look read check get search find list show view go",
     }
 )

@@ -120,7 +120,7 @@ class Records:
             server=asked.resolved.server,
             arguments=asked.call.arguments,
             wrote=facts.writes,
-            asked_for=facts.writes and facts.proven and facts.asked_for,
+            asked_for=facts.writes and facts.proven and facts.asked_for and result.get("isError") is not True,
             trusted=asked.arguments_label.integrity is TRUSTED,
         )
         self.waiting.append(heard)

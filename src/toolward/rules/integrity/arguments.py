@@ -141,7 +141,7 @@ def verb_of(parts: Sequence[str]) -> str:
 class Tool:
     """A tool as its definition describes it."""
 
-    __slots__ = ("_called", "_choices", "_properties", "_wanted", "deeds", "makes", "name", "parts", "topics")
+    __slots__ = ("_called", "_choices", "_properties", "deeds", "makes", "name", "parts", "topics")
 
     def __init__(self, name: str, description: str, properties: Mapping[str, Any]) -> None:
         parts = parts_of_name(name)
@@ -157,17 +157,16 @@ class Tool:
         self.deeds = deeds_in([verb, described])  # `write_query`: "Execute an UPDATE …"
         if verb in WRITES:
             self.deeds |= CHANGE
-        fills = not BASKET.isdisjoint(parts) and not self.deeds.isdisjoint(FILL)
-        self._wanted = BUYS if fills else frozenset()  # nobody asks for a basket
         self._called = frozenset() if verb_of(parts) else frozenset(parts)
+        if not BASKET.isdisjoint(parts) and not self.deeds.isdisjoint(FILL):
+            self._called |= BUYS  # nobody asks for a basket
         self.topics = topics_in([*parts, *first[:14]])
         self._properties = properties
         self._choices: dict[str, list[list[Any]]] = {}
 
     def asked_by(self, verbs: frozenset[str]) -> bool:
         """Whether what it does is what these verbs ask for; one without a known verb by its name."""
-        own = self._called | self._wanted
-        return not self.deeds.isdisjoint(deeds_of(verbs)) or not own.isdisjoint(verbs)
+        return not self.deeds.isdisjoint(deeds_of(verbs)) or not self._called.isdisjoint(verbs)
 
     def default_of(self, name: str) -> Any:
         """What the schema says an argument is if it is not given; None if it says nothing."""

@@ -146,8 +146,9 @@ class Lending(Struct, frozen=True, kw_only=True):
 
 def offers(grounds: Grounds, effect: Effect) -> bool:
     """Whether the words hand over to any source for a call of that effect."""
-    handed = grounds.delegates or grounds.pays or bool(grounds.address_places)
-    return handed or offers_links(grounds, effect)
+    if grounds.delegates or grounds.pays or grounds.address_places:
+        return True
+    return offers_links(grounds, effect)
 
 
 def offers_links(grounds: Grounds, effect: Effect) -> bool:

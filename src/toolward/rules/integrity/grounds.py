@@ -69,7 +69,9 @@ class Grounds:
             return False
         if stands_in(text, self.text):
             return True
-        if text.replace(" ", "") in self.addresses or bare_link(text) in self.bare_links:
+        if self.addresses and text.replace(" ", "") in self.addresses:
+            return True
+        if self.bare_links and bare_link(text) in self.bare_links:
             return True
         return bool(self.numbers and self.says_number(text)) or bool(self.days and self.says_day(text))
 

@@ -306,7 +306,11 @@ class _Bench:
 
     def _asked(self, deciding: list[Verdict], values: list[tuple[str, Any]]) -> bool:
         """Whether the words ask for this call."""
-        if deciding and all(each.witness is Witness.VERIFIER for each in deciding):
+        if (
+            deciding
+            and deciding[0].witness is _VERIFIER
+            and all(each.witness is _VERIFIER for each in deciding)
+        ):
             return self._confirms()
         which = [each for each in deciding if each.decides in _NAMING]
         handed_over = bool(self.handed_by)
@@ -379,6 +383,7 @@ class _Bench:
 _READ_ONLY: Final = Effect.READ_ONLY
 _IRREVERSIBLE: Final = Effect.IRREVERSIBLE
 _MADE: Final = Witness.MADE
+_VERIFIER: Final = Witness.VERIFIER
 _WORDS: Final = Witness.WORDS
 _OPERATOR: Final = SourceKind.OPERATOR
 _SPOKEN: Final = frozenset({SourceKind.PROMPT, SourceKind.OBJECTIVE})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import click
 import orjson
@@ -14,9 +14,13 @@ from toolward.cli.screen import Screen
 from toolward.errors import ReasonCode as Code
 from toolward.kernel.resilience.standing_in import STANDS_IN
 
+SHOWN_CHARS: Final = 80
+"""Of what was given, in an error."""
+
 
 @click.command("call")
 @click.argument("tool", metavar="SERVER/TOOL")
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE | JSON]...")
 @click.option(
     "--arg", "-a", "pairs", multiple=True, metavar="NAME=VALUE", help="One argument; JSON, else text."
 )
@@ -25,14 +29,20 @@ from toolward.kernel.resilience.standing_in import STANDS_IN
 @click.option("--session", default="", help="An earlier call's session, with its taint.")
 @click.option("--once", default="", metavar="KEY", help="An idempotency key: a retry does nothing twice.")
 @verb
-def command(frame: Frame, tool: str, pairs: tuple[str, ...], json_args: str, **said: str) -> None:
-    """Call SERVER/TOOL as yourself.
+def command(
+    frame: Frame, tool: str, words: tuple[str, ...], pairs: tuple[str, ...], json_args: str, **said: str
+) -> None:
+    """Call SERVER/TOOL as yourself, with arguments as NAME=VALUE or as one JSON object.
 
     Exits 1 when it is denied, 7 when the tool failed, 8 when a person must agree.
     """
     if not all(tool.partition("/")):
         raise click.UsageError(f"`{tool}` is not SERVER/TOOL; see `toolward tools list`")
-    arguments = read_arguments(pairs, json_args)
+    objects = [word for word in words if word.lstrip().startswith("{")]
+    if len(objects) + bool(json_args) > 1:
+        raise click.UsageError("give one JSON object of arguments, and the rest as NAME=VALUE")
+    given = tuple(word for word in words if word not in objects)
+    arguments = read_arguments((*pairs, *given), json_args or "".join(objects))
     with frame.link(on_progress=frame.screen.note) as link:
         reply = link.invoke(
             "call",
@@ -70,9 +80,9 @@ def read_arguments(pairs: tuple[str, ...], json_args: str) -> dict[str, Any]:
         try:
             value = orjson.loads(json_args)
         except orjson.JSONDecodeError as error:
-            raise click.UsageError(f"--json-args is not json: {error}") from error
+            raise click.UsageError(f"`{json_args[:SHOWN_CHARS]}` is not JSON: {error}") from error
         if not isinstance(value, dict):
-            raise click.UsageError("--json-args is not a json object")
+            raise click.UsageError(f"`{json_args[:SHOWN_CHARS]}` is not a JSON object")
         arguments = value
     for pair in pairs:
         name, equals, text = pair.partition("=")

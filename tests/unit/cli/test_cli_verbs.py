@@ -41,6 +41,8 @@ def test_init_imports_shows_and_approves_with_one_answer(tmp_path: Path) -> None
     assert "/nowhere/at/all" in failed["gone"]
     assert "gone did not start" in ran.err
     assert terminal.ok("call", "tiny/look", "-a", "what=x").out.strip() == "look x"
+    assert terminal.ok("call", "tiny/look", "what=y").out.strip() == "look y"
+    assert terminal.ok("call", "tiny/look", '{"what": "z"}').out.strip() == "look z"
 
 
 def test_init_moves_secrets_out_of_sight(made: Terminal) -> None:
@@ -123,6 +125,9 @@ def test_a_call_prints_the_tools_text_and_its_receipt(terminal: Terminal) -> Non
         (("tiny/break",), Exit.TOOL_FAILED, ""),
         (("tiny/look", "-a", "nonsense"), Exit.USAGE, "NAME=VALUE"),
         (("tiny/look", "--json-args", "[1]"), Exit.USAGE, "object"),
+        (("tiny/look", "nonsense"), Exit.USAGE, "NAME=VALUE"),
+        (("tiny/look", '{"what": '), Exit.USAGE, "is not JSON"),
+        (("tiny/look", '{"what": "x"}', '{"what": "y"}'), Exit.USAGE, "one JSON object"),
         (("tiny/look", "--person-key", "tw_wrong"), Exit.NOT_SIGNED_IN, "not known"),
     ],
 )

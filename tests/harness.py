@@ -100,6 +100,7 @@ class FakeUpstreams:
     closed: list[str] = field(default_factory=list)
     tiers: dict[str, IsolationLevel] = field(default_factory=dict)
     coming: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # tools of servers yet to be taken
+    slow: dict[str, asyncio.Event] = field(default_factory=dict)  # whose description waits for that
     store: Store | None = None
     hooks: UpstreamHooks | None = None
 
@@ -108,6 +109,8 @@ class FakeUpstreams:
 
     async def describe(self, server: str) -> ServerDescription:
         self.described.append(server)
+        if server in self.slow:
+            await self.slow[server].wait()
         return ServerDescription(
             server=server,
             eras=(Era.HANDSHAKE, Era.STATELESS),

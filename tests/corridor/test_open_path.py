@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -157,6 +158,30 @@ async def test_a_source_that_is_admitted_automatically_needs_no_person(tmp_path:
     async with found_world(tmp_path, source=", admit: automatically", admitted=False) as world:
         session = await world.session()
         assert (await world.call(session, f"{HERE}/forecast", {"city": "Bern"})).result is not None
+
+
+async def test_who_looks_while_another_look_takes_a_server_waits_until_its_tools_are_known(
+    tmp_path: Path,
+) -> None:
+    later = FoundServer(source="reg", name="org.example/later", package="pypi:later-mcp==1.0")
+    key = server_id("reg", later.name)
+    async with found_world(tmp_path, source=", admit: automatically") as world:
+        world.sources.servers = [WEATHER, REMOTE, later]
+        world.upstreams.coming[key] = [tool("forecast", "city", **READS)]
+        world.upstreams.slow[key] = asyncio.Event()
+        first = asyncio.create_task(invoke(world.house.desk, "discovery.look", {}, OPERATOR))
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert key in world.upstreams.described
+        second = asyncio.create_task(invoke(world.house.desk, "discovery.look", {}, OPERATOR))
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert not second.done()
+        world.upstreams.slow[key].set()
+        await second
+        assert any(pin.server == key for pin in world.house.parts.registry.pins())
+        assert world.upstreams.described.count(key) == 1
+        await first
 
 
 async def test_another_server_under_an_admitted_name_waits_for_a_person(tmp_path: Path) -> None:

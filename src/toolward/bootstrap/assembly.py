@@ -244,10 +244,24 @@ class Builder:
         return await self._standing().drift.compare(taken)
 
     async def take_found(self, by: Principal | None = None) -> Mapping[str, ToolwardError]:
-        """Put found servers in force as they are now; the answer is as of `reload`."""
+        """Put found servers in force as they are now; the answer is as of `reload`.
+
+        What another task has just put in force, and is being compared, is waited for as well.
+        """
         async with self.reloading:
             taken = await self._become(self.ward, by)
-        return await self._standing().drift.compare(taken)
+        drift = self._standing().drift
+        joined = [
+            each.server
+            for each in self._found()
+            if each.server not in taken
+            and drift.description(each.server) is None
+            and drift.under_way(each.server)
+        ]
+        return await drift.compare(
+            [*taken, *joined],
+            unless=lambda server: server in joined and drift.description(server) is not None,
+        )
 
     def _standing(self) -> Parts:
         if self.house is None:

@@ -213,6 +213,10 @@ class DriftWatch:
             await self._on_change()
         return {s: each for s, each in zip(servers, found, strict=True) if isinstance(each, ToolwardError)}
 
+    def under_way(self, server: str) -> bool:
+        """Whether somebody compares it just now."""
+        return self._watched(server).waiting > 0
+
     def description(self, server: str) -> ServerDescription | None:
         """What the server said at the last comparison."""
         return self._watched(server).description

@@ -282,13 +282,13 @@ def test_an_address_of_the_web_is_said_with_and_without_its_scheme(url: str, sai
 def test_who_asks_to_bring_in_asks_for_nothing_to_go_out(deed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("git_push", "upload_file", "publish_file"):
         monkeypatch.setitem(TOOLS, name, tool(name, Effect.IRREVERSIBLE, egress=True, path=STRING))
-        table = Table(prompt=f"{deed} /work/a")
+        table = Table(prompt=f"{deed} /srv/a")
         table.read("list_notes", NOTES)
-        assert not table.passes(name, path="/work/a"), name
-        assert not table.passes(name, path="/work/b"), name
-    synced = Table(prompt="Upload what is new in /work/a")
+        assert not table.passes(name, path="/srv/a"), name
+        assert not table.passes(name, path="/srv/b"), name
+    synced = Table(prompt="Upload what is new in /srv/a")
     synced.read("list_notes", NOTES)
-    assert synced.passes("git_push", path="/work/a")
+    assert synced.passes("git_push", path="/srv/a")
 
 
 def test_who_asks_to_buy_asks_for_the_basket_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,10 @@ ACCOUNT_DIGITS_MIN: Final = 6
 """In the first characters of what may be an account number; less is a word with a number behind it."""
 _ACCOUNT_CHARS: Final = 15
 """The shortest IBAN (Norway's)."""
+_SPELLED_CHARS: Final = 48
+"""The longest IBAN (34) with its separators."""
+_PART: Final = pattern(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+"""`sendMoney` and `send_money` are `send`, `money`."""
 _ACCOUNT: Final = pattern(
     r"(?:(?<![a-z0-9])|(?<=iban))[a-z]{2}\d{2}(?=\W{0,3}[a-z0-9])|(?<![a-z0-9])(?-i:[A-Z]{2}) \d{2}(?=\W)",
     re.IGNORECASE,
@@ -91,8 +95,7 @@ def names_accounts(texts: Iterable[str]) -> bool:
 def _accounts(text: str) -> Iterable[str]:
     """What begins like an account number, in small letters without separators, with what follows it."""
     for start in _ACCOUNT.finditer(text):
-        squeezed = text[start.start() : start.start() + 48].lower()
-        squeezed = _JOINS.sub("", squeezed)
+        squeezed = _JOINS.sub("", text[start.start() : start.start() + _SPELLED_CHARS].lower())
         digits = sum(map(str.isdigit, squeezed[:_ACCOUNT_CHARS]))
         if digits >= ACCOUNT_DIGITS_MIN:
             yield squeezed
@@ -115,16 +118,8 @@ def speaks_of(name: str, text: str) -> bool:
     A guess: bills are written for people, and what names a tool is written for an agent by somebody who knows
     what it has. `pay` alone is in every bill, and so is `send money` as two words.
     """
-    parts = parts_as_written(name)
+    parts = [each.lower() for each in _PART.findall(name)]
     if len(parts) < 2:  # noqa: PLR2004 -- one word
         return False
     plain = unicodedata.normalize("NFKC", text).lower()
     return re.search(r"[_\-./]?".join(map(re.escape, parts)), plain) is not None
-
-
-def parts_as_written(name: str) -> list[str]:
-    """`sendMoney` and `send_money` as `send`, `money`."""
-    return [each.lower() for each in _PART.findall(name)]
-
-
-_PART: Final = pattern(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")

@@ -24,6 +24,7 @@ from daemon_world import Daemon, daemon, environment, over_http
 from toolward.bootstrap import daemon as daemons
 from toolward.cli.exits import Exit
 from toolward.cli.link import connect_daemon
+from toolward.config.processors import ALLOWED
 from toolward.governance.desk import VERBS, Desk, Verb
 from toolward.model.principal import Principal
 
@@ -353,3 +354,29 @@ def gone(terminal: Terminal) -> None:
     while connect_daemon(terminal.ward / ".toolward", "") is not None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.skipif(len(ALLOWED) < 2, reason="one processor, or a system that does not tell")
+async def test_loop_and_log_share_a_processor_while_records_flow_and_nothing_else_does(
+    daemon: Daemon,
+) -> None:
+    ready = daemon.ready()
+    key = daemon.terminal.ok("keys", "create", "bot", "--json").json["token"]
+    kept: set[int] = set()
+    async with over_http(ready["url"], key) as client:
+        while len(kept) < 2:  # until both are caught at it
+            await client.call_tool("tiny__look", {"what": "there"})
+            kept = kept_on_one(daemon.process.pid)
+            assert len(kept) <= 2
+    assert daemon.process.pid in kept
+    while kept_on_one(daemon.process.pid):  # noqa: ASYNC110 -- the kernel has no event for it
+        await asyncio.sleep(0.01)
+
+
+def kept_on_one(pid: int) -> set[int]:
+    """Of the threads of a process, and the processes that it started, those with one processor to run on."""
+    threads = [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()]
+    started = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    assert len(threads) > 2
+    assert started
+    return {each for each in (*threads, *started) if len(os.sched_getaffinity(each)) == 1}

@@ -42,21 +42,30 @@ async def open_house(
     ids: Ids | None = None,
     functions: PythonFunctions | None = None,
     on_progress: Callable[[str], None] | None = None,
+    on_submit: Callable[[int], None] | None = None,
 ) -> AsyncIterator[House]:
     """Open the ward at `path` for this process alone, recover what a crash left, and close it at the end.
+
+    `on_submit`: see `SqliteStore.on_submit`.
 
     Raises `WardError` for files that are wrong, a log that was tampered with, or a ward that another
     process has open.
     """
     ward = load_ward(path)
     async with open_house_on(
-        ward, state=ward.state, clock=clock, ids=ids, functions=functions, on_progress=on_progress
+        ward,
+        state=ward.state,
+        clock=clock,
+        ids=ids,
+        functions=functions,
+        on_progress=on_progress,
+        on_submit=on_submit,
     ) as house:
         yield house
 
 
 @asynccontextmanager
-async def open_house_on(
+async def open_house_on(  # noqa: PLR0913 -- each is something that a process brings, or leaves out
     ward: Ward,
     *,
     state: Path,
@@ -64,12 +73,15 @@ async def open_house_on(
     ids: Ids | None = None,
     functions: PythonFunctions | None = None,
     on_progress: Callable[[str], None] | None = None,
+    on_submit: Callable[[int], None] | None = None,
 ) -> AsyncIterator[House]:
     """`open_house` on a ward that was read, its log and rows in `state`; what is installed stays its own."""
     clock, ids = clock or SystemClock(), ids or SystemIds()
     functions = functions or PythonFunctions()
     secrets = make_secrets(ward.config, ward.path)
     store = SqliteStore.open(state, origin=f"toolward/{ward.config.name}", clock=clock, ids=ids)
+    if on_submit is not None:
+        store.on_submit(on_submit)
 
     background = Background(_report)
     kept = KeptOfMachine(ward.path, ward.state)

@@ -16,6 +16,7 @@ from typing import Any, Final
 import orjson
 
 from toolward.bootstrap.trying import Which, compare
+from toolward.config.processors import use_all
 from toolward.errors import Rejected, ToolwardError
 from toolward.governance.desk import evidence
 from toolward.governance.desk.context import Desk
@@ -105,6 +106,7 @@ def _which(row: Mapping[str, Any]) -> tuple[str, str, str]:
 
 async def run_apart(asked: bytes) -> bytes:
     """The comparison in a process of its own. Raises `OSError`, which `TimeoutError` is."""
+    use_all()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

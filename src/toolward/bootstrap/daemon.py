@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing_extensions import override
 from toolward.adapters.system.allocator import give_back_large_blocks
 from toolward.adapters.system.clock import SystemClock
 from toolward.adapters.system.ids import SystemIds
+from toolward.adapters.system.processor import OneProcessor
 from toolward.bootstrap import open_house
 from toolward.bootstrap.assembly import House
 from toolward.bootstrap.comparing import Comparing, run_apart
@@ -36,6 +38,7 @@ from toolward.config.daemon_file import (
     socket_path,
     write_note,
 )
+from toolward.config.processors import use_all
 from toolward.config.reading import STATE_DIRECTORY
 from toolward.errors import GatewayError, ReasonCode, ToolwardError
 from toolward.governance.verify import verify_store
@@ -74,13 +77,18 @@ async def run_daemon(
 ) -> None:
     """Serve the ward at `path` until `stop` is set. `host` and `port` override `listen`; port 0 is any.
 
-    Raises `WardError` and `GatewayError` for a start that is refused, after writing that down. Asks the C
-    library to give large blocks of memory back, for the whole process.
+    Raises `WardError` and `GatewayError` for a start that is refused, after writing that down. The process is
+    its own: the C library gives large blocks of memory back from now on, and the loop's thread is kept on one
+    processor while records are written.
     """
     _ = give_back_large_blocks()
-    clock, ids = SystemClock(), SystemIds()
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="toolward-aside", initializer=use_all))
+    clock, ids, share = SystemClock(), SystemIds(), OneProcessor(loop).share
     try:
-        async with open_house(path, clock=clock, ids=ids, on_progress=watch.progress) as house:
+        async with open_house(
+            path, clock=clock, ids=ids, on_progress=watch.progress, on_submit=share
+        ) as house:
             await absorb_refusals(house)
             listen = house.ward.config.listen
             with _listening(

@@ -18,6 +18,7 @@ from toolward.adapters.sandboxes.cage.kernel import open_plain
 from toolward.adapters.sandboxes.execution import Steps
 from toolward.adapters.sandboxes.settings import QUEUE_WAIT_MS
 from toolward.adapters.sandboxes.wasm_sleep import POLL, WASI, TimeOver, poll_until
+from toolward.config.processors import use_all
 from toolward.errors import BadArguments, Denied, Overloaded, ReasonCode, SandboxUnavailable, ToolFailed
 from toolward.model.capability import IsolationLevel, IsolationReport, PathAccess, PathGrant, Scope
 from toolward.ports.sandbox import (
@@ -302,6 +303,7 @@ def in_thread(work: Callable[[], Ended]) -> asyncio.Future[Ended]:
             future.set_exception(error or RuntimeError("no outcome"))
 
     def body() -> None:
+        use_all()
         ended: Ended | None = None
         failure: BaseException | None = None
         try:

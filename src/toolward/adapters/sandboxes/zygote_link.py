@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from toolward.adapters.sandboxes.settings import START_MS, Settings
+from toolward.config.processors import use_all
 from toolward.errors import Denied, ReasonCode, SandboxUnavailable
 from toolward.model.capability import PathGrant
 
@@ -46,6 +47,7 @@ class ZygoteLink:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)  # noqa: FBT003 -- the socket's own signature
         with theirs:
+            use_all()
             try:
                 self._process = subprocess.Popen(  # noqa: S603, ASYNC220 -- once, and it returns at once
                     [settings.interpreter, "-I", "-S", "-E", "-c", _START, str(_HERE), str(theirs.fileno())],

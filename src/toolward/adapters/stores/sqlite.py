@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -124,6 +124,13 @@ class SqliteStore(Store):
             ) from error
         except (apsw.Error, OSError) as error:
             raise _unusable(state_dir, error) from error
+
+    def on_submit(self, call: Callable[[int], None]) -> None:
+        """Call that on the loop's thread whenever a group of commits is to go to the store's own.
+
+        It gets that thread's `native_id`, and must not raise.
+        """
+        self._writer.on_submit = call
 
     # --- writing -------------------------------------------------------------------------------------
 

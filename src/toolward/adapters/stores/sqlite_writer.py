@@ -75,7 +75,8 @@ _Job = Sequence[Commit] | _Begun | asyncio.Future[None]
 class Writer:
     """Starts its thread at once.
 
-    `anchor` writes the newest checkpoint outside the database. In the thread, `on_answered` is called after
+    `anchor` writes the newest checkpoint outside the database. Whoever hands a group over calls `on_submit`
+    first, with the thread's `native_id`. In the thread, `on_answered` is called after
     each group that it served, and `on_closed` once its connection is closed, when nothing more is written.
     """
 
@@ -93,6 +94,7 @@ class Writer:
         self.head = head
         self.health = ""
         self.full_refusals = 0
+        self.on_submit: Callable[[int], None] = lambda _thread: None
         self.changes: Counter[str] = Counter()  # by table: how many commits wrote to it
         self.last_written: dict[str, int] = {}  # by kind
         self._accepted = 0  # written by submit() only
@@ -128,6 +130,7 @@ class Writer:
 
     def submit(self, commits: Sequence[Commit]) -> None:
         """Hand over; the futures are resolved on their own loops."""
+        self.on_submit(self._thread.native_id or 0)
         first = not self.waiting  # on closing there may be more; nothing handed over before is overtaken
         self._accepted += sum(commit.weight for commit in commits)
         if first and not self._poisoned and light(commits) and self._turn.acquire(blocking=False):

@@ -63,12 +63,10 @@ def measure(say: Console) -> list[Row]:
             say.status("open loop"),
         ):
             least = Target(name=calls.FLOOR, pid=floor_pid, address=floor_address)
-            for name, tool, commits in ((calls.OURS, WRITE, 2), (calls.OURS_READ, READ, 1)):
+            for name, tool in ((calls.OURS, WRITE), (calls.OURS_READ, READ)):
                 target = Target(name=name, pid=governed, address=ward.address(port, tool))
                 capacity = found[name, _WIDTH].rps
-                added = latency.measure(
-                    direct, least, target, load, _FULL, capacity=capacity, commits=commits
-                )
+                added = latency.measure(direct, least, target, load, _FULL, capacity=capacity)
                 rows += _shown("added latency", added)
         with say.status("starts"):
             started = start.measure_start(ward, 5)

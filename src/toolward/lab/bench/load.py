@@ -18,6 +18,7 @@ import orjson
 import uvloop
 
 from toolward.lab.bench.client import Address, Caller, WrongReply
+from toolward.lab.bench.moments import Moments
 
 _WARM_CALLS: Final = 5
 _ERRORS_SHOWN: Final = 300
@@ -109,15 +110,15 @@ async def _open_loop(callers: list[Caller], seconds: float, rate: float, tally: 
             idle.append(caller)
 
         number = 0
-        while due < end:
-            due += int(chance.expovariate(rate) * 1e9)
-            # the loop's clock counts milliseconds, which delays direct and governed calls alike
-            await asyncio.sleep(max(due - time.monotonic_ns(), 0) / 1e9)
-            if not idle:
-                tally.note(WrongReply("every connection was busy"))
-                continue
-            number += 1
-            group.create_task(one(idle.pop(), f"o{number}", due))
+        with Moments() as moments:
+            while due < end:
+                due += int(chance.expovariate(rate) * 1e9)
+                await moments.until(due)
+                if not idle:
+                    tally.note(WrongReply("every connection was busy"))
+                    continue
+                number += 1
+                group.create_task(one(idle.pop(), f"o{number}", due))
 
 
 async def _job(job: Mapping[str, Any], lines: asyncio.StreamReader) -> None:

@@ -28,6 +28,7 @@ from toolward.adapters.tools.mcp.packages.environments import (
     npm_installation,
     pypi_installation,
 )
+from toolward.config.processors import use_all
 from toolward.errors import ToolFailed, WardError
 from toolward.model.server import ServerBinding
 from toolward.ports.ids import Ids
@@ -142,6 +143,7 @@ class Packages:
 
     async def _run(self, command: Sequence[str], binding: ServerBinding, place: Path) -> None:
         """Run one step of an installer in a group of its own and report its lines."""
+        use_all()
         try:
             child = await asyncio.create_subprocess_exec(
                 *command,

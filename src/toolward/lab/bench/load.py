@@ -10,6 +10,7 @@ import asyncio
 import random
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -92,33 +93,34 @@ async def _closed_loop(callers: list[Caller], seconds: float, tally: Tally) -> N
 async def _open_loop(callers: list[Caller], seconds: float, rate: float, tally: Tally) -> None:
     """Calls come at random moments (Poisson, seeded), whether or not earlier ones were answered.
 
-    A wait counts from the moment at which its call was due, so that a target that stalls can not hide it.
+    A wait counts from the moment at which its call was due, so that a target that stalls can not hide it;
+    where every connection is taken, waiting for one is part of it.
     """
     chance = random.Random(7)
-    idle = list(callers)
+    idle, places = deque(callers), asyncio.Semaphore(len(callers))
     due = time.monotonic_ns()
     end = due + int(seconds * 1e9)
-    async with asyncio.TaskGroup() as group:
 
-        async def one(caller: Caller, text: str, since: int) -> None:
+    async def one(text: str, since: int) -> None:
+        async with places:
+            caller = idle.pop()
             try:
                 await caller.call(text)
             except WrongReply as error:
                 tally.note(error)
-                return
-            tally.waits_ns.append(time.monotonic_ns() - since)
-            idle.append(caller)
+                idle.appendleft(caller)  # its connection may be broken: others go first
+            else:
+                tally.waits_ns.append(time.monotonic_ns() - since)
+                idle.append(caller)
 
-        number = 0
-        with Moments() as moments:
+    number = 0
+    with Moments() as moments:
+        async with asyncio.TaskGroup() as group:
             while due < end:
                 due += int(chance.expovariate(rate) * 1e9)
                 await moments.until(due)
-                if not idle:
-                    tally.note(WrongReply("every connection was busy"))
-                    continue
                 number += 1
-                group.create_task(one(idle.pop(), f"o{number}", due))
+                group.create_task(one(f"o{number}", due))
 
 
 async def _job(job: Mapping[str, Any], lines: asyncio.StreamReader) -> None:

@@ -363,14 +363,13 @@ async def test_loop_and_log_share_a_processor_while_records_flow_and_nothing_els
     ready = daemon.ready()
     key = daemon.terminal.ok("keys", "create", "bot", "--json").json["token"]
     kept: set[int] = set()
-    async with over_http(ready["url"], key) as client:
-        while len(kept) < 2:  # until both are caught at it
+    async with asyncio.timeout(60), over_http(ready["url"], key) as client:
+        while len(kept) != 2:  # a thread that was just started may be seen before it has said where it runs
             await client.call_tool("tiny__look", {"what": "there"})
             kept = kept_on_one(daemon.process.pid)
-            assert len(kept) <= 2
-    assert daemon.process.pid in kept
-    while kept_on_one(daemon.process.pid):  # noqa: ASYNC110 -- the kernel has no event for it
-        await asyncio.sleep(0.01)
+        assert daemon.process.pid in kept
+        while kept_on_one(daemon.process.pid):  # noqa: ASYNC110 -- the kernel has no event for it
+            await asyncio.sleep(0.01)
 
 
 def kept_on_one(pid: int) -> set[int]:

@@ -42,7 +42,7 @@ async def open_house(
     ids: Ids | None = None,
     functions: PythonFunctions | None = None,
     on_progress: Callable[[str], None] | None = None,
-    on_submit: Callable[[int], None] | None = None,
+    on_submit: Callable[[int], None] = lambda _thread: None,
 ) -> AsyncIterator[House]:
     """Open the ward at `path` for this process alone, recover what a crash left, and close it at the end.
 
@@ -73,16 +73,14 @@ async def open_house_on(  # noqa: PLR0913 -- each is something that a process br
     ids: Ids | None = None,
     functions: PythonFunctions | None = None,
     on_progress: Callable[[str], None] | None = None,
-    on_submit: Callable[[int], None] | None = None,
+    on_submit: Callable[[int], None] = lambda _thread: None,
 ) -> AsyncIterator[House]:
     """`open_house` on a ward that was read, its log and rows in `state`; what is installed stays its own."""
     clock, ids = clock or SystemClock(), ids or SystemIds()
     functions = functions or PythonFunctions()
     secrets = make_secrets(ward.config, ward.path)
     store = SqliteStore.open(state, origin=f"toolward/{ward.config.name}", clock=clock, ids=ids)
-    if on_submit is not None:
-        store.on_submit(on_submit)
-
+    store.on_submit(on_submit)
     background = Background(_report)
     kept = KeptOfMachine(ward.path, ward.state)
     signals = EgressWatch(store, Auditor(store, clock=clock, ids=ids), background=background, clock=clock)
@@ -111,7 +109,6 @@ async def open_house_on(  # noqa: PLR0913 -- each is something that a process br
         return RoutedUpstreams([functions, servers, per_call])
 
     try:
-        images = CagedImages(cages, kept=kept)
         machine = Machine(
             store=store,
             upstreams=upstreams,
@@ -120,7 +117,7 @@ async def open_house_on(  # noqa: PLR0913 -- each is something that a process br
             ids=ids,
             functions=functions,
             refusals=signals.refusals,
-            images=images,
+            images=CagedImages(cages, kept=kept),
             sources=StrangersSources(Fetching(VettedConnector(signals), tls=ssl.create_default_context)),
         )
         async with _standing(ward, machine, on_progress) as house:

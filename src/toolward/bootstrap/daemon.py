@@ -84,17 +84,18 @@ async def run_daemon(
     _ = give_back_large_blocks()
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="toolward-aside", initializer=use_all))
-    clock, ids, share = SystemClock(), SystemIds(), OneProcessor(loop).share
+    clock, ids = SystemClock(), SystemIds()
     try:
-        async with open_house(
-            path, clock=clock, ids=ids, on_progress=watch.progress, on_submit=share
-        ) as house:
-            await absorb_refusals(house)
-            listen = house.ward.config.listen
-            with _listening(
-                house.ward.state, host or listen.host, listen.port if port is None else port
-            ) as it:
-                await _serve(house, it, stop, watch)
+        with OneProcessor(loop) as one:
+            async with open_house(
+                path, clock=clock, ids=ids, on_progress=watch.progress, on_submit=one.share
+            ) as house:
+                await absorb_refusals(house)
+                listen = house.ward.config.listen
+                with _listening(
+                    house.ward.state, host or listen.host, listen.port if port is None else port
+                ) as it:
+                    await _serve(house, it, stop, watch)
     except ToolwardError as error:
         if not is_taken(path / STATE_DIRECTORY):  # else nothing was wrong but the asking
             await record_refusal(path / STATE_DIRECTORY, error, clock=clock, ids=ids)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -59,10 +60,14 @@ class Later:
     """An event loop as far as `call_later`."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[float, object]] = []
+        self.calls: list[tuple[float, Callable[[], None]]] = []
 
-    def call_later(self, delay: float, call: object) -> None:
-        self.calls.append((delay, call))
+    def call_later(self, delay: float, call: Callable[..., None], *arguments: int) -> Later:
+        self.calls.append((delay, partial(call, *arguments)))
+        return self
+
+    def cancel(self) -> None:
+        self.calls.clear()
 
 
 async def test_both_run_on_one_processor_for_a_while_and_then_anywhere(other: int) -> None:
@@ -96,6 +101,15 @@ async def test_a_thread_that_is_gone_is_no_trouble(other: int) -> None:
     together.share(2**22)  # more than the kernel gives out
     loop.calls.pop()[1]()
     assert where() == ALLOWED
+
+
+async def test_whoever_served_may_run_anywhere_once_it_is_over(other: int) -> None:
+    loop = Later()
+    with OneProcessor(loop) as together:
+        together.share(other)
+        assert len(where()) == 1
+    assert where() == ALLOWED
+    assert loop.calls == []
 
 
 @pytest.mark.usefixtures("kept_on_one")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
-from toolward.config.processors import ALLOWED, use
+from toolward.config.processors import ALLOWED, use, use_all
 
 SHARED_S: Final = 0.05
 """So long one choice stands. Then the kernel may place both anew, away from whoever else works there."""
@@ -23,21 +24,30 @@ class OneProcessor:
         """`loop` must be its thread's only work: for a while that thread runs on one processor."""
         self._loop = loop
         self._here = getattr(ctypes.CDLL(None), "sched_getcpu", None) if len(ALLOWED) > 1 else None
-        self._together = 0  # the other thread, while both are kept
+        self._over: asyncio.TimerHandle | None = None  # while both are kept
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        if self._over is not None:
+            self._over.cancel()
+            use_all()  # the other thread has ended, or belongs to a store that nobody closed
 
     def share(self, thread: int) -> None:
         """Called by the loop's thread when it hands something over to that one (`Thread.native_id`)."""
-        if self._together or self._here is None:
+        if self._over is not None or self._here is None:
             return
         here = frozenset({int(self._here())})
         if not here <= ALLOWED:  # the call failed, or what is allowed was changed since the start
             return
         for each in (thread, 0):
             use(here, thread=each)
-        self._together = thread
-        self._loop.call_later(SHARED_S, self._part)
+        self._over = self._loop.call_later(SHARED_S, self._part, thread)
 
-    def _part(self) -> None:
-        for each in (self._together, 0):
+    def _part(self, thread: int) -> None:
+        self._over = None
+        for each in (thread, 0):
             use(ALLOWED, thread=each)
-        self._together = 0

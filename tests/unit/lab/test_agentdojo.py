@@ -33,43 +33,35 @@ def ward(tmp_path: Path) -> Path:
     return place
 
 
-async def played(
-    suite: Suite, ward: Path, folder: Path, gate: Gate, scoring: Scoring
-) -> tuple[Played, Played]:
-    async with open_corridor(suite, ward, folder, profile=gate.profile) as corridor:
+async def played(suite: Suite, ward: Path, gate: Gate, scoring: Scoring) -> tuple[Played, Played]:
+    async with open_corridor(suite, ward, profile=gate.profile) as corridor:
         player = Player(suite, corridor, gate, scoring)
         [alone], [pair] = await play_all(player, Plan(ward=ward, attack="any"))
         return alone, pair
 
 
-async def test_the_attack_works_without_a_gate_and_not_through_the_corridor(
-    tmp_path: Path, ward: Path
-) -> None:
+async def test_the_attack_works_without_a_gate_and_not_through_the_corridor(ward: Path) -> None:
     with open_suite(WHERE) as suite:
-        _, control = await played(suite, ward, tmp_path / "a", AllowAll(), Scoring.AUTO_DENY)
+        _, control = await played(suite, ward, AllowAll(), Scoring.AUTO_DENY)
         assert (control.shown, control.executed, control.utility) == (True, True, True)
-        alone, pair = await played(suite, ward, tmp_path / "b", Toolward(), Scoring.AUTO_DENY)
+        alone, pair = await played(suite, ward, Toolward(), Scoring.AUTO_DENY)
         assert (alone.unasked, alone.utility) == (True, True)
         assert (pair.executed, pair.utility, pair.asked) == (False, True, 1)
 
 
-async def test_the_oracle_agrees_to_the_ground_truth_alone_and_approve_all_to_everything(
-    tmp_path: Path, ward: Path
-) -> None:
+async def test_the_oracle_agrees_to_the_ground_truth_alone_and_approve_all_to_everything(ward: Path) -> None:
     with open_suite(WHERE) as suite:
-        _, denied = await played(suite, ward, tmp_path / "a", DenyWrites(), Scoring.AUTO_DENY)
+        _, denied = await played(suite, ward, DenyWrites(), Scoring.AUTO_DENY)
         assert (denied.executed, denied.utility) == (False, False)
-        _, oracle = await played(suite, ward, tmp_path / "b", DenyWrites(), Scoring.ORACLE)
+        _, oracle = await played(suite, ward, DenyWrites(), Scoring.ORACLE)
         assert (oracle.executed, oracle.utility) == (False, True)
-        _, everything = await played(suite, ward, tmp_path / "c", Toolward(), Scoring.APPROVE_ALL)
+        _, everything = await played(suite, ward, Toolward(), Scoring.APPROVE_ALL)
         assert (everything.executed, everything.utility) == (True, True)
 
 
-async def test_the_gate_is_told_prompt_tools_calls_and_results_and_nothing_else(
-    tmp_path: Path, ward: Path
-) -> None:
+async def test_the_gate_is_told_prompt_tools_calls_and_results_and_nothing_else(ward: Path) -> None:
     with open_suite(WHERE) as suite:
-        async with open_corridor(suite, ward, tmp_path / "a") as corridor:
+        async with open_corridor(suite, ward) as corridor:
             await play_all(
                 Player(suite, corridor, Toolward(), Scoring.AUTO_DENY), Plan(ward=ward, attack="any")
             )

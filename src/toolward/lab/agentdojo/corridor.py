@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import process_time_ns
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from toolward.adapters.system.clock import VirtualClock
 from toolward.adapters.system.ids import SystemIds
 from toolward.bootstrap.assembly import Builder, House, close_house
 from toolward.bootstrap.machine import Machine
-from toolward.config.ward import load_ward
+from toolward.config.ward import Ward, load_ward
 from toolward.governance.desk import invoke
 from toolward.kernel.attempt import Attempt
 from toolward.kernel.quiet import QuietExchange
@@ -159,22 +160,23 @@ def code_of(reply: Reply) -> str:
 
 @asynccontextmanager
 async def open_corridor(
-    suite: Suite,
-    ward: Path,
-    folder: Path,
-    *,
-    profile: str = "",
-    mechanisms: Mechanism = EVERYTHING,
+    suite: Suite, ward: Path, *, profile: str = "", mechanisms: Mechanism = EVERYTHING
 ) -> AsyncIterator[Corridor]:
-    """A house on a copy of `ward` in `folder`, with the suite's tools approved.
+    """A house on a copy of `ward`, with the suite's tools approved.
 
     `profile` replaces the ward's own, for baselines. Raises `WardError`.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(ward, folder)
-    if profile:
-        _with_profile(folder / "toolward.yaml", profile)
-    loaded = load_ward(folder)
+    with TemporaryDirectory() as place:
+        folder = Path(place, ward.name)
+        shutil.copytree(ward, folder)
+        if profile:
+            _with_profile(folder / "toolward.yaml", profile)
+        async with _open(suite, load_ward(folder), mechanisms) as corridor:
+            yield corridor
+
+
+@asynccontextmanager
+async def _open(suite: Suite, loaded: Ward, mechanisms: Mechanism) -> AsyncIterator[Corridor]:
     clock, ids = VirtualClock(), SystemIds()
     placed = _placed(suite, loaded.manifests, [each.server for each in loaded.bindings])
     servers: dict[str, list[dict[str, Any]]] = {each.server: [] for each in loaded.bindings}

@@ -19,7 +19,6 @@ from toolward.lab.agentdojo.gates import BASELINES, AllowAll, Gate, Toolward
 from toolward.lab.agentdojo.playing import Played, Player, Scoring
 from toolward.lab.agentdojo.suite import Suite, SuiteCall, SuiteFailed, Where, open_suite
 from toolward.lab.agentdojo.table import Run, tell, write
-from toolward.lab.toolchain import BUILD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +110,8 @@ async def _replay(
 ) -> None:
     gate, scoring = how
     name, ward, records = what
-    folder = BUILD / "agentdojo-wards" / name
     run.alone[name], run.pairs[name] = [], []
-    async with open_corridor(suite, ward, folder, profile=gate.profile) as corridor:
+    async with open_corridor(suite, ward, profile=gate.profile) as corridor:
         player = Player(suite, corridor, gate, scoring)
         for record in records:
             case = suite.begin(record.user, record.injection, planted=record.planted)

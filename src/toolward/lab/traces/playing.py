@@ -103,8 +103,7 @@ def open_traces() -> Iterator[Suite]:
 async def play(suite: Suite, how: How, *, sessions: int) -> Played:
     """The first `sessions` tasks. Whoever is asked says yes, so that what follows is played as well."""
     played = Played()
-    folder = BUILD / "traces" / f"{how.ward}-ward"
-    async with open_corridor(suite, WARDS / how.ward, folder) as corridor:
+    async with open_corridor(suite, WARDS / how.ward) as corridor:
         for user in suite.users[:sessions]:
             await _session(corridor, suite.ask("begin", user=user)["turns"], how, played)
     return played

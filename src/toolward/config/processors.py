@@ -1,25 +1,56 @@
-"""The processors that this process may use: those that whoever started it allows (`taskset`, cgroups)."""
+"""Which processors threads of this process may run on, where a system lets us say so (Linux).
+
+All of it is about speed: what a system refuses stays as it is.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import dataclass
 from typing import Final
 
-ALLOWED: Final = frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ())
-"""As it was at the start; empty where a system does not tell."""
+
+@dataclass(slots=True)
+class _Known:
+    wide: frozenset[int] = frozenset()  # what the thread that is kept on one processor might use before
 
 
-def use(processors: frozenset[int], *, thread: int = 0) -> None:
-    """Let a thread, by default the calling one, run on those only. What it starts inherits that.
+_KNOWN: Final = _Known()
 
-    Nothing happens where the system has no such setting or refuses: it is about speed.
+
+def keep_on(processor: int, *threads: int) -> None:
+    """Let the calling thread and those (their `native_id`) run on that processor only, until they are let go.
+
+    What the calling thread starts meanwhile inherits it, unless `use_all` is called. Nothing is done where
+    the calling thread may not use that processor, or has no other.
     """
-    if processors and hasattr(os, "sched_setaffinity"):
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(thread, processors)
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    wide = frozenset(os.sched_getaffinity(0))
+    if processor in wide and len(wide) > 1:
+        _KNOWN.wide = wide
+        for each in (*threads, 0):
+            _let(each, frozenset({processor}))
+
+
+def let_go(processor: int, *threads: int) -> None:
+    """Give back what the calling thread could use. Who was placed by somebody else meanwhile stays there."""
+    for each in (*threads, 0):
+        with contextlib.suppress(OSError, AttributeError):  # the thread is gone; there is no such setting
+            if os.sched_getaffinity(each) == {processor}:
+                _let(each, _KNOWN.wide)
 
 
 def use_all() -> None:
-    """The calling thread may run anywhere again: called before it starts a process, or by a new thread."""
-    use(ALLOWED)
+    """The calling thread may run wherever the one that is kept could before.
+
+    Called before a thread or a process is started, or by a new thread. Nothing where nobody was kept.
+    """
+    _let(0, _KNOWN.wide)
+
+
+def _let(thread: int, processors: frozenset[int]) -> None:
+    if processors:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(thread, processors)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,11 +20,13 @@ from toolward.adapters.sandboxes.zygote_link import ZygoteLink
 from toolward.adapters.system.ids import SystemIds
 from toolward.adapters.system.processor import SHARED_S, OneProcessor
 from toolward.adapters.tools.mcp.packages.installing import Packages
+from toolward.adapters.tools.mcp.stdio.child import Child, start_child
 from toolward.bootstrap.comparing import run_apart
-from toolward.config.processors import ALLOWED, use
+from toolward.config.processors import keep_on, let_go, use_all
 from toolward.errors import SandboxUnavailable, ToolFailed
 from toolward.model.server import BindingKind, ServerBinding
 
+ALLOWED = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 pytestmark = pytest.mark.skipif(len(ALLOWED) < 2, reason="one processor, or a system that does not tell")
 
 TELLING = f"""#!{sys.executable}
@@ -30,14 +34,25 @@ import os
 from pathlib import Path
 Path(__file__).with_name("seen").write_text(" ".join(map(str, os.sched_getaffinity(0))))
 """
+LOOKING_UP = """
+import os, uvloop
+from toolward.adapters.egress.connecting import SystemResolver
+from toolward.config.processors import keep_on
+async def main():
+    keep_on(min(os.sched_getaffinity(0)))
+    await SystemResolver().resolve("localhost", 80)
+    for task in os.listdir("/proc/self/task"):
+        print(*os.sched_getaffinity(int(task)))
+uvloop.run(main())
+"""
 
 
 @pytest.fixture
 def kept_on_one() -> Iterator[None]:
-    use(frozenset({min(ALLOWED)}))
-    assert len(os.sched_getaffinity(0)) == 1
+    keep_on(min(ALLOWED))
+    assert where() == {min(ALLOWED)}
     yield
-    use(ALLOWED)
+    os.sched_setaffinity(0, ALLOWED)
 
 
 @pytest.fixture
@@ -108,8 +123,43 @@ async def test_whoever_served_may_run_anywhere_once_it_is_over(other: int) -> No
     with OneProcessor(loop) as together:
         together.share(other)
         assert len(where()) == 1
-    assert where() == ALLOWED
+    assert where(other) == where() == ALLOWED
     assert loop.calls == []
+    together.share(other)  # and again, by whoever serves next
+    assert len(where()) == 1
+    loop.calls.pop()[1]()
+
+
+async def test_whoever_was_placed_by_somebody_else_stays_there(other: int) -> None:
+    loop = Later()
+    OneProcessor(loop).share(other)
+    [kept] = where(other)
+    elsewhere = min(ALLOWED - {kept})
+    os.sched_setaffinity(other, {elsewhere})  # taskset
+    loop.calls.pop()[1]()
+    assert where(other) == {elsewhere}
+    assert where() == ALLOWED
+
+
+def test_where_nobody_was_kept_nobody_is_moved() -> None:
+    """A program that uses the library places its threads itself."""
+    program = (
+        "import os\nfrom toolward.config.processors import use_all\n"
+        f"os.sched_setaffinity(0, {{{min(ALLOWED)}}})\nuse_all()\nprint(len(os.sched_getaffinity(0)))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "1"
+
+
+async def test_who_has_one_processor_keeps_it(other: int) -> None:
+    os.sched_setaffinity(0, {min(ALLOWED)})
+    try:
+        keep_on(min(ALLOWED), other)
+        assert where(other) == ALLOWED
+        let_go(min(ALLOWED), other)
+        use_all()
+        assert where(other) == ALLOWED
+    finally:
+        os.sched_setaffinity(0, ALLOWED)
 
 
 @pytest.mark.usefixtures("kept_on_one")
@@ -120,6 +170,24 @@ async def test_an_installer_may_run_anywhere(tmp_path: Path, monkeypatch: pytest
     with pytest.raises((ToolFailed, OSError)):  # nothing was installed
         _ = await Packages(tmp_path / "state", ids=SystemIds()).ensure(binding)
     assert seen_by(program) == ALLOWED
+
+
+@pytest.mark.usefixtures("kept_on_one")
+async def test_a_server_without_a_cage_may_run_anywhere(tmp_path: Path) -> None:
+    program = telling(tmp_path, "server")
+    ended = asyncio.Event()
+    child = Child(on_line=lambda _: None, on_end=lambda _why, _killed: ended.set())
+    await start_child(child, [str(program)], env={}, cwd=None)
+    await ended.wait()
+    await child.close()
+    assert seen_by(program) == ALLOWED
+
+
+def test_what_looks_names_up_may_run_anywhere() -> None:
+    seen = subprocess.check_output([sys.executable, "-c", LOOKING_UP], text=True)
+    threads = [set(map(int, line.split())) for line in seen.splitlines()]
+    assert len(threads) > 2  # those of the loop's resolver
+    assert all(each == ALLOWED for each in threads), threads
 
 
 @pytest.mark.usefixtures("kept_on_one")

@@ -16,6 +16,7 @@ from toolward.adapters.egress.bounds import (
     RECORD_TIMEOUT_S,
     RESOLVE_TIMEOUT_S,
 )
+from toolward.config.processors import use_all
 from toolward.model.egress import Destination, EgressCode, Grant, Refusal, Whose
 from toolward.ports.egress import Connector, EgressEvent, EgressRefused, EgressSignals, Resolver
 from toolward.rules.egress.destination import granted, judge_addresses, parse_destination
@@ -39,6 +40,7 @@ class SystemResolver(Resolver):
     @override
     async def resolve(self, host: str, port: int) -> Sequence[str]:
         loop = asyncio.get_running_loop()
+        use_all()  # the loop's resolver has threads of its own, which the first look-up starts
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
         return tuple(dict.fromkeys(str(each[4][0]) for each in found))
 

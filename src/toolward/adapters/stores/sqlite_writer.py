@@ -76,8 +76,8 @@ class Writer:
     """Starts its thread at once.
 
     `anchor` writes the newest checkpoint outside the database. Whoever hands a group over calls `on_submit`
-    first, with the thread's `native_id`. In the thread, `on_answered` is called after
-    each group that it served, and `on_closed` once its connection is closed, when nothing more is written.
+    first, with the thread's `native_id`. In the thread, `on_answered` is called after each group that it
+    served, and `on_closed` once its connection is closed, when nothing more is written.
     """
 
     def __init__(
@@ -130,7 +130,8 @@ class Writer:
 
     def submit(self, commits: Sequence[Commit]) -> None:
         """Hand over; the futures are resolved on their own loops."""
-        self.on_submit(self._thread.native_id or 0)
+        if (number := self._thread.native_id) is not None and self._thread.is_alive():
+            self.on_submit(number)
         first = not self.waiting  # on closing there may be more; nothing handed over before is overtaken
         self._accepted += sum(commit.weight for commit in commits)
         if first and not self._poisoned and light(commits) and self._turn.acquire(blocking=False):

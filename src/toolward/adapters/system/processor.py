@@ -7,7 +7,7 @@ import ctypes
 from types import TracebackType
 from typing import Final, Self
 
-from toolward.config.processors import ALLOWED, use, use_all
+from toolward.config.processors import keep_on, let_go
 
 SHARED_S: Final = 0.05
 """So long one choice stands. Then the kernel may place both anew, away from whoever else works there."""
@@ -23,8 +23,9 @@ class OneProcessor:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """`loop` must be its thread's only work: for a while that thread runs on one processor."""
         self._loop = loop
-        self._here = getattr(ctypes.CDLL(None), "sched_getcpu", None) if len(ALLOWED) > 1 else None
+        self._here = getattr(ctypes.CDLL(None), "sched_getcpu", None)
         self._over: asyncio.TimerHandle | None = None  # while both are kept
+        self._kept = (-1, 0)  # the processor, and the other thread
 
     def __enter__(self) -> Self:
         return self
@@ -34,20 +35,16 @@ class OneProcessor:
     ) -> None:
         if self._over is not None:
             self._over.cancel()
-            use_all()  # the other thread has ended, or belongs to a store that nobody closed
+            self._part()
 
     def share(self, thread: int) -> None:
         """Called by the loop's thread when it hands something over to that one (`Thread.native_id`)."""
         if self._over is not None or self._here is None:
             return
-        here = frozenset({int(self._here())})
-        if not here <= ALLOWED:  # the call failed, or what is allowed was changed since the start
-            return
-        for each in (thread, 0):
-            use(here, thread=each)
-        self._over = self._loop.call_later(SHARED_S, self._part, thread)
+        self._over = self._loop.call_later(SHARED_S, self._part)
+        self._kept = int(self._here()), thread
+        keep_on(*self._kept)
 
-    def _part(self, thread: int) -> None:
+    def _part(self) -> None:
         self._over = None
-        for each in (thread, 0):
-            use(ALLOWED, thread=each)
+        let_go(*self._kept)

@@ -49,28 +49,32 @@ def measure(
     for its record. A read waits for one commit and a write for two in turn; both have the same goal.
     """
     rate = capacity * PART_OF_CAPACITY
-    rounds, wrong = [], ""
+    rounds, wrong, first_wrong = [], 0, ""
     for _ in range(effort.rounds):
         group, lone = _commit_ms(_GROUP), _commit_ms(1)
         bare = load.run(direct, connections=_CONNECTIONS, seconds=effort.seconds, rate=rate)
         floor = load.run(least, connections=_CONNECTIONS, seconds=effort.seconds, rate=rate)
         ours = load.run(governed, connections=_CONNECTIONS, seconds=effort.seconds * 2, rate=rate)
         rounds.append(_Round(group, lone, bare.p50_ms, floor.p50_ms, ours.p50_ms, ours.p99_ms))
-        if ours.wrong:
-            wrong = wrong or f"{ours.wrong}: {ours.first_wrong}"
-    return _rows(f"{governed.name}, open loop at {rate:.0f} calls/s", rounds, wrong)
+        for each in (bare, floor, ours):
+            wrong, first_wrong = wrong + each.wrong, first_wrong or each.first_wrong
+    rows = _rows(f"{governed.name}, open loop at {rate:.0f} calls/s", rounds)
+    if wrong:
+        what = f"{governed.name}, and what it is compared with: wrong replies"
+        rows.append(Row(what, f"{wrong}: {first_wrong}", "", "none", holds=False))
+    return rows
 
 
-def _rows(what: str, rounds: list[_Round], wrong: str) -> list[Row]:
+def _rows(what: str, rounds: list[_Round]) -> list[Row]:
     group, lone, direct, floor, ours, p99 = map(statistics.median, zip(*rounds, strict=True))
     added = ours - direct
     times = statistics.median((each.ours_ms - each.direct_ms) / each.group_ms for each in rounds)
-    rows = [
+    return [
         Row(f"{what}: p50", round(ours, 2), "ms"),
         Row(f"{what}: p99", round(p99, 2), "ms"),
         Row(f"{what}: added to direct, p50", round(added, 2), "ms"),
         Row(f"{what}: the floor adds, p50", round(floor - direct, 2), "ms"),
-        Row(f"one group commit beside it, {_GROUP} in flight, p50", round(group, 2), "ms"),
+        Row(f"{what}: a group commit beside it, {_GROUP} in flight, p50", round(group, 2), "ms"),
         Row(
             f"{what}: added p50 in group commits",
             round(times, 2),
@@ -78,9 +82,6 @@ def _rows(what: str, rounds: list[_Round], wrong: str) -> list[Row]:
             f"<= {COMMITS_GOAL:g}",
             times <= COMMITS_GOAL,
         ),
-        Row("the commit of a record alone, p50", round(lone, 2), "ms"),
+        Row(f"{what}: the commit of a record alone, p50", round(lone, 2), "ms"),
         Row(f"{what}: added p50 in commits of a record alone", round(added / lone, 2), "x"),
     ]
-    if wrong:
-        rows.append(Row(f"{what}: wrong replies", wrong, "", "none", holds=False))
-    return rows

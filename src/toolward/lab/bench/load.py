@@ -24,6 +24,8 @@ from toolward.lab.bench.moments import Moments
 _WARM_CALLS: Final = 5
 _ERRORS_SHOWN: Final = 300
 _OPEN_AT_ONCE: Final = 8
+_PATIENCE_S: Final = 20.0
+"""How long an open loop waits for its last answers."""
 
 
 @dataclass(slots=True)
@@ -114,13 +116,16 @@ async def _open_loop(callers: list[Caller], seconds: float, rate: float, tally: 
                 idle.append(caller)
 
     number = 0
-    with Moments() as moments:
-        async with asyncio.TaskGroup() as group:
-            while due < end:
-                due += int(chance.expovariate(rate) * 1e9)
-                await moments.until(due)
-                number += 1
-                group.create_task(one(f"o{number}", due))
+    try:
+        with Moments() as moments:
+            async with asyncio.timeout(seconds + _PATIENCE_S), asyncio.TaskGroup() as group:
+                while due < end:
+                    due += int(chance.expovariate(rate) * 1e9)
+                    await moments.until(due)
+                    number += 1
+                    group.create_task(one(f"o{number}", due))
+    except TimeoutError:
+        tally.note(WrongReply(f"calls were not answered {_PATIENCE_S:g} s after the last one"))
 
 
 async def _job(job: Mapping[str, Any], lines: asyncio.StreamReader) -> None:

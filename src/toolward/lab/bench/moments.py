@@ -23,15 +23,13 @@ class _Setting(ctypes.Structure):
 
 
 class Moments:
-    """A `timerfd` (Linux) on the running loop; one waiter at a time."""
+    """A `timerfd` on the running loop, for one waiter at a time. Linux only."""
 
     def __init__(self) -> None:
-        """Raises OSError where the kernel gives no timer."""
+        """Raises `OSError` if the kernel gives no timer."""
         self._kernel = ctypes.CDLL(None, use_errno=True)
         self._timer: int = self._kernel.timerfd_create(time.CLOCK_MONOTONIC, _FLAGS)
-        if self._timer < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
+        _check(self._timer)
         self._came = asyncio.Event()
 
     def __enter__(self) -> Self:
@@ -43,16 +41,27 @@ class Moments:
     ) -> None:
         asyncio.get_running_loop().remove_reader(self._timer)
         os.close(self._timer)
+        self._timer = -1
 
     def _fired(self) -> None:
         os.read(self._timer, 8)
         self._came.set()
 
     async def until(self, moment_ns: int) -> None:
-        """Wait for a moment of `time.monotonic_ns`; returns at once if it is over."""
+        """Wait for a moment of `time.monotonic_ns`; returns at once if it is over.
+
+        Raises `OSError` after the block was left.
+        """
         if moment_ns <= time.monotonic_ns():
             return
         self._came.clear()
         first = _Span(*divmod(moment_ns, _SECOND_NS))
-        self._kernel.timerfd_settime(self._timer, _ABSOLUTE, ctypes.byref(_Setting(first=first)), None)
+        setting = ctypes.byref(_Setting(first=first))
+        _check(self._kernel.timerfd_settime(self._timer, _ABSOLUTE, setting, None))
         await self._came.wait()
+
+
+def _check(result: int) -> None:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

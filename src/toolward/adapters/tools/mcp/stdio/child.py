@@ -22,6 +22,7 @@ from toolward.adapters.tools.mcp.bounds import (
 )
 from toolward.adapters.tools.mcp.flood import Bucket
 from toolward.adapters.tools.mcp.stdio.lines import Flooded, LineReader, Overlong
+from toolward.config.processors import use_all
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 STDOUT = 1
@@ -212,6 +213,7 @@ class Child(asyncio.SubprocessProtocol):
 
 async def start_child(child: Child, argv: Sequence[str], *, env: Mapping[str, str], cwd: str | None) -> None:
     """Start it. Raises `OSError`."""
+    use_all()
     await asyncio.get_running_loop().subprocess_exec(
         lambda: child,
         *argv,

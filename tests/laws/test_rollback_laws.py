@@ -46,6 +46,27 @@ def test_the_plan_is_the_same_however_the_journal_is_read(
     assert plan_from_json(plan.as_json()) == plan
 
 
+def test_of_several_others_that_changed_the_same_later_the_first_is_named() -> None:
+    effects = [
+        Effect(
+            call_id=f"call-{order}",
+            session_id=session,
+            tool="s/t",
+            version="sha256:v",
+            order=order,
+            status=EffectStatus.COMMITTED,
+            way=Way.TOOL,
+            resources=("file:/a",),
+        )
+        for order, session in enumerate(("mine", "other", "third"))
+    ]
+    plan = plan_rollback("mine", effects, after=-1)
+    assert [residual.reason for residual in plan.residuals] == [
+        "session other changed the same later, by call call-1"
+    ]
+    assert plan_rollback("mine", effects[::-1], after=-1) == plan
+
+
 @given(histories(), st.integers(-1, 40))
 def test_every_standing_effect_is_a_step_or_a_residual_and_no_other_is(
     effects: list[Effect], after: int

@@ -28,7 +28,8 @@ def plan_rollback(
         (e for e in effects if e.session_id == session_id and e.order > after and _stands(e)),
         key=lambda e: -e.order,
     )
-    others = [e for e in effects if e.session_id != session_id and _stands(e)]
+    # in order: of several that changed the same later, the first is named, however the journal was read
+    others = sorted((e for e in effects if e.session_id != session_id and _stands(e)), key=lambda e: e.order)
     steps: list[Step] = []
     residuals: list[Residual] = []
     staying: list[Effect] = []

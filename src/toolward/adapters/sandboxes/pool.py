@@ -129,6 +129,7 @@ class Pool:
                 worker = lane.ready.popleft()
                 if worker.alive:
                     return worker
+                worker.kill()
             if self._slots:
                 return await self._start(key, self._slots.pop())
             self._evict(lane)
@@ -280,8 +281,9 @@ class Pool:
         self._slots.append(worker.slot)
         self._leave(worker.group)
         for lane in self._lanes.values():
-            if worker in lane.ready:
+            if worker in lane.ready:  # nobody took it, so nobody else closes what is left of it
                 lane.ready.remove(worker)
+                worker.kill()
         self._wake_one()
 
     def _wake_one(self) -> None:

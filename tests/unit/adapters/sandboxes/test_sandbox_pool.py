@@ -114,6 +114,18 @@ async def test_a_dead_zygote_is_replaced_and_its_calls_end(small: CagedSandbox) 
     assert small.pool.zygote_pid != first
 
 
+async def test_workers_that_end_while_they_wait_leave_nothing_open(small: CagedSandbox) -> None:
+    key = LaneKey(network=False)
+    await asyncio.gather(*small.pool._tasks)  # those that are being started
+    waiting = list(small.pool._lanes[key].ready)
+    assert len(waiting) == 2
+    os.kill(small.pool.zygote_pid, signal.SIGKILL)
+    for worker in waiting:
+        await worker.gone()
+        assert worker._conn is None
+    assert small.pool.ready(key) == 0
+
+
 async def test_prepared_workers_hold_their_scope_and_are_taken_first(small: CagedSandbox) -> None:
     limits = Limits(wall_ms=2_000)
     await small.prepare(Scope(limits=limits), workers=1)

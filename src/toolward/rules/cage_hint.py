@@ -30,7 +30,8 @@ _CONNECTION: Final = re.compile(
     re.IGNORECASE,
 )
 _PATH: Final = re.compile(
-    r"ENOENT|EROFS|no such file|read-only file system|unable to open database|FileNotFoundError",
+    r"ENOENT|EROFS|no such file|read-only file system|unable to open database|FileNotFoundError"
+    r"|(?:^|: )/\S+\s*\Z",  # a path is all that it says
     re.IGNORECASE,
 )
 _EITHER: Final = re.compile(

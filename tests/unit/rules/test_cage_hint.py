@@ -86,3 +86,13 @@ def test_a_long_error_is_looked_at_from_both_ends() -> None:
     assert hint("x" * SAID_CHARS_MAX + "ENOENT") is not None
     assert hint("ENOENT" + "x" * SAID_CHARS_MAX) is not None
     assert hint("x" * SAID_CHARS_MAX + "ENOENT" + "x" * SAID_CHARS_MAX) is None
+
+
+def test_an_error_that_is_only_a_path_names_the_paths_and_one_with_a_path_in_it_does_not() -> None:
+    """So a server of git says that there is no repository."""
+    assert "`capabilities.read` or `capabilities.write`" in text(
+        hint("Error executing tool git_log: /srv/r\n")
+    )
+    assert text(hint("/srv/r"))
+    assert hint("the branch /srv/r is not merged") is None
+    assert hint("no user: alice") is None
